@@ -1,0 +1,122 @@
+"""Log-probs and entropies of tokens straight from hidden states: logits exist for a chunk of positions at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+CHUNK_LOGITS = 1 << 22  # logits held at a time (16 MB in float32)
+
+
+def chunked_logprobs(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    temperature: float = 1.0,
+    with_entropy: bool = False,
+) -> Tensor:
+    """Log-probs of ``targets`` under ``softmax((hidden @ weight.T + bias) / temperature)``, differentiable.
+
+    The backward pass computes a chunk's logits again rather than keep them, so memory beyond inputs and gradients is
+    a few chunks, whatever the number of positions.
+
+    Args:
+        hidden: ``[positions, hidden size]``, floating point.
+        weight: ``[vocabulary, hidden size]``, the output head's.
+        bias: ``[vocabulary]`` or None.
+        targets: int64 ``[positions]``.
+        temperature: Divides the logits; above 0.
+        with_entropy: Also give the entropy of each position's distribution, in nats.
+
+    Returns:
+        float32 (float64 for float64 inputs) ``[1, positions]``, log-probs, or ``[2, positions]``, entropies second.
+        Under autocast the logits are computed in its dtype, as a linear layer's are.
+
+    Raises:
+        ValueError: ``temperature`` is not above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    result: Tensor = _ChunkedLogprobs.apply(hidden, weight, bias, targets, temperature, with_entropy)
+    return result
+
+
+class _ChunkedLogprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        temperature: float,
+        with_entropy: bool,
+    ) -> Tensor:
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        result = torch.empty(1 + with_entropy, len(hidden), dtype=wide, device=hidden.device)
+        normalizer = torch.empty(len(hidden), dtype=wide, device=hidden.device)
+        for chunk in _chunks(hidden, weight):
+            logits = _logits(hidden[chunk], weight, bias, temperature)
+            normalizer[chunk] = logits.logsumexp(-1)
+            result[0, chunk] = logits.gather(-1, targets[chunk, None]).squeeze(-1) - normalizer[chunk]
+            if with_entropy:
+                log_p = logits.sub_(normalizer[chunk, None])
+                result[1, chunk] = -torch.linalg.vecdot(log_p.exp(), log_p)
+        ctx.save_for_backward(hidden, weight, bias, targets, normalizer, result)
+        ctx.temperature = temperature
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, targets, normalizer, result = ctx.saved_tensors
+        wants_hidden, wants_weight, wants_bias, *_ = ctx.needs_input_grad
+        grad_hidden = torch.empty_like(hidden) if wants_hidden else None
+        grad_weight = torch.zeros_like(weight, dtype=normalizer.dtype) if wants_weight else None
+        grad_bias = torch.zeros_like(bias, dtype=normalizer.dtype) if wants_bias else None
+        for chunk in _chunks(hidden, weight):
+            log_p = _logits(hidden[chunk], weight, bias, ctx.temperature).sub_(normalizer[chunk, None])
+            p = log_p.exp()
+            coefficient = -grad[0, chunk, None]  # of p in the gradient of the logits
+            if len(result) == 2:  # d entropy / d logit = -p (log p + entropy)
+                coefficient = coefficient - grad[1, chunk, None] * log_p.add_(result[1, chunk, None])
+            grad_logits = p.mul_(coefficient)
+            grad_logits.scatter_add_(-1, targets[chunk, None], grad[0, chunk, None])
+            grad_logits = grad_logits.div_(ctx.temperature).to(weight.dtype)
+            if grad_hidden is not None:
+                grad_hidden[chunk] = grad_logits @ weight
+            if grad_weight is not None:
+                _add_product(grad_weight, grad_logits.T, hidden[chunk])
+            if grad_bias is not None:
+                grad_bias += grad_logits.sum(0)
+        return grad_hidden, _as(grad_weight, weight), _as(grad_bias, bias), None, None, None
+
+
+def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
+    step = max(1, CHUNK_LOGITS // len(weight))
+    return [slice(start, start + step) for start in range(0, len(hidden), step)]
+
+
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
+    """The tempered logits of a chunk, at least float32 and free to be overwritten."""
+    logits = linear(hidden, weight, bias)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(temperature)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """``total += left @ right``, without a temporary where the dtypes allow it."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
+
+
+def _as(grad: Tensor | None, parameter: Tensor) -> Tensor | None:
+    return None if grad is None else grad.to(parameter.dtype)

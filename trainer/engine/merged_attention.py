@@ -1,0 +1,99 @@
+"""Attention over two sets of keys, the prompt's (shared, never expanded) and a completion's own, merged exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .fused_attention import FUSED_ATTENTION
+
+
+def merged_attention(
+    query: Tensor, prompt_key: Tensor, prompt_value: Tensor, key: Tensor, value: Tensor, scale: float
+) -> Tensor:
+    """Let every row attend to the whole prompt and to its own keys up to its own position.
+
+    Softmax over the union of two key sets is the two softmaxes weighted by their shares of the normaliser, so neither
+    the prompt's keys are repeated by row nor is a score matrix kept.
+
+    Args:
+        query: ``[rows, heads, length, dim]``, floating point.
+        prompt_key: ``[1, key heads, prompt length, dim]``; ``heads`` is a multiple of ``key heads``.
+        prompt_value: Like ``prompt_key``.
+        key: ``[rows, key heads, own length, dim]``. ``own length`` equals ``length`` (whole completions, causal), or
+            ``length`` is 1 (the next token, which sees all of them).
+        value: Like ``key``.
+        scale: Multiplies the scores.
+
+    Returns:
+        ``[rows, heads, length, dim]``, in the query's dtype.
+    """
+    out: Tensor = _MergedAttention.apply(query, prompt_key, prompt_value, key, value, scale)
+    return out
+
+
+class _MergedAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, prompt_key: Tensor, prompt_value: Tensor, key: Tensor, value: Tensor, scale: float
+    ) -> Tensor:
+        fused = FUSED_ATTENTION[query.device.type]
+        rows, heads, length, _ = query.shape
+        key_heads = key.shape[1]
+        causal = length > 1
+
+        from_prompt, prompt_lse = fused.forward(_fold(query, key_heads), prompt_key, prompt_value, False, scale)
+        from_prompt, prompt_lse = (_unfold(part, rows, length) for part in (from_prompt, prompt_lse))
+        from_own, own_lse = fused.forward(query, _by_head(key, heads), _by_head(value, heads), causal, scale)
+
+        prompt_share = torch.sigmoid(prompt_lse - own_lse).unsqueeze(-1)
+        out = torch.lerp(from_own.float(), from_prompt.float(), prompt_share).to(query.dtype)
+        ctx.save_for_backward(query, prompt_key, prompt_value, key, value, out, torch.logaddexp(prompt_lse, own_lse))
+        ctx.scale = scale
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        query, prompt_key, prompt_value, key, value, out, lse = ctx.saved_tensors
+        fused = FUSED_ATTENTION[query.device.type]
+        rows, heads, length, _ = query.shape
+        key_heads = key.shape[1]
+
+        folded = (_fold(tensor, key_heads) for tensor in (out, lse))
+        grad_folded, grad_prompt_key, grad_prompt_value = fused.backward(
+            _fold(grad, key_heads), _fold(query, key_heads), prompt_key, prompt_value, *folded, False, ctx.scale
+        )
+        own = (_by_head(key, heads), _by_head(value, heads))
+        grad_query, grad_key, grad_value = fused.backward(
+            grad.contiguous(), query, *own, out, lse, length > 1, ctx.scale
+        )
+        return (
+            grad_query + _unfold(grad_folded, rows, length),
+            grad_prompt_key,
+            grad_prompt_value,
+            _by_key_head(grad_key, key_heads),
+            _by_key_head(grad_value, key_heads),
+            None,
+        )
+
+
+def _fold(tensor: Tensor, key_heads: int) -> Tensor:
+    """``[rows, heads, length, …]`` → ``[1, key heads, rows · heads / key heads · length, …]``, one batch of queries."""
+    return tensor.unflatten(1, (key_heads, -1)).transpose(0, 1).flatten(1, 3).unsqueeze(0)
+
+
+def _unfold(tensor: Tensor, rows: int, length: int) -> Tensor:
+    """Undo `_fold`."""
+    return tensor.squeeze(0).unflatten(1, (rows, -1, length)).transpose(0, 1).flatten(1, 2)
+
+
+def _by_head(tensor: Tensor, heads: int) -> Tensor:
+    """Repeat a completion's own keys for the query heads that share them; they are short, the prompt's are not."""
+    return tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
+
+
+def _by_key_head(grad: Tensor, key_heads: int) -> Tensor:
+    """Undo `_by_head`, for gradients."""
+    return grad.unflatten(1, (key_heads, -1)).sum(2)

@@ -1,0 +1,55 @@
+"""Refuses, before anything is computed, the models that the engine would get wrong."""
+
+from __future__ import annotations
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from .errors import UnsupportedModelError
+
+# Their frequencies depend on the length of the sequence, so a prompt's keys would differ from those of prompt and
+# completion run together.
+LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise `UnsupportedModelError` unless the engine computes this model exactly.
+
+    What only the layers know (a sliding window, dropout, soft caps) is refused where they ask for it, at their first
+    attention: see `shared_prefix_attention`.
+    """
+    if not isinstance(model, PreTrainedModel):
+        raise UnsupportedModelError(
+            f"model must be a transformers PreTrainedModel, got {type(model).__name__}; "
+            "of a wrapper (DistributedDataParallel, a PEFT model) pass the model inside"
+        )
+    name, config = type(model).__name__, model.config.get_text_config(decoder=True)
+    if model.config.is_encoder_decoder or not model.can_generate():
+        raise UnsupportedModelError(f"model must be a decoder with a language-model head, got {name}")
+    if not isinstance(model.get_output_embeddings(), nn.Linear):
+        head = type(model.get_output_embeddings()).__name__
+        raise UnsupportedModelError(f"{name}'s output head must be a torch.nn.Linear, got {head}")
+    other_layers = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    if other_layers:
+        raise UnsupportedModelError(
+            f"{name} must attend to all earlier tokens in every layer, got {sorted(other_layers)}"
+        )
+    dropout = getattr(config, "attention_dropout", 0.0)
+    if dropout:
+        raise UnsupportedModelError(f"{name}'s config.attention_dropout must be 0, got {dropout}")
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type")
+    if rope in LENGTH_DEPENDENT_ROPE:
+        raise UnsupportedModelError(f"{name}'s rotary frequencies must not depend on length, got rope_type={rope!r}")
+    if any(_checkpoints_reentrantly(module) for module in model.modules()):
+        raise UnsupportedModelError(
+            f"{name} uses reentrant gradient checkpointing, whose gradients would be silently wrong here; "
+            'enable it with gradient_checkpointing_kwargs={"use_reentrant": False}'
+        )
+
+
+def _checkpoints_reentrantly(module: nn.Module) -> bool:
+    """Whether the module checkpoints with anything but an explicit ``use_reentrant=False``."""
+    if not getattr(module, "gradient_checkpointing", False):
+        return False
+    chosen = getattr(module._gradient_checkpointing_func, "keywords", {})
+    return chosen.get("use_reentrant") is not False

@@ -1,0 +1,64 @@
+"""Asks a model's output head for something other than logits, from inside the model's own forward.
+
+The head's parameters are whole only there: FSDP2 gathers them in the forward of the module that holds them, and its
+hooks on what leaves the model bring them back for the backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from .errors import UnsupportedModelError
+
+HeadFunction = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
+
+
+def run_with_head(model: PreTrainedModel, head_function: HeadFunction, **inputs: Any) -> Tensor:
+    """Run the model with ``head_function(hidden, weight, bias)`` in place of its output head.
+
+    Args:
+        model: A causal language model that passed `check_model`.
+        head_function: Given the final hidden states ``[rows, length, hidden size]``, the head's weight
+            ``[vocabulary, hidden size]`` and its bias or None. Its result is float32, so that wrappers which cast a
+            model's outputs to float32 leave it alone.
+        **inputs: For the model's forward.
+
+    Returns:
+        What ``head_function`` returned.
+
+    Raises:
+        UnsupportedModelError: The model changes its logits behind the head (a scale, a soft cap).
+    """
+    head = model.get_output_embeddings()
+    answers = []
+
+    def answer(hidden: Tensor) -> Tensor:
+        answers.append(head_function(hidden, head.weight, head.bias))
+        return answers[-1]
+
+    with _forward_replaced(head, answer):
+        result: Tensor = model(**inputs).logits
+    if result is not answers[-1]:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} changes its logits behind the output head (a scale, a soft cap or a cast), "
+            "which log-probs computed from the head would miss"
+        )
+    return result
+
+
+@contextmanager
+def _forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let ``module`` compute ``forward`` within the block; its hooks run as ever."""
+    own = vars(module).get("forward")  # accelerate, too, sets one on the instance
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own

@@ -1,0 +1,120 @@
+"""The attention function that transformers' models call, and what it shares between a prompt and its completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from .errors import UnsupportedModelError
+from .merged_attention import merged_attention
+
+NAME = "gapo_shared_prefix"
+
+
+@dataclass
+class PromptKeys:
+    """Keys and values of a prompt by layer, each ``[1, key heads, prompt length, head dim]``.
+
+    Passed through a model's forward as ``shared_prefix``. While ``collecting``, the tokens that run are the prompt and
+    every layer leaves its keys and values here; otherwise they are completions, which attend to them.
+    """
+
+    collecting: bool = True
+    by_layer: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Keep a layer's first keys and values: gradient checkpointing runs it again, and those have the graph."""
+        self.by_layer.setdefault(layer, (key, value))
+
+    def check_complete(self, model: PreTrainedModel) -> None:
+        """Raise `UnsupportedModelError` unless every layer of the model has left its keys and values."""
+        layers = model.config.get_text_config(decoder=True).num_hidden_layers
+        if sorted(self.by_layer) != list(range(layers)):
+            raise UnsupportedModelError(
+                f"{type(model).__name__} has {layers} layers, but the attention of only {len(self.by_layer)} goes "
+                "through transformers' AttentionInterface with keys and values of its own"
+            )
+
+
+def shared_prefix_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    shared_prefix: PromptKeys | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attend as transformers' ``sdpa`` does, and, given ``shared_prefix``, to the prompt that is kept there as well.
+
+    Args:
+        module: The attention layer; its ``layer_idx`` names its entry in ``shared_prefix``.
+        query: ``[rows, heads, length, head dim]``.
+        key: ``[rows, key heads, own length, head dim]``.
+        value: Like ``key``.
+        attention_mask: None if ``shared_prefix`` is given: rows are padded on the right, which needs none.
+        scaling: Multiplies the scores; 1 / √head dim if None.
+        shared_prefix: The prompt's keys and values, or where to collect them.
+        **kwargs: Whatever else the layer passes; what would change the result is refused.
+
+    Returns:
+        The output, ``[rows, length, heads, head dim]``, and None for the attention weights, which are never formed.
+
+    Raises:
+        UnsupportedModelError: The layer asks for attention that is not plain causal attention.
+    """
+    if shared_prefix is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    _refuse_changed_attention(module, attention_mask=attention_mask, **kwargs)
+    query, key, value = _as_autocast_would(query, key, value)
+    if shared_prefix.collecting:
+        shared_prefix.keep(module.layer_idx, key, value)  # type: ignore[arg-type]
+        return sdpa_attention_forward(module, query, key, value, None, scaling=scaling)
+    prompt_key, prompt_value = shared_prefix.by_layer[module.layer_idx]  # type: ignore[index]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    out = merged_attention(query, prompt_key, prompt_value, key, value, scale)
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, shared_prefix_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)  # without one, transformers drops 2-D attention masks in silence
+
+
+@contextmanager
+def attention_through(model: PreTrainedModel) -> Iterator[None]:
+    """Route the model's attention through `shared_prefix_attention` within the block, and back at its end."""
+    previous = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(previous)
+
+
+def _refuse_changed_attention(module: nn.Module, **asked: Any) -> None:
+    """Refuse arguments of a layer that would change the attention and that the merged form does not know."""
+    for name in ("attention_mask", "dropout", "sliding_window", "softcap", "s_aux", "position_bias"):
+        value = asked.get(name)
+        if isinstance(value, Tensor) or value:
+            what = name if isinstance(value, Tensor) else f"{name}={value}"
+            raise UnsupportedModelError(
+                f"shared-prefix attention is plain causal attention, but {type(module).__name__} asks for {what}; "
+                "set the model's configuration so that it does not"
+            )
+
+
+def _as_autocast_would(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Cast as autocast does for ``scaled_dot_product_attention``: rotary embeddings leave keys wider than values."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors)
