@@ -1,0 +1,40 @@
+"""A user's rewards as people write them, good and bad; loaded by name in ``test_scoring.py``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+
+def same_length(completion, target):
+    return 1.0 if len(completion) == len(target) else 0.0
+
+
+def in_language(completion, target, task):
+    return 1 if task.lang in completion else None
+
+
+def by_command(completion, target):
+    """Does what the completion says."""
+    if completion == "hang":
+        while True:
+            time.sleep(1)
+    if completion == "raise":
+        raise KeyError("no\nsuch key")
+    if completion == "exit":
+        sys.exit(3)
+    if completion == "die":
+        os._exit(1)
+    if completion == "none":
+        return None
+    if completion == "nan":
+        return float("nan")
+    if completion == "text":
+        return "0.5"
+    if completion == "huge":
+        return 1e300
+    return 0.25
+
+
+not_callable = 3
