@@ -1,1 +1,31 @@
 """Group advantages for RL of language models: one op, ``torch.ops.gapo.advantage``, and friendlier doors to it."""
+
+from gapo_kernels import backends
+
+backends.load()
+
+from gapo_kernels.diagnosis import doctor  # noqa: E402
+from gapo_kernels.estimators import ESTIMATORS, Estimator  # noqa: E402
+from gapo_kernels.ops import (  # noqa: E402
+    AdvantageStats,
+    advantage,
+    advantage_by_id,
+    advantage_stats,
+    advantage_varlen,
+    token_advantage,
+)
+from gapo_numpy import build_info, plan  # noqa: E402
+
+__all__ = [
+    "ESTIMATORS",
+    "AdvantageStats",
+    "Estimator",
+    "advantage",
+    "advantage_by_id",
+    "advantage_stats",
+    "advantage_varlen",
+    "build_info",
+    "doctor",
+    "plan",
+    "token_advantage",
+]

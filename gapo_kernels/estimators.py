@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+TAU = 0.5  # GAPO's share of a group; the op's schema has the same defaults, and a test holds them together
+EPS = 1e-6
+
 
 class Estimator(NamedTuple):
     """What ``torch.ops.gapo.*`` takes as ``center`` and ``scale``."""
@@ -22,3 +25,15 @@ ESTIMATORS: dict[str, Estimator] = {
     "median_mad": Estimator("median", "mad"),
     "qae": Estimator("quantile", "rms"),  # Quantile Advantage Estimation; its K is tau
 }
+
+
+def resolve(estimator: str, center: str | None, scale: str | None) -> Estimator:
+    """The estimator of that name, with ``center`` and ``scale`` in place of its own where they are given.
+
+    Raises:
+        ValueError: no estimator of that name.
+    """
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator expects one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+    named = ESTIMATORS[estimator]
+    return Estimator(center or named.center, scale or named.scale)

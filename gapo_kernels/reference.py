@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gapo_kernels.estimators import EPS, TAU
+
 CENTERS = ("hdi_median", "hdi_mean", "quantile", "median", "mean", "loo_mean", "none")
 SCALES = ("rms", "mad", "none")
 
@@ -59,7 +61,13 @@ def mean_about(anchor: float, values: Float64) -> float:
 
 
 def center_of(rewards: Float64, window: Float64, k: int, center: str) -> float:
-    """Q of one group of at least two; for ``loo_mean``, whose Q differs by reward, the group's mean."""
+    """Q of one group of at least two; for ``loo_mean``, whose Q differs by reward, the group's mean.
+
+    A group of equal finite rewards has that reward as its Q, whatever ``center`` says: it carries no signal, and its
+    advantages are exactly 0.
+    """
+    if math.isfinite(rewards[0]) and (rewards == rewards[0]).all():
+        return float(rewards[0])
     if center == "hdi_median":
         return float(np.median(window))
     if center == "hdi_mean":
@@ -100,20 +108,17 @@ def group_advantage(
     if center == "loo_mean":  # r - mean of the others = (r - mean) * G / (G - 1)
         deviations = deviations * (rewards.size / (rewards.size - 1))
     s = scale_of(deviations, scale)
-    stats = GroupStats(q, s, float(window[0]), float(window[-1]))
-    if math.isfinite(rewards[0]) and (rewards == rewards[0]).all():
-        return np.zeros_like(rewards), stats  # a constant group carries no signal, whatever its centre
-    return deviations / (s + divisor_eps), stats
+    return deviations / (s + divisor_eps), GroupStats(q, s, float(window[0]), float(window[-1]))
 
 
 def advantage(
     rewards: ArrayLike,
     group_ids: ArrayLike | None = None,
     *,
-    tau: float = 0.5,
+    tau: float = TAU,
     center: str = "hdi_median",
     scale: str = "rms",
-    eps: float = 1e-6,
+    eps: float = EPS,
     valid: ArrayLike | None = None,
 ) -> tuple[Float64, Float64]:
     """The advantages of all groups, and their statistics.

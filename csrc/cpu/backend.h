@@ -1,0 +1,57 @@
+// What one instruction set's build of the kernels offers, and which of them this CPU runs.
+#pragma once
+
+#include "definition.h"
+#include "parallel.h"
+
+namespace gapo {
+
+// Largest group that is sorted in a column beside others; larger ones are binned. Found by timing both, docs/cpu.md.
+inline constexpr int64_t kLargestColumn = 2048;
+
+// Groups that lie one after the other: all of one size (offsets null), or group g at rewards[offsets[g] .. offsets[g+1]).
+template <typename T>
+struct Groups {
+  const T* rewards;
+  const int64_t* offsets;  // [count + 1] or null
+  int64_t group_size;      // where offsets is null
+  int64_t count;
+
+  int64_t offset(int64_t g) const { return offsets ? offsets[g] : g * group_size; }
+  int64_t size(int64_t g) const { return offsets ? offsets[g + 1] - offsets[g] : group_size; }
+  const T* begin(int64_t g) const { return rewards + offset(g); }
+};
+
+template <typename T>
+struct Output {
+  T* advantage;  // as the rewards
+  T* stats;      // [count, 4]: centre, scale, lower, upper; or null
+};
+
+struct Threads {
+  ParallelFor parallel_for = serial_for;
+  int64_t count = 1;
+};
+
+// The masks that the token kernels read as they are; others are converted first.
+enum class MaskType { kUint8, kInt32, kInt64, kFloat };
+
+struct Backend {
+  const char* name;
+  int float_lanes;  // groups of float rewards that are computed side by side
+  void (*advantage_float)(const Rule&, const Groups<float>&, const Output<float>&, const Threads&);
+  void (*advantage_double)(const Rule&, const Groups<double>&, const Output<double>&, const Threads&);
+  // sums[row] = the sum of tokens[row, :], added in float64
+  void (*row_sums_float)(const float* tokens, int64_t rows, int64_t length, float* sums, ParallelFor);
+  void (*row_sums_double)(const double* tokens, int64_t rows, int64_t length, double* sums, ParallelFor);
+  // out[row, t] = values[row] * mask[row, t], and 0 where the mask is 0
+  void (*broadcast_float)(const float* values, const void* mask, MaskType, int64_t rows, int64_t length, float* out,
+                          ParallelFor);
+  void (*broadcast_double)(const double* values, const void* mask, MaskType, int64_t rows, int64_t length, double* out,
+                           ParallelFor);
+};
+
+// The best build that this CPU runs, or the one that GAPO_CPU_CAPABILITY names (baseline, avx2, avx512): chosen once.
+const Backend& backend();
+
+}  // namespace gapo

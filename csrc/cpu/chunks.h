@@ -1,0 +1,103 @@
+// Passes over one large group in chunks of a fixed length, so that a sum is the same for any number of threads.
+#pragma once
+
+#include "cpu/buffer.h"
+#include "parallel.h"
+
+namespace gapo {
+namespace {
+
+inline constexpr int64_t kChunk = 32768;  // rewards: 128 KiB of float, well inside an L2
+
+inline int64_t chunk_count(int64_t n) { return (n + kChunk - 1) / kChunk; }
+
+// Calls body(chunk, begin, end) for every chunk of [0, n).
+template <typename Body>
+void for_each_chunk(int64_t n, ParallelFor parallel_for, Body body) {
+  parallel_for(chunk_count(n), 1, [&](int64_t first, int64_t last) {
+    for (int64_t chunk = first; chunk < last; ++chunk) {
+      const int64_t begin = chunk * kChunk;
+      body(chunk, begin, begin + kChunk < n ? begin + kChunk : n);
+    }
+  });
+}
+
+// Sums term(value), which takes a float64 or a vector of them, over values[0 .. n): sixteen running sums whatever the
+// vector's width, so that every instruction set adds in the same order.
+template <typename T, typename Term>
+double striped_sum(const T* values, int64_t n, Term term) {
+  constexpr int stripes = 16;
+  constexpr int vectors = stripes / kLanes<double>;
+  Vec<double> sums[vectors] = {};
+  int64_t i = 0;
+  for (; i + stripes <= n; i += stripes) {
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v += kParts<T>) {
+      const Wide<T> wide = widen<T>(load(values + i + v * kLanes<double>));
+#pragma GCC unroll 2
+      for (int p = 0; p < kParts<T>; ++p) sums[v + p] += term(wide.part[p]);
+    }
+  }
+  double total = 0.0;
+  for (int s = 0; s < stripes; ++s) total += sums[s / kLanes<double>][s % kLanes<double>];
+  for (; i < n; ++i) total += term(static_cast<double>(values[i]));
+  return total;
+}
+
+template <typename T, typename Term>
+double chunked_sum(const T* values, int64_t n, ParallelFor parallel_for, Term term) {
+  Buffer<double> partial(chunk_count(n));
+  for_each_chunk(n, parallel_for, [&](int64_t chunk, int64_t begin, int64_t end) {
+    partial[chunk] = striped_sum(values + begin, end - begin, term);
+  });
+  double total = 0.0;
+  for (int64_t chunk = 0; chunk < chunk_count(n); ++chunk) total += partial[chunk];
+  return total;
+}
+
+template <typename T>
+struct Range {
+  T low, high;
+  bool has_nan;
+};
+
+template <typename T>
+Range<T> range_of(const T* values, int64_t n) {
+  constexpr T inf = std::numeric_limits<T>::infinity();
+  Vec<T> low = splat(inf), high = splat(-inf);
+  auto nans = low != low;
+  int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) {
+    const Vec<T> v = load(values + i);
+    low = min(v, low);
+    high = max(v, high);
+    nans |= v != v;
+  }
+  Range<T> range{inf, -inf, false};
+  const auto include = [&](T a, T b, bool nan) {
+    range.low = a < range.low ? a : range.low;
+    range.high = b > range.high ? b : range.high;
+    range.has_nan |= nan;
+  };
+  for (int lane = 0; lane < kLanes<T>; ++lane) include(low[lane], high[lane], nans[lane] != 0);
+  for (; i < n; ++i) include(values[i], values[i], values[i] != values[i]);
+  return range;
+}
+
+template <typename T>
+Range<T> chunked_range(const T* values, int64_t n, ParallelFor parallel_for) {
+  Buffer<Range<T>> partial(chunk_count(n));
+  for_each_chunk(n, parallel_for, [&](int64_t chunk, int64_t begin, int64_t end) {
+    partial[chunk] = range_of(values + begin, end - begin);
+  });
+  Range<T> range = partial[0];
+  for (int64_t chunk = 1; chunk < chunk_count(n); ++chunk) {
+    range.low = partial[chunk].low < range.low ? partial[chunk].low : range.low;
+    range.high = partial[chunk].high > range.high ? partial[chunk].high : range.high;
+    range.has_nan |= partial[chunk].has_nan;
+  }
+  return range;
+}
+
+}  // namespace
+}  // namespace gapo

@@ -1,0 +1,179 @@
+// All groups of a call: small ones side by side in columns, large ones one at a time; then the advantages are written.
+#pragma once
+
+#include "cpu/backend.h"
+#include "cpu/column_statistics.h"
+#include "cpu/ranked_group.h"
+
+namespace gapo {
+namespace {
+
+// advantage[i] = (rewards[i] - Q) / (S + eps) for one group, in float64, rounded once.
+template <typename T>
+void write_group(const T* rewards, int64_t n, const GroupStats& stats, T* advantage) {
+  const double center = stats.center, inverse = stats.inverse;
+  if (n < kLanes<T>) {
+    for (int64_t i = 0; i < n; ++i) {
+      advantage[i] = static_cast<T>((static_cast<double>(rewards[i]) - center) * inverse);
+    }
+    return;
+  }
+  for (int64_t row = 0; row < n; row += kLanes<T>) {
+    const int64_t i = row + kLanes<T> <= n ? row : n - kLanes<T>;  // the last vector overlaps the one before it
+    Wide<T> wide = widen<T>(load(rewards + i));
+    for (int p = 0; p < kParts<T>; ++p) wide.part[p] = (wide.part[p] - center) * inverse;
+    store(advantage + i, narrow<T>(wide));
+  }
+}
+
+template <typename T>
+GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, ParallelFor parallel_for) {
+  const Range<T> range = chunked_range(rewards, n, parallel_for);
+  if (range.has_nan) return nan_group();
+  const bool constant = range.low == range.high && std::isfinite(range.low);
+  const int64_t k = window_size(n, rule.tau);
+  double center = 0.0, spread = 0.0, lower = kNan, upper = kNan;
+  if (takes_mean(rule.center)) {
+    const double anchor = anchor_of(rewards[0]);
+    const double sum = chunked_sum(rewards, n, parallel_for, [anchor](auto x) { return x - anchor; });
+    center = static_cast<T>(anchor + sum / static_cast<double>(n));
+  }
+  if (constant) {
+    center = range.low;
+    if (rule.needs_window()) lower = upper = center;
+  } else if (rule.needs_order()) {
+    RankedGroup<T> ranked(rewards, n, range, parallel_for);
+    if (rule.center == Center::kHdiMean || rule.scale == Scale::kMad) ranked.sort_all();
+    int64_t start = -1;
+    if (rule.needs_window()) start = ranked.narrowest_window(k, rule.center == Center::kHdiMedian);
+    if (start >= 0) {
+      lower = ranked[start];
+      upper = ranked[start + k - 1];
+    }
+    if (!takes_mean(rule.center) && rule.center != Center::kNone) {
+      center = static_cast<T>(ordered_center(ranked, n, k, start, rule.center));
+    }
+    if (rule.scale == Scale::kMad) spread = median_deviation(ranked, n, center);
+  }
+  if (rule.scale == Scale::kRms) {
+    spread = chunked_sum(rewards, n, parallel_for, [center](auto x) { return (x - center) * (x - center); });
+  }
+  const GroupScale scale = scale_of(rule, static_cast<double>(n), spread);
+  return {center, scale.scale, lower, upper, constant ? 0.0 : scale.inverse};
+}
+
+template <typename T>
+void report(const GroupStats& stats, T* row) {
+  row[0] = static_cast<T>(stats.center);
+  row[1] = static_cast<T>(stats.scale);
+  row[2] = static_cast<T>(stats.lower);
+  row[3] = static_cast<T>(stats.upper);
+}
+
+// Groups [first, last) of `order` (or of the call, where order is null), none larger than kLargestColumn.
+template <typename T>
+void small_groups(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t first, int64_t last,
+                  int64_t largest, const Output<T>& out) {
+  Buffer<Vec<T>> columns((largest + kBlock - 1) / kBlock * kBlock);
+  for (int64_t begin = first; begin < last; begin += kLanes<T>) {
+    const int64_t end = begin + kLanes<T> < last ? begin + kLanes<T> : last;
+    const auto group = [&](int64_t i) { return order ? order[i] : i; };
+    Batch<T> batch;
+    for (int64_t i = begin; i < end; ++i) batch.add(groups.begin(group(i)), groups.size(group(i)), rule.tau);
+    batch.fill_lanes();
+    ColumnStatistics<T> batch_statistics{rule, batch, columns.data()};
+    batch_statistics.run();
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t g = group(i);
+      const GroupStats stats = batch_statistics.stats[static_cast<int>(i - begin)];
+      write_group(groups.begin(g), groups.size(g), stats, out.advantage + groups.offset(g));
+      if (out.stats) report(stats, out.stats + 4 * g);
+    }
+  }
+}
+
+template <typename T>
+void large_group(const Rule& rule, const Groups<T>& groups, int64_t g, const Output<T>& out, ParallelFor parallel_for) {
+  const T* rewards = groups.begin(g);
+  T* advantage = out.advantage + groups.offset(g);
+  const GroupStats stats = large_statistics(rule, rewards, groups.size(g), parallel_for);
+  for_each_chunk(groups.size(g), parallel_for, [&](int64_t, int64_t begin, int64_t end) {
+    write_group(rewards + begin, end - begin, stats, advantage + begin);
+  });
+  if (out.stats) report(stats, out.stats + 4 * g);
+}
+
+inline constexpr int64_t kGrain = 16384;  // rewards a task should at least have
+
+// Group numbers by size: counting sort of those that fit a column, the larger ones behind them.
+struct BySize {
+  BySize(int64_t count) : order(count) {}
+  Buffer<int64_t> order;
+  int64_t small_begin = 0;  // empty groups come first and are passed over
+  int64_t large_begin = 0;
+  int64_t largest_small = 0;
+};
+
+template <typename T>
+void sort_by_size(const Groups<T>& groups, BySize& result) {
+  Buffer<int64_t> next(kLargestColumn + 3);
+  next.zero();
+  const auto key = [&](int64_t g) {
+    const int64_t n = groups.size(g);
+    return n <= kLargestColumn ? n : kLargestColumn + 1;
+  };
+  for (int64_t g = 0; g < groups.count; ++g) ++next[key(g) + 1];
+  for (int64_t n = 1; n <= kLargestColumn; ++n) {
+    if (next[n + 1] > 0) result.largest_small = n;
+  }
+  for (int64_t n = 0; n <= kLargestColumn + 1; ++n) next[n + 1] += next[n];
+  result.small_begin = next[1];
+  result.large_begin = next[kLargestColumn + 1];
+  for (int64_t g = 0; g < groups.count; ++g) result.order[next[key(g)]++] = g;
+}
+
+template <typename T>
+void run_small(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t count, int64_t largest,
+               const Output<T>& out, ParallelFor parallel_for) {
+  constexpr int lanes = kLanes<T>;
+  const int64_t batches = (count + lanes - 1) / lanes;
+  const int64_t grain = kGrain / (lanes * (largest > 0 ? largest : 1)) + 1;
+  parallel_for(batches, grain, [&](int64_t first, int64_t last) {
+    const int64_t end = last * lanes < count ? last * lanes : count;
+    small_groups(rule, groups, order, first * lanes, end, largest, out);
+  });
+}
+
+template <typename T>
+void run_large(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t count, const Output<T>& out,
+               const Threads& threads) {
+  if (count >= threads.count) {  // a thread has whole groups; fewer groups than threads share each group
+    threads.parallel_for(count, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) large_group(rule, groups, order ? order[i] : i, out, serial_for);
+    });
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) large_group(rule, groups, order ? order[i] : i, out, threads.parallel_for);
+}
+
+// The whole op. Empty groups are passed over; their statistics are not written.
+template <typename T>
+void advantage(const Rule& rule, const Groups<T>& groups, const Output<T>& out, const Threads& threads) {
+  if (groups.offsets == nullptr) {
+    if (groups.group_size == 0) return;
+    if (groups.group_size <= kLargestColumn) {
+      run_small(rule, groups, nullptr, groups.count, groups.group_size, out, threads.parallel_for);
+    } else {
+      run_large(rule, groups, nullptr, groups.count, out, threads);
+    }
+    return;
+  }
+  BySize sizes(groups.count);
+  sort_by_size(groups, sizes);
+  run_small(rule, groups, sizes.order.data() + sizes.small_begin, sizes.large_begin - sizes.small_begin,
+            sizes.largest_small, out, threads.parallel_for);
+  run_large(rule, groups, sizes.order.data() + sizes.large_begin, groups.count - sizes.large_begin, out, threads);
+}
+
+}  // namespace
+}  // namespace gapo

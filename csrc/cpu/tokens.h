@@ -1,0 +1,96 @@
+// The two passes of the token-level step: sum the rows, write the broadcast. Both are bound by memory bandwidth.
+#pragma once
+
+#include "cpu/backend.h"
+#include "cpu/chunks.h"
+
+namespace gapo {
+namespace {
+
+inline constexpr int64_t kTokenGrain = 65536;             // tokens a task should at least have
+inline constexpr int64_t kStreamedBytes = int64_t{4} << 20;  // an output larger than this is written past the caches
+
+inline int64_t row_grain(int64_t length) { return kTokenGrain / (length > 0 ? length : 1) + 1; }
+
+template <typename T>
+void row_sums(const T* tokens, int64_t rows, int64_t length, T* sums, ParallelFor parallel_for) {
+  parallel_for(rows, row_grain(length), [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      sums[row] = static_cast<T>(striped_sum(tokens + row * length, length, [](auto x) { return x; }));
+    }
+  });
+}
+
+template <typename T, typename Mask>
+GAPO_INLINE T masked(T value, Mask mask) {
+  return mask == 0 ? T{0} : value * static_cast<T>(mask);  // a NaN group leaves its padding 0
+}
+
+template <typename T>
+GAPO_INLINE void stream(T* aligned, Vec<T> v) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(v, reinterpret_cast<Vec<T>*>(aligned));
+#elif GAPO_VECTOR_BYTES == 64
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(aligned), (__m512i)v);
+#elif GAPO_VECTOR_BYTES == 32
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(aligned), (__m256i)v);
+#elif defined(__x86_64__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(aligned), (__m128i)v);
+#else
+  store(aligned, v);
+#endif
+}
+
+// Streamed stores are not ordered with the others: a fence before another thread may read what was written.
+inline void finish_stream() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
+template <typename T, typename Mask>
+void write_row(T value, const Mask* mask, int64_t length, bool streamed, T* out) {
+  int64_t t = 0;
+  if (streamed) {
+    while (t < length && reinterpret_cast<std::uintptr_t>(out + t) % kVectorBytes != 0) {
+      out[t] = masked(value, mask[t]);
+      ++t;
+    }
+    for (; t + kLanes<T> <= length; t += kLanes<T>) {
+      alignas(kVectorBytes) T block[kLanes<T>];
+      for (int i = 0; i < kLanes<T>; ++i) block[i] = masked(value, mask[t + i]);
+      stream(out + t, load(block));
+    }
+  }
+  for (; t < length; ++t) out[t] = masked(value, mask[t]);
+}
+
+template <typename T, typename Mask>
+void broadcast_rows(const T* values, const Mask* mask, int64_t rows, int64_t length, T* out, ParallelFor parallel_for) {
+  const bool streamed = rows * length * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
+  parallel_for(rows, row_grain(length), [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      write_row(values[row], mask + row * length, length, streamed, out + row * length);
+    }
+    if (streamed) finish_stream();
+  });
+}
+
+template <typename T>
+void broadcast(const T* values, const void* mask, MaskType type, int64_t rows, int64_t length, T* out,
+               ParallelFor parallel_for) {
+  const auto run = [&](auto* typed) { broadcast_rows(values, typed, rows, length, out, parallel_for); };
+  switch (type) {
+    case MaskType::kUint8:
+      return run(static_cast<const uint8_t*>(mask));
+    case MaskType::kInt32:
+      return run(static_cast<const int32_t*>(mask));
+    case MaskType::kInt64:
+      return run(static_cast<const int64_t*>(mask));
+    case MaskType::kFloat:
+      return run(static_cast<const float*>(mask));
+  }
+}
+
+}  // namespace
+}  // namespace gapo

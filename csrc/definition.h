@@ -1,0 +1,75 @@
+// The op's vocabulary: centres, scales, the window's size. Torch-free; gapo_kernels/reference.py says what they mean.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace gapo {
+
+enum class Center { kHdiMedian, kHdiMean, kQuantile, kMedian, kMean, kLooMean, kNone };
+enum class Scale { kRms, kMad, kNone };
+
+template <typename Enum>
+struct Named {
+  std::string_view name;
+  Enum value;
+};
+
+inline constexpr std::array<Named<Center>, 7> kCenters{{{"hdi_median", Center::kHdiMedian},
+                                                        {"hdi_mean", Center::kHdiMean},
+                                                        {"quantile", Center::kQuantile},
+                                                        {"median", Center::kMedian},
+                                                        {"mean", Center::kMean},
+                                                        {"loo_mean", Center::kLooMean},
+                                                        {"none", Center::kNone}}};
+inline constexpr std::array<Named<Scale>, 3> kScales{
+    {{"rms", Scale::kRms}, {"mad", Scale::kMad}, {"none", Scale::kNone}}};
+
+template <typename Enum, std::size_t N>
+constexpr std::optional<Enum> find_name(const std::array<Named<Enum>, N>& table, std::string_view name) {
+  for (const auto& entry : table) {
+    if (entry.name == name) return entry.value;
+  }
+  return std::nullopt;
+}
+
+inline constexpr double kMadToSigma = 1.4826;  // a normal distribution's standard deviation over its MAD
+
+// What to compute for each group.
+struct Rule {
+  double tau = 0.5;
+  Center center = Center::kHdiMedian;
+  Scale scale = Scale::kRms;
+  double eps = 1e-6;
+  bool report_window = false;  // the window's ends are wanted even where the centre does not need them
+
+  bool needs_window() const {
+    return report_window || center == Center::kHdiMedian || center == Center::kHdiMean;
+  }
+  bool needs_order() const {
+    return needs_window() || center == Center::kQuantile || center == Center::kMedian || scale == Scale::kMad;
+  }
+};
+
+// The smallest integer >= tau * size, at least 1; a product within 1e-9 * size of an integer counts as that integer.
+inline int64_t window_size(int64_t size, double tau) {
+  const double product = tau * static_cast<double>(size);
+  const double nearest = std::nearbyint(product);
+  const double k = std::abs(product - nearest) <= 1e-9 * static_cast<double>(size) ? nearest : std::ceil(product);
+  return std::clamp(static_cast<int64_t>(k), int64_t{1}, size);
+}
+
+// The statistics of one group. The advantage of a reward r is (r - center) * inverse, in float64, rounded once.
+struct GroupStats {
+  double center;   // rounded to the precision of the rewards
+  double scale;    // S
+  double lower;    // the ends of the narrowest window; NaN where no window has a width
+  double upper;
+  double inverse;  // 1 / (S + eps), or what stands in its place
+};
+
+}  // namespace gapo

@@ -1,0 +1,25 @@
+// Which rows belong to which group, as lists: how unordered ids and `valid` masks become groups that lie one after the
+// other. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace gapo {
+
+// The rows of group g are rows[offsets[g] .. offsets[g+1]), in the caller's order; rows left out are in none.
+struct Grouping {
+  std::vector<int64_t> rows;
+  std::vector<int64_t> offsets;       // [groups + 1]
+  std::vector<int64_t> group_of_row;  // [all rows], of those left out too
+
+  int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
+};
+
+// ids: [n], any values; valid: [n] or null. Groups come in the order of ids or of their first rows: it decides nothing.
+Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid);
+
+// Groups that already lie one after the other, less the rows that are not valid. offsets: [count + 1]; valid: [n].
+Grouping group_by_offsets(const int64_t* offsets, int64_t count, const bool* valid);
+
+}  // namespace gapo

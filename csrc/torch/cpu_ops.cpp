@@ -1,0 +1,230 @@
+// The CPU implementations of torch.ops.gapo.*: check, bring the memory into order, call the core.
+#include <cstdlib>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "cpu/op.h"
+#include "torch/checks.h"
+
+namespace gapo::op {
+namespace {
+
+using torch::stable::contiguous;
+
+void torch_parallel(int64_t count, int64_t grain, RangeBody body) {
+  torch::stable::parallel_for(0, count, grain, body);
+}
+
+Threads torch_threads() { return {torch_parallel, static_cast<int64_t>(torch::stable::get_num_threads())}; }
+
+Tensor as_type(const Tensor& tensor, ScalarType type) {
+  return contiguous(tensor.scalar_type() == type ? tensor : torch::stable::to(tensor, type));
+}
+
+// float16 and bfloat16 are computed in float32.
+ScalarType precision_of(const Tensor& rewards) {
+  return rewards.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+// Calls body(T{}) with the C++ type of the precision.
+template <typename Body>
+void with_precision(ScalarType precision, Body body) {
+  if (precision == ScalarType::Double) {
+    body(double{});
+  } else {
+    body(float{});
+  }
+}
+
+template <typename T>
+const T* data(const Tensor& tensor) {
+  return static_cast<const T*>(tensor.data_ptr());
+}
+template <typename T>
+T* mutable_data(const Tensor& tensor) {
+  return static_cast<T*>(tensor.data_ptr());
+}
+
+// The memory of an optional mask, kept alive as long as this is.
+struct Valid {
+  explicit Valid(const std::optional<Tensor>& mask) {
+    if (mask) held = contiguous(*mask);
+  }
+  const bool* get() const { return held ? data<bool>(*held) : nullptr; }
+  std::optional<Tensor> held;
+};
+
+// Rewards in the precision of the computation, with room for the result.
+struct Prepared {
+  explicit Prepared(const Tensor& given)
+      : precision(precision_of(given)),
+        rewards(as_type(given, precision)),
+        advantage(torch::stable::empty_like(rewards)),
+        result_type(given.scalar_type()) {}
+  Tensor result() const { return as_type(advantage, result_type); }
+
+  ScalarType precision;
+  Tensor rewards, advantage;
+  ScalarType result_type;
+};
+
+int64_t groups_of(const Tensor& rewards) {
+  const int64_t size = rewards.size(rewards.dim() - 1);
+  return size == 0 ? 0 : rewards.numel() / size;
+}
+
+Tensor advantage(const Tensor& rewards, double tau, const std::string& center, const std::string& scale, double eps,
+                 const std::optional<Tensor>& valid) {
+  const Rule rule = check_rule("advantage", tau, center, scale, eps);
+  check_rewards("advantage", "rewards", rewards, "[..., group_size]", rewards.dim() >= 1);
+  check_valid("advantage", valid, rewards, rewards.dim());
+  const Prepared call(rewards);
+  const Valid mask(valid);
+  with_precision(call.precision, [&](auto zero) {
+    using T = decltype(zero);
+    const Groups<T> groups{data<T>(call.rewards), nullptr, rewards.size(rewards.dim() - 1), groups_of(rewards)};
+    contiguous_advantage<T>(rule, groups, mask.get(), {mutable_data<T>(call.advantage), nullptr}, torch_threads());
+  });
+  return call.result();
+}
+
+Tensor advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
+                        const std::string& center, const std::string& scale, double eps,
+                        const std::optional<Tensor>& valid) {
+  constexpr const char* op = "advantage_varlen";
+  const Rule rule = check_rule(op, tau, center, scale, eps);
+  check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
+  const ScalarType type = offsets.scalar_type();
+  STD_TORCH_CHECK((type == ScalarType::Int || type == ScalarType::Long) && offsets.dim() == 1 && offsets.size(0) >= 1,
+                  "gapo::", op, " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
+  check_same_device(op, "offsets", offsets, rewards);
+  check_valid(op, valid, rewards, 1);
+  const Tensor bounds = as_type(offsets, ScalarType::Long);
+  const int64_t count = bounds.size(0) - 1;
+  check_offsets(op, data<int64_t>(bounds), count, rewards.size(0), max_group_size);
+  const Prepared call(rewards);
+  const Valid mask(valid);
+  with_precision(call.precision, [&](auto zero) {
+    using T = decltype(zero);
+    const Groups<T> groups{data<T>(call.rewards), data<int64_t>(bounds), 0, count};
+    contiguous_advantage<T>(rule, groups, mask.get(), {mutable_data<T>(call.advantage), nullptr}, torch_threads());
+  });
+  return call.result();
+}
+
+// Checks the ids and brings them to int64.
+Tensor prepare_ids(const char* op, const Tensor& ids, const Tensor& rewards) {
+  check_integers(op, "group_ids", ids, rewards.size(0), "[N]");
+  check_same_device(op, "group_ids", ids, rewards);
+  return as_type(ids, ScalarType::Long);
+}
+
+// stats: [N, 4] to be filled, or none.
+Tensor by_id(const char* op, Rule rule, const Tensor& rewards, const Tensor& group_ids,
+             const std::optional<Tensor>& valid, const Prepared& call, const std::optional<Tensor>& stats) {
+  const Tensor ids = prepare_ids(op, group_ids, rewards);
+  const Valid mask(valid);
+  with_precision(call.precision, [&](auto zero) {
+    using T = decltype(zero);
+    const Output<T> out{mutable_data<T>(call.advantage), stats ? mutable_data<T>(*stats) : nullptr};
+    gapo::advantage_by_id<T>(rule, data<T>(call.rewards), data<int64_t>(ids), rewards.size(0), mask.get(), out,
+                             torch_threads());
+  });
+  return call.result();
+}
+
+Tensor advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const std::string& center,
+                       const std::string& scale, double eps, const std::optional<Tensor>& valid) {
+  constexpr const char* op = "advantage_by_id";
+  const Rule rule = check_rule(op, tau, center, scale, eps);
+  check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
+  check_valid(op, valid, rewards, 1);
+  return by_id(op, rule, rewards, group_ids, valid, Prepared(rewards), std::nullopt);
+}
+
+std::tuple<Tensor, Tensor> advantage_stats(const Tensor& rewards, const std::optional<Tensor>& group_ids, double tau,
+                                           const std::string& center, const std::string& scale, double eps,
+                                           const std::optional<Tensor>& valid) {
+  constexpr const char* op = "advantage_stats";
+  Rule rule = check_rule(op, tau, center, scale, eps);
+  rule.report_window = true;
+  const int64_t dims = rewards.dim();
+  check_rewards(op, "rewards", rewards, group_ids ? "[N]" : "[..., group_size]", group_ids ? dims == 1 : dims >= 1);
+  check_valid(op, valid, rewards, dims);
+
+  const Prepared call(rewards);
+  std::vector<int64_t> shape;
+  for (int64_t d = 0; d < dims - (group_ids ? 0 : 1); ++d) shape.push_back(rewards.size(d));
+  shape.push_back(4);
+  const Tensor stats = torch::stable::new_empty(call.rewards, shape);
+  const auto rounded = [&] { return as_type(stats, call.result_type); };
+  if (group_ids) {
+    const Tensor advantage = by_id(op, rule, rewards, *group_ids, valid, call, stats);
+    return {advantage, rounded()};
+  }
+  const Valid mask(valid);
+  with_precision(call.precision, [&](auto zero) {
+    using T = decltype(zero);
+    // groups without rewards still have a row of statistics, NaN
+    const Groups<T> groups{data<T>(call.rewards), nullptr, rewards.size(dims - 1), stats.numel() / 4};
+    contiguous_advantage<T>(rule, groups, mask.get(), {mutable_data<T>(call.advantage), mutable_data<T>(stats)},
+                            torch_threads());
+  });
+  return {call.result(), rounded()};
+}
+
+// The mask in one of the types that the kernels read.
+std::tuple<Tensor, MaskType> prepare_mask(const Tensor& mask) {
+  switch (mask.scalar_type()) {
+    case ScalarType::Bool:
+    case ScalarType::Byte:
+      return {contiguous(mask), MaskType::kUint8};
+    case ScalarType::Int:
+      return {contiguous(mask), MaskType::kInt32};
+    case ScalarType::Char:
+    case ScalarType::Short:
+      return {as_type(mask, ScalarType::Int), MaskType::kInt32};
+    case ScalarType::Long:
+      return {contiguous(mask), MaskType::kInt64};
+    default:
+      return {as_type(mask, ScalarType::Float), MaskType::kFloat};
+  }
+}
+
+Tensor token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids, double tau,
+                       const std::string& center, const std::string& scale, double eps,
+                       const std::optional<Tensor>& valid) {
+  constexpr const char* op = "token_advantage";
+  const Rule rule = check_rule(op, tau, center, scale, eps);
+  check_rewards(op, "token_rewards", token_rewards, "[N, L]", token_rewards.dim() == 2);
+  check_mask(op, mask, token_rewards);
+  check_valid(op, valid, token_rewards, 1);
+  const Tensor ids = prepare_ids(op, group_ids, token_rewards);
+  const auto [typed_mask, mask_type] = prepare_mask(mask);
+  const Prepared call(token_rewards);
+  const Valid valid_rows(valid);
+  const Tensor& held_mask = typed_mask;
+  const MaskType held_type = mask_type;
+  with_precision(call.precision, [&](auto zero) {
+    using T = decltype(zero);
+    gapo::token_advantage<T>(rule, data<T>(call.rewards), held_mask.data_ptr(), held_type, data<int64_t>(ids),
+                             token_rewards.size(0), token_rewards.size(1), valid_rows.get(),
+                             mutable_data<T>(call.advantage), torch_threads());
+  });
+  return call.result();
+}
+
+}  // namespace
+}  // namespace gapo::op
+
+// GAPO_BACKEND=reference leaves every device to the Python reference.
+STABLE_TORCH_LIBRARY_IMPL(gapo, CPU, m) {
+  const char* forced = std::getenv("GAPO_BACKEND");
+  if (forced != nullptr && std::string_view(forced) == "reference") return;
+  m.impl("advantage", TORCH_BOX(&gapo::op::advantage));
+  m.impl("advantage_varlen", TORCH_BOX(&gapo::op::advantage_varlen));
+  m.impl("advantage_by_id", TORCH_BOX(&gapo::op::advantage_by_id));
+  m.impl("advantage_stats", TORCH_BOX(&gapo::op::advantage_stats));
+  m.impl("token_advantage", TORCH_BOX(&gapo::op::token_advantage));
+}

@@ -1,0 +1,102 @@
+"""Loads the backends and registers them under ``torch.ops.gapo``: one op, whoever serves it.
+
+``GAPO_BACKEND`` forces one: ``cpu``, ``cuda``, ``triton`` or ``reference``, and it is an error where that one is not there.
+Nothing is compiled or downloaded here, and no backend steps in for another silently; ``gapo_kernels.doctor()`` tells who
+serves which device.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gapo_kernels import reference_ops
+
+OPS = ("advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage")
+NOT_IN_THIS_VERSION = "this version has no {} kernels yet"
+
+_library: torch.library.Library | None = None  # keeps the Python registrations alive
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation of the op.
+
+    Attributes:
+        name: what ``GAPO_BACKEND`` calls it.
+        serves: the devices whose tensors it computes here; empty where it is not in use.
+        why: why it is in use, or why not.
+    """
+
+    name: str
+    serves: tuple[str, ...]
+    why: str
+
+
+def forced() -> str | None:
+    """The backend that ``GAPO_BACKEND`` names, or None."""
+    return os.environ.get("GAPO_BACKEND") or None
+
+
+def backends() -> list[Backend]:
+    """Every backend, with what it serves and why."""
+    choice = forced()
+    from gapo_numpy import build_info
+
+    cpu = f"compiled kernels, {build_info()['cpu_capability']}"
+    if choice == "reference":
+        cpu = "GAPO_BACKEND=reference"
+    return [
+        Backend("cpu", () if choice == "reference" else ("cpu",), cpu),
+        Backend("cuda", (), NOT_IN_THIS_VERSION.format("CUDA")),
+        Backend("triton", (), NOT_IN_THIS_VERSION.format("Triton")),
+        Backend(
+            "reference",
+            ("cpu", "cuda") if choice == "reference" else (),
+            "GAPO_BACKEND=reference" if choice == "reference" else "for tests; GAPO_BACKEND=reference turns it on",
+        ),
+    ]
+
+
+def load() -> None:
+    """Loads the shared library and registers what lives in Python; called once, by ``import gapo_kernels``.
+
+    Raises:
+        ImportError: the compiled library is missing, or ``GAPO_BACKEND`` names a backend that is not there.
+    """
+    global _library
+    path = Path(__file__).with_name("_C.so")
+    if not path.exists():
+        raise ImportError(f"gapo_kernels was not built: {path.name} is missing beside {path.parent.name}/__init__.py")
+    torch.ops.load_library(path)
+    _library = torch.library.Library("gapo", "IMPL")
+    for op in OPS:
+        # Autograd-free: the dispatcher passes the Autograd keys over, so no graph is recorded and no hop is paid.
+        _library.impl(op, torch.library.fallthrough_kernel, "Autograd")
+    _register_fakes()
+    choice = forced()
+    if choice == "reference":
+        reference_ops.register(_library)
+    named = {backend.name: backend for backend in backends()}
+    if choice is not None and (choice not in named or not named[choice].serves):
+        why = named[choice].why if choice in named else f"expected one of {', '.join(named)}"
+        raise ImportError(f"GAPO_BACKEND={choice}: {why}")
+
+
+def _register_fakes() -> None:
+    """What the ops return, without computing it: for torch.compile, torch.export and meta tensors."""
+
+    def like_first(first: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        return first.new_empty(first.shape)
+
+    def stats(
+        rewards: torch.Tensor, group_ids: torch.Tensor | None = None, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        groups = rewards.shape[:-1] if group_ids is None else rewards.shape
+        return rewards.new_empty(rewards.shape), rewards.new_empty((*groups, 4))
+
+    for op in OPS:
+        torch.library.register_fake(f"gapo::{op}", stats if op == "advantage_stats" else like_first)

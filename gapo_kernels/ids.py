@@ -1,0 +1,34 @@
+"""Group ids as frameworks have them, strings included, into the integers that the op takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+GroupIds: TypeAlias = Tensor | np.ndarray | Sequence[object]
+
+
+def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
+    """Integer ids on ``device``, equal where and only where the given ids are equal.
+
+    Args:
+        group_ids: [N]: an integer tensor (returned as it is), a NumPy array of integers, or an array or a sequence of
+            anything hashable, such as the uid strings of verl.
+        device: where the op will run.
+
+    Raises:
+        TypeError: ids of another kind, or one that is not hashable.
+    """
+    if isinstance(group_ids, Tensor):
+        return group_ids
+    if isinstance(group_ids, np.ndarray) and group_ids.dtype.kind in "iu":
+        return torch.from_numpy(group_ids.astype(np.int64, copy=False)).to(device)
+    if isinstance(group_ids, (str, bytes)) or not isinstance(group_ids, (Sequence, np.ndarray)):
+        raise TypeError(f"group_ids expects a tensor, an array or a sequence of ids, got {type(group_ids).__name__}")
+    number: dict[object, int] = {}
+    values = group_ids.tolist() if isinstance(group_ids, np.ndarray) else group_ids
+    return torch.tensor([number.setdefault(value, len(number)) for value in values], dtype=torch.int64, device=device)

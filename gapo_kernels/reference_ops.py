@@ -1,0 +1,55 @@
+"""The reference as a backend: ``GAPO_BACKEND=reference`` serves every device with it, slowly and by the definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gapo_kernels import reference
+
+
+def _compute(rewards: Tensor, ids: np.ndarray | None, *options: Any) -> tuple[Tensor, Tensor]:
+    """``options`` are the schema's trailing arguments, which the dispatcher leaves out from the first default on."""
+    named = dict(zip(("tau", "center", "scale", "eps", "valid"), options, strict=False))
+    if named.get("valid") is not None:
+        named["valid"] = named["valid"].cpu().numpy()
+    # float64 stays, every other float becomes float32: the precision in which the op computes
+    precision = torch.float64 if rewards.dtype == torch.float64 else torch.float32
+    advantage, stats = reference.advantage(rewards.detach().to("cpu", precision).numpy(), ids, **named)
+    return (
+        torch.from_numpy(advantage).to(rewards.device, rewards.dtype),
+        torch.from_numpy(stats).to(rewards.device, rewards.dtype),
+    )
+
+
+def _advantage(rewards: Tensor, *options: Any) -> Tensor:
+    return _compute(rewards, None, *options)[0]
+
+
+def _advantage_varlen(rewards: Tensor, offsets: Tensor, max_group_size: int, *options: Any) -> Tensor:
+    ids = np.repeat(np.arange(offsets.numel() - 1), offsets.diff().cpu().numpy())
+    return _compute(rewards, ids, *options)[0]
+
+
+def _advantage_by_id(rewards: Tensor, group_ids: Tensor, *options: Any) -> Tensor:
+    return _compute(rewards, group_ids.cpu().numpy(), *options)[0]
+
+
+def _advantage_stats(rewards: Tensor, group_ids: Tensor | None = None, *options: Any) -> tuple[Tensor, Tensor]:
+    return _compute(rewards, None if group_ids is None else group_ids.cpu().numpy(), *options)
+
+
+def _token_advantage(token_rewards: Tensor, mask: Tensor, group_ids: Tensor, *options: Any) -> Tensor:
+    precision = torch.float64 if token_rewards.dtype == torch.float64 else torch.float32
+    rewards = token_rewards.double().sum(-1).to(precision)
+    rows = _compute(rewards, group_ids.cpu().numpy(), *options)[0].unsqueeze(-1)
+    return torch.where(mask == 0, 0.0, rows * mask).to(token_rewards.dtype)
+
+
+def register(library: torch.library.Library) -> None:
+    """Makes the reference the implementation of every op on every device."""
+    for function in (_advantage, _advantage_varlen, _advantage_by_id, _advantage_stats, _token_advantage):
+        library.impl(function.__name__.removeprefix("_"), function, "CompositeExplicitAutograd")

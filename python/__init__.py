@@ -1,0 +1,107 @@
+"""The op without torch: NumPy in, NumPy out, the build's facts and the launch plan of a shape.
+
+For reward workers and plotting code that should not import torch. The definition is that of ``gapo_kernels.reference``;
+the kernels are those that serve ``torch.ops.gapo.*`` on the CPU, on the calling thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gapo_numpy import _core
+
+__all__ = ["CENTERS", "SCALES", "advantage", "advantage_stats", "build_info", "plan"]
+
+CENTERS: tuple[str, ...] = _core.CENTERS
+SCALES: tuple[str, ...] = _core.SCALES
+
+
+def _one_of(argument: str, value: str, names: tuple[str, ...]) -> None:
+    if value not in names:
+        raise ValueError(f"{argument} expects one of {', '.join(names)}, got {value!r}")
+
+
+def advantage_stats(
+    rewards: ArrayLike,
+    group_ids: ArrayLike | None = None,
+    *,
+    tau: float = 0.5,
+    center: str = "hdi_median",
+    scale: str = "rms",
+    eps: float = 1e-6,
+    valid: ArrayLike | None = None,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The advantages of all groups and the statistics of each.
+
+    Args:
+        rewards: float array [..., G], the last dimension is a group; or [N] together with ``group_ids``. float64 is
+            computed in float64, everything else in float32.
+        group_ids: integers [N], in any order, or None.
+        tau: share of a group that the window holds, 0 < tau <= 1.
+        center: one of ``CENTERS``.
+        scale: one of ``SCALES``.
+        eps: added to the scale, finite and >= 0.
+        valid: bool, one a reward; a row marked False is left out of its group and gets advantage 0.
+
+    Returns:
+        (advantage, stats): advantage in the shape of ``rewards``; stats [..., 4] a group, or with ids [N, 4] a row:
+        centre, scale, lower and upper end of the narrowest window.
+
+    Raises:
+        ValueError: an argument of the wrong shape or value; the message names it.
+        TypeError: rewards or ids of a type that is not floating or integer.
+    """
+    values = np.asarray(rewards)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"rewards expects a float array, got {values.dtype} {list(values.shape)}")
+    if values.ndim < 1 or (group_ids is not None and values.ndim != 1):
+        shape = "[N]" if group_ids is not None else "[..., group_size]"
+        raise ValueError(f"rewards expects shape {shape}, got {list(values.shape)}")
+    ids = None
+    if group_ids is not None:
+        ids = np.asarray(group_ids)
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"group_ids expects integers [{values.size}], got {ids.dtype} {list(ids.shape)}")
+        if ids.shape != values.shape:
+            raise ValueError(f"group_ids expects shape [{values.size}], got {list(ids.shape)}")
+    mask = None
+    if valid is not None:
+        mask = np.asarray(valid)
+        if mask.dtype != np.bool_ or mask.shape != values.shape:
+            raise ValueError(f"valid expects bool {list(values.shape)}, got {mask.dtype} {list(mask.shape)}")
+    if not 0 < tau <= 1:
+        raise ValueError(f"tau expects 0 < tau <= 1, got {tau}")
+    if not (eps >= 0 and np.isfinite(eps)):
+        raise ValueError(f"eps expects a finite value >= 0, got {eps}")
+    _one_of("center", center, CENTERS)
+    _one_of("scale", scale, SCALES)
+    run = _core.run_float64 if values.dtype == np.float64 else _core.run_float32
+    return run(values, ids, tau, center, scale, eps, mask)
+
+
+def advantage(rewards: ArrayLike, group_ids: ArrayLike | None = None, **options: Any) -> NDArray[Any]:
+    """The advantages of all groups; arguments and errors are those of ``advantage_stats``."""
+    return advantage_stats(rewards, group_ids, **options)[0]
+
+
+def build_info() -> dict[str, Any]:
+    """The build's facts: git revision, torch it was built with, compiler, CPU capability in use, CUDA architectures."""
+    return _core.build_info()
+
+
+def plan(groups: int, group_size: int) -> dict[str, Any]:
+    """How a call of ``groups`` groups of ``group_size`` float32 rewards is run on this CPU.
+
+    Returns:
+        device, tier ("columns": groups side by side in SIMD lanes; "ranked": one large group at a time, binned), lanes
+        (groups that one task computes side by side), tasks (units of work that threads share).
+
+    Raises:
+        ValueError: a negative number of groups or a group size below 1.
+    """
+    if groups < 0 or group_size < 1:
+        raise ValueError(f"plan expects groups >= 0 and group_size >= 1, got {groups} and {group_size}")
+    return _core.plan(groups, group_size)

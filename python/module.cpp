@@ -1,0 +1,85 @@
+// The torch-free door: NumPy arrays into the C++ core, the build's facts, the launch plan of a shape.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+
+#include "cpu/op.h"
+
+namespace py = pybind11;
+
+namespace gapo {
+namespace {
+
+template <typename T>
+using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+using Ids = std::optional<Array<int64_t>>;
+using Mask = std::optional<Array<bool>>;
+
+// [count] of every entry's name in a table of the definition
+template <typename Table>
+py::tuple names_of(const Table& table) {
+  py::list names;
+  for (const auto& entry : table) names.append(std::string(entry.name));
+  return py::tuple(names);
+}
+
+template <typename T>
+py::tuple run(const Array<T>& rewards, const Ids& ids, double tau, const std::string& center, const std::string& scale,
+              double eps, const Mask& valid) {
+  const Rule rule{tau, find_name(kCenters, center).value(), find_name(kScales, scale).value(), eps, true};
+  std::vector<py::ssize_t> shape(rewards.shape(), rewards.shape() + rewards.ndim());
+  Array<T> advantage(shape);
+  const int64_t group_size = ids ? 0 : shape.back();
+  if (!ids) shape.pop_back();
+  shape.push_back(4);
+  Array<T> stats(shape);
+  const Output<T> out{advantage.mutable_data(), stats.mutable_data()};
+  const bool* mask = valid ? valid->data() : nullptr;
+  {
+    py::gil_scoped_release release;
+    if (ids) {
+      advantage_by_id<T>(rule, rewards.data(), ids->data(), rewards.size(), mask, out, {});
+    } else {
+      contiguous_advantage<T>(rule, {rewards.data(), nullptr, group_size, stats.size() / 4}, mask, out, {});
+    }
+  }
+  return py::make_tuple(advantage, stats);
+}
+
+py::dict build_info() {
+  py::dict facts;
+  facts["revision"] = GAPO_REVISION;
+  facts["torch"] = GAPO_BUILD_TORCH;
+  facts["compiler"] = __VERSION__;
+  facts["cpu_capability"] = backend().name;
+  facts["cuda"] = py::none();  // no CUDA kernels in this build
+  facts["cuda_architectures"] = py::tuple();
+  return facts;
+}
+
+py::dict plan(int64_t groups, int64_t group_size) {
+  const bool columns = group_size <= kLargestColumn;
+  py::dict chosen;
+  chosen["device"] = "cpu";
+  chosen["tier"] = columns ? "columns" : "ranked";
+  chosen["lanes"] = columns ? backend().float_lanes : 1;
+  chosen["tasks"] = columns ? (groups + backend().float_lanes - 1) / backend().float_lanes : groups;
+  return chosen;
+}
+
+}  // namespace
+}  // namespace gapo
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The C++ core; gapo_numpy checks the arguments and documents them.";
+  m.attr("CENTERS") = gapo::names_of(gapo::kCenters);
+  m.attr("SCALES") = gapo::names_of(gapo::kScales);
+  m.def("run_float32", &gapo::run<float>);
+  m.def("run_float64", &gapo::run<double>);
+  m.def("window_size", &gapo::window_size);
+  m.def("build_info", &gapo::build_info);
+  m.def("plan", &gapo::plan);
+}

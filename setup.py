@@ -1,0 +1,71 @@
+"""The extensions; everything else stands in pyproject.toml."""
+
+import subprocess
+import sysconfig
+from glob import glob
+
+import pybind11
+import torch
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from torch.utils import cpp_extension
+
+CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
+WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-maybe-uninitialized", "-Wno-unknown-pragmas"]
+# No contraction: a group's statistics are the same bits whether its sums ran in vectors or one by one.
+CXXFLAGS = [
+    "-std=c++20",
+    "-O3",
+    "-g0",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+]
+if sysconfig.get_platform() == "linux-x86_64":
+    CXXFLAGS.append("-march=x86-64-v2")  # the least CPU that the package runs on; faster kernels are chosen at run time
+
+
+def git_revision() -> str:
+    """The commit that is built, or nothing outside of a checkout."""
+    try:
+        return subprocess.check_output(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"], text=True, stderr=subprocess.DEVNULL
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+class BuildSharedLibraries(build_ext):
+    """Builds the torch libraries without a Python in their names: they depend on none, and are loaded by torch."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        filename = super().get_ext_filename(fullname)
+        if fullname.rpartition(".")[2].startswith("_C"):
+            return filename.replace(sysconfig.get_config_var("EXT_SUFFIX"), ".so")
+        return filename
+
+
+torch_ops = Extension(
+    "gapo_kernels._C",
+    sources=[*CORE, *sorted(glob("csrc/torch/*.cpp"))],
+    include_dirs=["csrc", *cpp_extension.include_paths()],
+    library_dirs=cpp_extension.library_paths(),
+    libraries=["torch_cpu"],
+    extra_compile_args=[*CXXFLAGS, *WARNINGS, "-Wno-unused-parameter"],
+    # the oldest torch whose stable ABI the code may use: one build runs on it and on every later one
+    define_macros=[("TORCH_TARGET_VERSION", "0x020a000000000000")],
+    language="c++",
+)
+numpy_door = Extension(
+    "gapo_numpy._core",
+    sources=[*CORE, *sorted(glob("python/*.cpp"))],
+    include_dirs=["csrc", pybind11.get_include()],
+    extra_compile_args=[*CXXFLAGS, *WARNINGS],
+    define_macros=[
+        ("GAPO_REVISION", f'"{git_revision()}"'),
+        ("GAPO_BUILD_TORCH", f'"{torch.__version__}"'),
+    ],
+    language="c++",
+)
+setup(ext_modules=[torch_ops, numpy_door], cmdclass={"build_ext": BuildSharedLibraries})
