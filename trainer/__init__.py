@@ -1,1 +1,1 @@
-"""A policy-gradient trainer for language models and large groups: GAPO, GRPO, DAPO and others by name."""
+"""A policy-gradient trainer for large groups of completions, small enough to read: start with ``train.py``."""

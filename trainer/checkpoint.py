@@ -1,0 +1,178 @@
+"""Checkpoints: a folder that transformers can load, plus the optimiser and one JSON file. No pickle.
+
+A checkpoint is written beside its final name, flushed to the disk and renamed, so a folder called ``step_…`` is whole;
+``state.json`` lists every file with its size and SHA-256, so that what happened to it later is noticed too. There is
+no scheduler and no generator state in it: both are functions of (seed, step).
+Left out: sharded and asynchronous checkpoints (one file of weights serves up to a few billion parameters).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch.distributed as dist
+from gapo_trainer.errors import UserError
+from gapo_trainer.policy import Policy
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.optim import Optimizer
+
+FORMAT = "gapo_trainer checkpoint"
+VERSION = 1
+STATE, OPTIMIZER = "state.json", "optimizer.safetensors"
+FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+class Progress(NamedTuple):
+    """Where a run stands, apart from its tensors: what ``state.json`` carries."""
+
+    step: int  # rollout steps done
+    tasks_taken: int  # the sampler's position
+    bad_updates: int  # skipped in a row
+    log_bytes: dict[str, int]  # length of every log of the run at this step
+
+
+def sync_folder(path: Path) -> None:
+    """Flush every file of ``path`` and the folder itself to the disk."""
+    for entry in [*path.iterdir(), path]:
+        descriptor = os.open(entry, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    policy: Policy,
+    optimizer: Optimizer,
+    keep: int,
+) -> Path:
+    """Write ``folder/step_…`` whole or not at all, then remove all but the newest ``keep``. Every rank calls it.
+
+    Args:
+        folder: where the run keeps its checkpoints.
+        progress: counters to resume from.
+        policy: the model, sharded or not, and its tokenizer, because ids mean nothing without it.
+        optimizer: its state is gathered and saved.
+        keep: how many checkpoints to leave.
+
+    Returns:
+        The new checkpoint's folder.
+
+    Raises:
+        UserError: the disk is full or refuses; earlier checkpoints are untouched.
+    """
+    final = folder / f"step_{progress.step:06d}"
+    weights = get_model_state_dict(policy.model, options=FULL)
+    moments: Any = get_optimizer_state_dict(policy.model, optimizer, options=FULL)["state"]
+    if dist.is_initialized() and dist.get_rank() != 0:
+        return final
+    partial = folder / f".writing_{final.name}"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        policy.model.save_pretrained(partial, state_dict=weights)
+        policy.tokenizer.save_pretrained(partial)
+        save_file(_flat(moments), partial / OPTIMIZER)
+        files = {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in sorted(partial.iterdir())}
+        state = {"format": FORMAT, "version": VERSION, **progress._asdict(), "files": files}
+        (partial / STATE).write_text(json.dumps(state, indent=1))
+        sync_folder(partial)
+        shutil.rmtree(final, ignore_errors=True)  # only ever one that failed its checks and was trained again
+        partial.rename(final)
+        sync_folder(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        newest = max(folder.glob("step_*"), default=None)
+        raise UserError(
+            f"checkpoint of step {progress.step} could not be written: {error}. "
+            + (f"The run can be resumed from {newest}." if newest else "The run has no earlier checkpoint.")
+        ) from error
+    for old in sorted(folder.glob("step_*"))[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def read_progress(checkpoint: Path) -> Progress:
+    """Check every file of ``checkpoint`` and return its counters.
+
+    Raises:
+        UserError: it is no checkpoint of this trainer, of another version, or a file is missing or damaged.
+    """
+    try:
+        state = json.loads((checkpoint / STATE).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{checkpoint} is no checkpoint of this trainer: {error}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise UserError(f"{checkpoint} is no checkpoint of this trainer: {STATE} does not say {FORMAT!r}")
+    if state.get("version") != VERSION:
+        raise UserError(f"{checkpoint} has version {state.get('version')}, this trainer reads {VERSION}")
+    for name, expected in state["files"].items():
+        path = checkpoint / name
+        size = path.stat().st_size if path.is_file() else None
+        if size != expected["bytes"]:
+            found = "is missing" if size is None else f"has {size}"
+            raise UserError(f"{checkpoint} is damaged: {name} should have {expected['bytes']} bytes and {found}")
+        if sha256(path) != expected["sha256"]:
+            raise UserError(f"{checkpoint} is damaged: {name} differs from what was written")
+    return Progress(**{field: state[field] for field in Progress._fields})
+
+
+def newest_checkpoint(folder: Path, warn: Any = print) -> tuple[Path, Progress] | None:
+    """The newest checkpoint that passes its checks, or None where there is none at all.
+
+    Args:
+        folder: where the run keeps its checkpoints.
+        warn: called with one line for each damaged one that is passed over.
+
+    Raises:
+        UserError: there are checkpoints and all are damaged.
+    """
+    problem = None
+    for candidate in sorted(folder.glob("step_*"), reverse=True):
+        try:
+            return candidate, read_progress(candidate)
+        except UserError as error:
+            problem = error
+            warn(f"passed over: {error}")
+    if problem:
+        raise problem
+    return None
+
+
+def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: Optimizer) -> None:
+    """Put the saved optimiser state back, sharded as ``model`` is."""
+    empty = get_optimizer_state_dict(model, optimizer, options=FULL)
+    moments: Any = {}
+    for key, tensor in load_file(checkpoint / OPTIMIZER).items():
+        kind, _, parameter = key.partition("/")
+        moments.setdefault(parameter, {})[kind] = tensor
+    set_optimizer_state_dict(model, optimizer, {"state": moments, "param_groups": empty["param_groups"]}, options=FULL)
+
+
+def _flat(moments: dict[str, Any]) -> dict[str, Any]:
+    """``{"exp_avg/model.norm.weight": tensor, …}`` from torch's nested optimiser state."""
+    return {f"{kind}/{name}": t.contiguous() for name, kinds in moments.items() for kind, t in kinds.items()}

@@ -1,0 +1,81 @@
+"""``gapo-train``: run, eval, report, compare."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gapo_trainer.config import DAPO, Config, load_config
+from gapo_trainer.errors import UserError
+from gapo_trainer.runlog import CONFIG
+from rich.console import Console
+from transformers.utils import logging as transformers_logging
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 for an error told in one line, 130 when interrupted."""
+    args = _parser().parse_args(arguments)
+    transformers_logging.disable_progress_bar()
+    try:
+        args.command(args, Console())
+    except UserError as error:
+        Console(stderr=True).print(f"gapo-train: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        Console(stderr=True).print("gapo-train: interrupted; a run goes on with gapo-train run --resume FOLDER")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gapo-train", description="Train a language model on groups of completions.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = _command(commands, "run", _run, "train; without arguments: the embedded policy, in minutes on a CPU")
+    run.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run in this folder")
+    _add_settings(run)
+
+    report = _command(commands, "report", _report, "write one HTML page that compares runs")
+    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs")
+    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE")
+    return parser
+
+
+def _command(commands: Any, name: str, function: Callable[..., None], what: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("settings", nargs="*", metavar="name=value", help="settings, stronger than the file's")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a YAML file of settings")
+    parser.add_argument("--dapo", action="store_true", help=f"DAPO's options: {DAPO}")
+    source = inspect.getsource(Config)  # the one place where names, defaults and what they mean stand
+    parser.epilog = "settings:\n" + source.split('"""')[2].partition("    def ")[0]
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def _settings(args: argparse.Namespace, file: Path | None) -> Config:
+    return load_config(file, args.settings, **(DAPO if args.dapo else {}))
+
+
+def _run(args: argparse.Namespace, console: Console) -> None:
+    from gapo_trainer.run import run
+
+    run(_settings(args, args.resume / CONFIG if args.resume else args.config), args.resume, console)
+
+
+def _report(args: argparse.Namespace, console: Console) -> None:
+    from gapo_trainer.report.page import write_report
+
+    write_report(args.runs, args.out)
+    console.print(f"report: {args.out}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""Every setting of a run: one flat dataclass, filled from defaults, then a YAML file, then ``key=value`` overrides.
+
+The defaults are `make train`: the embedded policy, GAPO in groups of 64, real code lines, two CPU cores, minutes.
+Left out: nested sections, interpolation and environment variables. A run is described by one short list of names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from gapo_trainer.errors import UserError
+
+from gapo_kernels import ESTIMATORS
+
+# What DAPO (arXiv 2503.14476) changes, as options that go with any estimator; `--dapo` and `compare` set them together.
+DAPO: dict[str, Any] = {
+    "dynamic_sampling": True,
+    "clip_high": 0.28,
+    "loss": "token",
+    "overlong_buffer": 4,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. ``gapo-train run --help`` prints the names with their defaults."""
+
+    # what is trained, on what
+    model: str = "tiny"  # "tiny": the embedded policy; else a folder or a hub name
+    data: str = "stdlib"  # "stdlib": the embedded tasks; else a JSONL or Parquet file, or a data set's name
+    format: str = "auto"  # prompt format; "auto": what the tokenizer has tokens for
+    max_tasks: int = 4096  # of the training split; 0: all
+    max_prompt_tokens: int = 512  # longer prompts are left out, and counted
+    reward: str = "edem"  # em, ed, edem, bleu, or module:function of your own
+    reward_timeout: float = 10.0  # seconds that your own reward may take for one completion
+    reward_workers: int = 1  # processes that score
+    reward_noise: float = 0.0  # share of rewards replaced by an outlier (0), to study estimators
+
+    # rollout
+    prompts_per_step: int = 8
+    group_size: int = 64  # completions a prompt, over all ranks
+    generation_batch: int = 64  # completions decoded together, to bound memory
+    max_new_tokens: int = 32
+    temperature: float = 1.0
+    rollout_engine: Literal["torch", "vllm"] = "torch"
+
+    # advantage
+    estimator: str = "gapo"
+    tau: float = 0.5
+    dynamic_sampling: bool = False  # DAPO: replace groups whose rewards are all equal
+    max_resamples: int = 3  # rounds of replacement a step
+    overlong_buffer: int = 0  # DAPO: the last tokens before max_new_tokens, punished linearly up to -overlong_penalty
+    overlong_penalty: float = 1.0
+
+    # update
+    mini_batches: int = 1  # optimiser steps a rollout, each on prompts_per_step / mini_batches groups
+    epochs: int = 1  # passes over a rollout
+    micro_batch: int = 64  # completions a forward; gradients accumulate, the result does not depend on it
+    loss: Literal["sequence", "token", "constant"] = "sequence"  # GRPO's mean of means, DAPO's over tokens, Dr. GRPO's
+    clip_low: float = 0.2
+    clip_high: float = 0.2  # DAPO: 0.28
+    dual_clip: float = 0.0  # bound on -ratio * advantage for negative advantages, e.g. 3; 0: none
+    kl_coef: float = 0.0  # weight of the k3 estimate of KL(policy || reference), the policy that training started from
+    track_kl: bool = True  # keep the reference and log KL even where kl_coef is 0
+    entropy_coef: float = 0.0
+    lr: float = 3e-4
+    warmup_steps: int = 5
+    schedule: Literal["constant", "cosine"] = "cosine"
+    min_lr: float = 0.1  # the cosine's end, as a share of lr
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    max_bad_updates: int = 5  # updates in a row with NaN or inf in loss or gradient before the run stops
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the forward pass; weights stay float32
+    gradient_checkpointing: bool = False
+
+    # run
+    steps: int = 100
+    seed: int = 0
+    out: str = "runs/train"
+    device: str = "auto"  # cuda where there is one
+    checkpoint_every: int = 20
+    keep_checkpoints: int = 2
+    eval_every: int = 20
+    eval_tasks: int = 256  # of each evaluation split
+    groups_every: int = 10  # how often a group is kept whole for the report
+    wandb: str = ""  # a Weights & Biases project; "": off
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, before anything is loaded."""
+        for name, low in _AT_LEAST.items():
+            if getattr(self, name) < low:
+                raise UserError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        for name in ("lr", "temperature", "reward_timeout", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("reward_noise", "min_lr"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if not 0 < self.tau <= 1:
+            raise UserError(f"tau must be in (0, 1], got {self.tau}")
+        if self.estimator not in ESTIMATORS:
+            raise UserError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
+        if self.prompts_per_step % self.mini_batches:
+            raise UserError(
+                f"mini_batches must divide prompts_per_step ({self.prompts_per_step}), got {self.mini_batches}"
+            )
+        if self.overlong_buffer > self.max_new_tokens:
+            raise UserError(
+                f"overlong_buffer must be at most max_new_tokens ({self.max_new_tokens}), got {self.overlong_buffer}"
+            )
+
+
+_AT_LEAST = {
+    "max_tasks": 0,
+    "max_prompt_tokens": 1,
+    "reward_workers": 1,
+    "prompts_per_step": 1,
+    "group_size": 1,
+    "generation_batch": 1,
+    "max_new_tokens": 1,
+    "max_resamples": 0,
+    "overlong_buffer": 0,
+    "mini_batches": 1,
+    "epochs": 1,
+    "micro_batch": 1,
+    "clip_low": 0,
+    "clip_high": 0,
+    "dual_clip": 0,
+    "kl_coef": 0,
+    "warmup_steps": 0,
+    "weight_decay": 0,
+    "max_bad_updates": 1,
+    "steps": 1,
+    "checkpoint_every": 1,
+    "keep_checkpoints": 1,
+    "eval_every": 1,
+    "eval_tasks": 1,
+    "groups_every": 1,
+}
+
+_TYPES = typing.get_type_hints(Config)
+
+
+def _checked(name: str, value: Any, where: str) -> Any:
+    """``value`` as the type of the setting ``name``; an int serves as float, nothing else is converted."""
+    if name not in _TYPES:
+        near = difflib.get_close_matches(name, _TYPES, n=1)
+        raise UserError(f"{where}: no setting is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    kind = _TYPES[name]
+    if typing.get_origin(kind) is Literal:
+        if value not in typing.get_args(kind):
+            raise UserError(f"{where}: {name} must be one of {', '.join(typing.get_args(kind))}, got {value!r}")
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML 1.1 reads 3e-4 as a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if type(value) is not kind:
+        raise UserError(f"{where}: {name} expects {kind.__name__}, got {value!r}")
+    return value
+
+
+def load_config(path: str | Path | None = None, overrides: typing.Sequence[str] = (), **settings: Any) -> Config:
+    """Defaults, then the YAML file, then ``settings``, then ``overrides``.
+
+    Args:
+        path: a YAML file of ``name: value`` lines, or None.
+        overrides: ``name=value`` strings, the value written as in YAML.
+        **settings: values set by the caller.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        UserError: the file is unreadable, a name is unknown (the nearest known one is named), or a value is of the
+            wrong type or out of range.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"config {path}: {error}") from error
+        if not isinstance(loaded, dict):
+            raise UserError(f"config {path}: expected lines of 'name: value', got a {type(loaded).__name__}")
+        values |= {str(name): _checked(str(name), value, f"config {path}") for name, value in loaded.items()}
+    values |= {name: _checked(name, value, "settings") for name, value in settings.items()}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f"override {override!r}: expected name=value")
+        try:
+            value = text if _TYPES.get(name) is str else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"override {override!r}: {error}") from error
+        values[name] = _checked(name, value, f"override {override!r}")
+    return Config(**values)
+
+
+def to_yaml(config: Config) -> str:
+    """The whole configuration as a YAML file that ``load_config`` reads back."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)

@@ -1,0 +1,73 @@
+"""The row of numbers that a step leaves behind, over all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from gapo_trainer import ranks
+from gapo_trainer.episodes import Episodes
+from gapo_trainer.rollout import Rollout
+from gapo_trainer.update import UpdateStats
+from torch import Tensor
+
+MOST_KEPT_TEXTS = 6  # distinct completions of a kept group, the most frequent first
+
+
+def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateStats, lr: float) -> dict[str, Any]:
+    """Everything about a step that a seed reproduces; means are over completions unless the name says otherwise."""
+    episodes = rollout.episodes
+    rewards = torch.cat([e.rewards for e in episodes]).double()
+    scored = ~rewards.isnan()
+    advantage = torch.cat(list(advantages)).double().cpu()
+    lengths = torch.cat([e.samples.completions.lengths for e in episodes]).cpu().double()
+    sums = {
+        "rows": torch.ones_like(rewards),
+        "scored": scored,
+        "reward": rewards.nan_to_num(0.0),
+        "em": torch.cat([e.exact for e in episodes]),
+        "ed": torch.cat([e.similarity for e in episodes]),
+        "cut_off": ~torch.cat([e.samples.ended for e in episodes]).cpu(),
+        "tokens": lengths,
+        "zero_advantage": advantage == 0,
+        "sum_advantage": advantage,
+    }
+    summed = ranks.total(torch.stack([values.double().sum() for values in sums.values()])).tolist()
+    total = dict(zip(sums, summed, strict=True))
+    rows = total["rows"]
+    return {
+        "reward": total["reward"] / max(1.0, total["scored"]),
+        "em": total["em"] / rows,
+        "ed": total["ed"] / rows,
+        "cut_off": total["cut_off"] / rows,
+        "unscorable": 1 - total["scored"] / rows,
+        "completion_tokens": total["tokens"] / rows,
+        "zero_advantage": total["zero_advantage"] / rows,
+        "sum_advantage": total["sum_advantage"],
+        "distinct": stats.trained_rows / rows,
+        "replaced_groups": rollout.replaced,
+        "loss": stats.loss,
+        "kl": stats.kl,
+        "entropy": stats.entropy,
+        "clip_ratio": stats.clip_ratio,
+        "grad_norm": stats.grad_norm,
+        "bad_updates": stats.bad_updates,
+        "lr": lr,
+    }
+
+
+def kept_group(group: Episodes, advantage: Tensor) -> dict[str, Any]:
+    """A whole group as JSON, for the report: all rewards and advantages, and its most frequent edits."""
+    rows = ranks.gathered(list(zip(group.rewards.tolist(), advantage.tolist(), group.texts, strict=True)))
+    counts: dict[str, int] = {}
+    for _, _, text in rows:
+        counts[text] = counts.get(text, 0) + 1
+    reward_of = {text: reward for reward, _, text in rows}
+    frequent = sorted(counts, key=lambda text: (-counts[text], text))[:MOST_KEPT_TEXTS]
+    return {
+        "task": group.task.to_row(),
+        "rewards": [reward for reward, _, _ in rows],
+        "advantages": [a for _, a, _ in rows],
+        "edits": [{"text": text, "count": counts[text], "reward": reward_of[text]} for text in frequent],
+    }

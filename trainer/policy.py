@@ -1,0 +1,104 @@
+"""The policy: a transformers causal LM, its tokenizer and the prompt format that goes with it.
+
+Left out: any modelling code. ``trust_remote_code`` is off, so a folder or hub name can bring weights and
+configuration, never code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import torch
+from gapo_trainer.data.formats import PromptFormat, make_format
+from gapo_trainer.data.task import Task
+from gapo_trainer.errors import UserError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+EMBEDDED = "tiny"
+
+
+@dataclass
+class Policy:
+    """What answers a task.
+
+    Attributes:
+        model: the transformers model.
+        tokenizer: its tokenizer.
+        format: how a task becomes a prompt and a completion an edit.
+        end_tokens: ids that end a completion.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    format: PromptFormat
+    end_tokens: tuple[int, ...]
+
+    def encode(self, task: Task) -> list[int]:
+        """The token ids of the task's prompt."""
+        return self.tokenizer.encode(self.format.prompt(task), add_special_tokens=self.format.add_special_tokens)
+
+    def edit(self, task: Task, tokens: list[int]) -> str:
+        """The edit that the completion ``tokens`` makes."""
+        return self.format.extract(str(self.tokenizer.decode(tokens, skip_special_tokens=True)), task)
+
+    @torch.no_grad()
+    def generate(self, prompts: Sequence[list[int]], max_new_tokens: int, **how: Any) -> list[list[int]]:
+        """One completion for each of several prompts, its end token included; ``how`` as in transformers."""
+        width = max(map(len, prompts))
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=self.model.device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
+        unfiltered = {"top_k": 0, "top_p": 1.0} if how.get("do_sample") else {"top_k": None, "top_p": None}
+        rows = self.model.generate(  # type: ignore[operator]  # transformers' mixins confuse mypy
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=list(self.end_tokens),
+            pad_token_id=pad,
+            **unfiltered,
+            **how,
+        )
+        return [self._until_end(row) for row in rows[:, width:].tolist()]
+
+    def _until_end(self, tokens: list[int]) -> list[int]:
+        ends = [i for i, token in enumerate(tokens) if token in self.end_tokens]
+        return tokens[: ends[0] + 1] if ends else tokens
+
+
+def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Policy:
+    """Load a policy in float32.
+
+    Args:
+        name: ``"tiny"`` for the embedded one, a folder (a checkpoint is one), or a hub name.
+        format_name: a prompt format, or ``"auto"``.
+        device: where the weights go.
+
+    Raises:
+        UserError: there is no such model, or its tokenizer has no end token.
+    """
+    source = str(files("gapo_trainer") / "assets" / "tiny_model") if name == EMBEDDED else name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {name!r} could not be loaded: {error}") from error
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"model {name!r}: its tokenizer has no end token, so no completion would end")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return Policy(model.to(device), tokenizer, make_format(format_name, tokenizer), _end_tokens(model, tokenizer))
+
+
+def resolve_device(name: str) -> str:
+    """The device that ``name`` asks for; ``"auto"`` is CUDA where there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The tokenizer's end token and those that the model's generation settings add (chat models end turns)."""
+    configured = model.generation_config.eos_token_id
+    extra = configured if isinstance(configured, list) else [configured]
+    return tuple(sorted({tokenizer.eos_token_id, *(token for token in extra if token is not None)}))

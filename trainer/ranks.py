@@ -1,0 +1,108 @@
+"""One process or many behind the same few functions; every rank holds an equal share of each group's completions.
+
+Left out: sharing out prompts instead of completions. Groups are what grows, and a shared group needs nothing of a rank
+but its rewards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from gapo_trainer.errors import UserError
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from transformers import PreTrainedModel
+
+
+def world_size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[str]:
+    """Join the processes that ``torchrun`` started, if it did; gives the device of this one."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield device
+        return
+    own = f"cuda:{os.environ['LOCAL_RANK']}" if device.startswith("cuda") else device
+    if own != device:
+        torch.cuda.set_device(own)
+    # gloo carries the rewards and counters, which stay on the CPU; nccl the weights and gradients
+    dist.init_process_group("cpu:gloo,cuda:nccl" if own != device else "gloo")
+    try:
+        yield own
+    finally:
+        dist.destroy_process_group()
+
+
+def shard(model: PreTrainedModel) -> None:
+    """Shard the parameters, gradients and optimiser state of ``model`` in place with FSDP2, layer by layer."""
+    if world_size() == 1:
+        return
+    mesh = init_device_mesh(model.device.type, (world_size(),))
+    for layer in model.get_decoder().layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def agreed(value: Any) -> Any:
+    """The first rank's ``value``, on all ranks."""
+    values = [value]
+    if dist.is_initialized():
+        dist.broadcast_object_list(values)
+    return values[0]
+
+
+def own_rows(group_size: int) -> slice:
+    """This rank's rows of a group.
+
+    Raises:
+        UserError: the group cannot be shared out evenly.
+    """
+    share, rest = divmod(group_size, world_size())
+    if rest:
+        raise UserError(f"group_size must be a multiple of the {world_size()} processes, got {group_size}")
+    return slice(rank() * share, (rank() + 1) * share)
+
+
+def total(values: Tensor) -> Tensor:
+    """The elementwise sum over ranks of a CPU tensor."""
+    values = values.clone()
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values
+
+
+def largest(value: float) -> float:
+    """The largest ``value`` of all ranks."""
+    worst = torch.tensor(value, dtype=torch.float64)
+    if dist.is_initialized():
+        dist.all_reduce(worst, op=dist.ReduceOp.MAX)
+    return float(worst)
+
+
+def gathered(rows: list[Any]) -> list[Any]:
+    """The rows of all ranks, in rank order."""
+    if not dist.is_initialized():
+        return rows
+    parts: list[Any] = [None] * world_size()
+    dist.all_gather_object(parts, rows)
+    return [row for part in parts for row in part]
+
+
+def gradient_norm(model: nn.Module, bound: float) -> float:
+    """Clip the gradients of ``model`` to the norm ``bound`` and return what the norm was, over all shards."""
+    norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
+    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)

@@ -1,0 +1,1 @@
+"""What runs looked like: figures, and one self-contained HTML page that compares them."""

@@ -1,0 +1,46 @@
+"""A finished or running run, read back from its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gapo_trainer.config import Config, load_config
+from gapo_trainer.runlog import CONFIG, EVALS, GROUPS, METRICS, TIMINGS, read_log
+
+
+@dataclass(frozen=True)
+class Run:
+    """The configuration and the logs of a run.
+
+    Attributes:
+        name: of its folder.
+        config: all settings.
+        metrics: a row a step, see ``metrics.step_metrics``.
+        timings: a row a step: seconds, tokens/s, memory.
+        evals: a row an evaluation and split.
+        groups: the groups that were kept whole.
+    """
+
+    name: str
+    config: Config
+    metrics: list[dict[str, Any]]
+    timings: list[dict[str, Any]]
+    evals: list[dict[str, Any]]
+    groups: list[dict[str, Any]]
+
+    def scores(self, split: str) -> list[dict[str, Any]]:
+        """The evaluations of one split, oldest first."""
+        return [row for row in self.evals if row["split"] == split]
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        UserError: there is no run in it.
+    """
+    config = load_config(folder / CONFIG)
+    metrics, timings, evals, groups = (read_log(folder, name) for name in (METRICS, TIMINGS, EVALS, GROUPS))
+    return Run(folder.name, config, metrics, timings, evals, groups)

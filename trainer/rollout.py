@@ -1,0 +1,149 @@
+"""``rollout``: draw the next prompts' groups of completions and score them.
+
+Every random number of a rollout comes from a generator seeded with (seed, step, prompt), so that a resumed run, another
+slicing of the group and another number of ranks draw the same completions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from gapo_trainer import ranks
+from gapo_trainer.config import Config
+from gapo_trainer.data.rewards import ed, em
+from gapo_trainer.data.task import Task
+from gapo_trainer.engine import RolloutEngine, Samples, Sampling, SharedPrefixRollout, distinct
+from gapo_trainer.episodes import Episodes
+from gapo_trainer.policy import Policy
+from gapo_trainer.sampler import TaskSampler
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass
+class Rollout:
+    """A step's episodes, and how many groups were thrown away because their rewards were all equal."""
+
+    episodes: list[Episodes]
+    replaced: int
+
+
+class Roller:
+    """Draws rollouts.
+
+    Args:
+        policy: what is asked; its weights are read through ``engine``.
+        engine: draws the completions.
+        tasks: the training tasks.
+        sampler: which of them come next.
+        reward: maps (texts, task) to float32 rewards, NaN for what cannot be scored.
+        config: the run's settings.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        engine: RolloutEngine,
+        tasks: Sequence[Task],
+        sampler: TaskSampler,
+        reward: Callable[[Sequence[str], Task], NDArray[np.float32]],
+        config: Config,
+    ) -> None:
+        self._policy, self._engine, self._tasks, self._sampler = policy, engine, tasks, sampler
+        self._reward, self._config = reward, config
+        self._sampling = Sampling(config.max_new_tokens, policy.end_tokens, config.temperature)
+        self._rows = ranks.own_rows(config.group_size)
+
+    def rollout(self, step: int) -> Rollout:
+        """The episodes of ``step``; with dynamic sampling, groups that carry no signal are drawn again."""
+        config, place = self._config, 0
+        kept: list[Episodes] = []
+        flat: list[Episodes] = []
+        for _ in range(1 + (config.max_resamples if config.dynamic_sampling else 0)):
+            for index in self._sampler.take(config.prompts_per_step - len(kept)):
+                group = self._group(self._tasks[index], (config.seed, step, place))
+                place += 1
+                (flat if config.dynamic_sampling and is_flat(group.rewards) else kept).append(group)
+            if len(kept) == config.prompts_per_step:
+                break
+        missing = config.prompts_per_step - len(kept)
+        return Rollout(kept + flat[:missing], len(flat) - missing)
+
+    def _group(self, task: Task, seed: tuple[int, ...]) -> Episodes:
+        policy, config = self._policy, self._config
+        generator = torch.Generator().manual_seed(_mixed(seed))
+        rows = self._rows
+        # the engine takes max_new_tokens numbers a row, in order: pass over those of the ranks before this one
+        torch.rand(rows.start, config.max_new_tokens, generator=generator)
+        prompt = torch.tensor(policy.encode(task), device=policy.model.device)
+        samples = self._engine.generate(prompt, rows.stop - rows.start, self._sampling, generator)
+        texts = completion_texts(policy, task, samples)
+        rewards = self._shaped(torch.from_numpy(self._reward(texts, task)), samples)
+        return Episodes(
+            task=task,
+            prompt=prompt,
+            samples=samples,
+            texts=texts,
+            rewards=with_outliers(rewards, config.reward_noise, (*seed, 1), rows, config.group_size),
+            exact=torch.from_numpy(em(texts, task.target)) * samples.ended.cpu(),
+            similarity=torch.from_numpy(ed(texts, task.target)),
+        )
+
+    def _shaped(self, rewards: Tensor, samples: Samples) -> Tensor:
+        config = self._config
+        if not config.overlong_buffer:
+            return rewards
+        return rewards + overlong_penalty(
+            samples.completions.lengths.cpu(), config.max_new_tokens, config.overlong_buffer, config.overlong_penalty
+        )
+
+
+def make_engine(policy: Policy, config: Config) -> RolloutEngine:
+    """The configured rollout engine."""
+    return SharedPrefixRollout(policy.model, config.generation_batch)
+
+
+def completion_texts(policy: Policy, task: Task, samples: Samples) -> list[str]:
+    """The edit in each completion; equal completions are decoded once."""
+    same = distinct(samples.completions)
+    texts = [policy.edit(task, tokens) for tokens in samples.completions[same.first].to_lists()]
+    return [texts[i] for i in same.inverse.tolist()]
+
+
+def is_flat(rewards: Tensor) -> bool:
+    """Whether all scorable rewards of a group, over all ranks, are equal, so that it carries no signal."""
+    scored = rewards[~rewards.isnan()].double()
+    low = -ranks.largest(-float(scored.min()) if len(scored) else -torch.inf)
+    high = ranks.largest(float(scored.max()) if len(scored) else -torch.inf)
+    return not low < high
+
+
+def overlong_penalty(lengths: Tensor, longest: int, buffer: int, penalty: float) -> Tensor:
+    """DAPO's soft overlong punishment.
+
+    Args:
+        lengths: int64 [rows], tokens of each completion.
+        longest: the most tokens a completion may have.
+        buffer: how many tokens before that the punishment begins.
+        penalty: what a completion of ``longest`` tokens loses.
+
+    Returns:
+        float32 [rows]: 0 up to ``longest - buffer``, then linearly down to ``-penalty``.
+    """
+    return -penalty * ((lengths - (longest - buffer)).clamp(min=0) / buffer).float()
+
+
+def with_outliers(rewards: Tensor, share: float, seed: tuple[int, ...], rows: slice, group_size: int) -> Tensor:
+    """Replace ``share`` of a group's rewards by 0, as a broken grader would; ``rows`` are this rank's."""
+    if not share:
+        return rewards
+    hit = np.random.default_rng(seed).random(group_size)[rows] < share
+    return torch.where(torch.from_numpy(hit), 0.0, rewards)
+
+
+def _mixed(seed: tuple[int, ...]) -> int:
+    """One 63-bit seed from several small integers; neighbouring ones give unrelated generators."""
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)

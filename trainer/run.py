@@ -1,0 +1,74 @@
+"""``gapo-train run``: a folder for the run, training, and what came of it as a table and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gapo_trainer import ranks
+from gapo_trainer.config import Config
+from gapo_trainer.errors import UserError
+from gapo_trainer.evaluate import SCORES
+from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
+from gapo_trainer.policy import resolve_device
+from gapo_trainer.report.curves import draw_curves
+from gapo_trainer.report.runs import load_run
+from gapo_trainer.runlog import CONFIG, EVALS, read_log
+from gapo_trainer.train import CHECKPOINTS, train
+from rich.console import Console
+from rich.table import Table
+
+
+def run(config: Config, resume: Path | None, console: Console) -> Path:
+    """Train a run, or go on with the one in the folder ``resume``, and show its result.
+
+    Returns:
+        The run's folder.
+    """
+    with ranks.process_group(resolve_device(config.device)) as device:
+        first = ranks.rank() == 0
+        folder = Path(ranks.agreed(str(resume or new_folder(Path(config.out))) if first else None))
+        if first:
+            console.print(f"run: {folder}", highlight=False, soft_wrap=True)
+        train(config, folder, device, resume is not None, console if first else None)
+    if first:
+        draw_curves([load_run(folder)]).savefig(folder / "curves.png", dpi=120)
+        console.print(result_table(folder))
+        console.print(f"figures: {folder / 'curves.png'}", highlight=False, soft_wrap=True)
+        console.print(f"checkpoint: {max((folder / CHECKPOINTS).glob('step_*'))}", highlight=False, soft_wrap=True)
+    return folder
+
+
+def new_folder(out: Path) -> Path:
+    """Make ``out``, or ``out-2``, ``out-3``, … where that holds a run already: no run is ever overwritten.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    folder, number = out, 1
+    while (folder / CONFIG).exists():
+        number += 1
+        folder = out.with_name(f"{out.name}-{number}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out}: the folder cannot be made: {error}") from error
+    return folder
+
+
+def result_table(folder: Path) -> Table:
+    """Greedy scores before and after training, by split."""
+    evals = read_log(folder, EVALS)
+    table = Table(title="greedy scores, before → after", title_style="bold")
+    table.add_column("")
+    for name in SCORES:
+        table.add_column(SCORE_NAMES[name], justify="right")
+    for split, name in SPLIT_NAMES.items():
+        rows = [row for row in evals if row["split"] == split]
+        if rows:
+            table.add_row(f"{name} ({rows[0]['tasks']} tasks)", *(_change(rows[0], rows[-1], s) for s in SCORES))
+    return table
+
+
+def _change(before: dict[str, Any], after: dict[str, Any], score: str) -> str:
+    return f"{before[score]:.3f} → {after[score]:.3f}"

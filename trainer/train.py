@@ -1,0 +1,180 @@
+"""The training loop.
+
+    for step in range(done, config.steps):
+        rollout = roller.rollout(step)                               # G completions a prompt, scored
+        advantages = group_advantages(rollout.episodes, config)      # GAPO, or whichever estimator
+        stats = update(model, optimizer, rollout.episodes, advantages, config)
+
+That is all of it; what stands around it loads, logs, evaluates and saves. Left out: a trainer class, callbacks and
+hooks (copy this file), a value model (groups make it needless), and asynchronous rollouts (verl has them).
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from gapo_trainer import ranks
+from gapo_trainer.advantages import group_advantages
+from gapo_trainer.checkpoint import Progress, load_optimizer, newest_checkpoint, save_checkpoint
+from gapo_trainer.config import Config
+from gapo_trainer.data.scoring import Scorer, Tally
+from gapo_trainer.engine import prompt_once
+from gapo_trainer.episodes import Episodes
+from gapo_trainer.evaluate import evaluate
+from gapo_trainer.metrics import kept_group, step_metrics
+from gapo_trainer.policy import Policy, load_policy
+from gapo_trainer.progress import ProgressView
+from gapo_trainer.rollout import Roller, make_engine
+from gapo_trainer.runlog import EVALS, GROUPS, METRICS, TIMINGS, RunLog
+from gapo_trainer.sampler import TaskSampler
+from gapo_trainer.schedule import learning_rate
+from gapo_trainer.sources import load_splits
+from gapo_trainer.update import update
+from rich.console import Console
+from torch import Tensor
+from torch.optim import Optimizer
+
+CHECKPOINTS = "checkpoints"
+
+
+def train(config: Config, folder: Path, device: str, resume: bool = False, console: Console | None = None) -> None:
+    """Train one run in ``folder``: logs and checkpoints. Every rank calls it, within ``ranks.process_group``.
+
+    Args:
+        config: every setting.
+        folder: of the run; it exists.
+        device: of this rank.
+        resume: go on from the folder's newest checkpoint, if it has one, instead of from the start.
+        console: where progress is shown; None: nowhere (all ranks but the first).
+
+    Raises:
+        UserError: something that can be mended stopped the run; its checkpoints are as they were.
+    """
+    warn = console.print if console else lambda line: None
+    found = newest_checkpoint(folder / CHECKPOINTS, warn) if resume else None
+    start, progress = found or (None, Progress(step=0, tasks_taken=0, bad_updates=0, log_bytes={}))
+
+    policy = load_policy(str(start or config.model), config.format, device)
+    reference = _reference(config, device)
+    splits = load_splits(config, policy, warn)
+    if config.gradient_checkpointing:
+        policy.model.gradient_checkpointing_enable({"use_reentrant": False})
+    ranks.shard(policy.model)
+    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    if start:
+        load_optimizer(start, policy.model, optimizer)
+    sampler = TaskSampler(len(splits.train), config.seed, progress.tasks_taken)
+    engine = make_engine(policy, config)
+    with (
+        Scorer(config.reward, workers=config.reward_workers, time_limit=config.reward_timeout) as reward,
+        RunLog(folder if ranks.rank() == 0 else None, config, progress.step, progress.log_bytes) as log,
+        ProgressView(config.steps, progress.step, console) as view,
+        torch.autocast(policy.model.device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"),
+    ):
+        roller = Roller(policy, engine, splits.train, sampler, reward, config)
+        if progress.step == 0:
+            _evaluate(policy, splits.held_out, config, 0, log)
+        bad_updates = progress.bad_updates
+        for step in range(progress.step, config.steps):
+            began = time.perf_counter()
+            seed_everything(config.seed, step)
+            lr = set_learning_rate(optimizer, learning_rate(step, config))
+            rollout = roller.rollout(step)
+            add_reference(rollout.episodes, reference, config)
+            drawn = time.perf_counter()
+            advantages = group_advantages(rollout.episodes, config)
+            weighed = time.perf_counter()
+            stats = update(policy.model, optimizer, rollout.episodes, advantages, config, bad_updates)
+            engine.load_weights(policy.model)
+            bad_updates, done = stats.bad_updates, step + 1
+
+            metrics = {"step": done, **step_metrics(rollout, advantages, stats, lr)}
+            timings = _timings(began, drawn, weighed, metrics["completion_tokens"] * _rows(config))
+            log.write(METRICS, metrics)
+            log.write(TIMINGS, {"step": done, **timings})
+            if done % config.groups_every == 0:
+                log.write(GROUPS, {"step": done, **kept_group(rollout.episodes[0], advantages[0])})
+            if done % config.eval_every == 0 or done == config.steps:
+                _evaluate(policy, splits.held_out, config, done, log)
+            if done % config.checkpoint_every == 0 or done == config.steps:
+                reached = Progress(done, sampler.position, bad_updates, log.flushed_bytes())
+                save_checkpoint(folder / CHECKPOINTS, reached, policy, optimizer, config.keep_checkpoints)
+            view.show(done, metrics | timings)
+        _tell_failures(reward.tally, warn)
+
+
+def seed_everything(seed: int, step: int) -> None:
+    """Seed Python's, NumPy's and torch's generators for a step, so that no generator's state has to be saved."""
+    mixed = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+    random.seed(mixed)
+    np.random.seed(mixed)  # noqa: NPY002 - a user's own reward may draw from it
+    torch.manual_seed(mixed)
+
+
+def set_learning_rate(optimizer: Optimizer, lr: float) -> float:
+    """Set and return ``lr``."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return lr
+
+
+@torch.no_grad()
+def add_reference(episodes: Sequence[Episodes], reference: Policy | None, config: Config) -> None:
+    """Give every completion its log-probs under the reference policy, if there is one."""
+    if reference is None:
+        return
+    for group in episodes:
+        completions = group.samples.completions
+        group.reference = torch.zeros_like(group.samples.logprobs)
+        with prompt_once(reference.model, group.prompt) as shared:
+            for rows in completions.micro_batches(config.micro_batch):
+                logp: Tensor = shared.logprobs(completions[rows], config.temperature)
+                group.reference[rows, : logp.shape[1]] = logp
+
+
+def _reference(config: Config, device: str) -> Policy | None:
+    """The frozen policy that KL is measured against: the one that training started from."""
+    if not (config.kl_coef or config.track_kl):
+        return None
+    reference = load_policy(config.model, config.format, device)
+    reference.model.requires_grad_(False).eval()
+    return reference
+
+
+def _evaluate(policy: Policy, held_out: dict, config: Config, step: int, log: RunLog) -> None:
+    for split, tasks in held_out.items():
+        means = evaluate(policy, tasks, "greedy", config.max_new_tokens)
+        row = {"step": step, "split": split, "decoding": "greedy", "tasks": len(tasks)}
+        for name, mean in means.items():
+            row |= mean.to_row(name)
+        log.write(EVALS, row)
+
+
+def _tell_failures(tally: Tally, warn: Callable[[str], None]) -> None:
+    if tally.raised or tally.timed_out:
+        warn(
+            f"reward: {tally.raised} completions failed and {tally.timed_out} ran out of time, of "
+            f"{tally.scored + tally.unscorable + tally.raised + tally.timed_out}; the first: {tally.first_error}"
+        )
+
+
+def _rows(config: Config) -> int:
+    return config.prompts_per_step * config.group_size
+
+
+def _timings(began: float, drawn: float, weighed: float, tokens: float) -> dict[str, float]:
+    now = time.perf_counter()
+    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "rollout_s": drawn - began,
+        "advantage_s": weighed - drawn,
+        "update_s": now - weighed,
+        "tokens_per_s": tokens / (now - began),
+        "peak_mb": torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else peak_kb / 1e3,
+    }
