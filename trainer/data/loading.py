@@ -1,0 +1,156 @@
+"""Tasks from files and data sets, through Hugging Face ``datasets``, every row checked.
+
+A source is ``stdlib`` (the embedded tasks), a ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, or else the name of a
+data set, on a hub or in a folder, as ``datasets.load_dataset`` takes it. Rows are streamed: nothing is cached on disk,
+and only what the caller keeps stays in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gapo_trainer.data.stdlib_tasks import stdlib_tasks
+from gapo_trainer.data.task import SPLITS, Task, TaskError
+from gapo_trainer.data.writers import SUFFIXES
+from gapo_trainer.errors import UserError
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that is no task.
+
+    Attributes:
+        source: the file, or the data set and its split.
+        line: its line in a JSONL file, else its row; from 1.
+        error: the field and what is wrong with it.
+    """
+
+    source: str
+    line: int
+    error: TaskError
+
+    def __str__(self) -> str:
+        return f"{self.source}, line {self.line}: {self.error}"
+
+
+class BadRowError(UserError):
+    """A row of a source is no task; the message names file, line, field and reason."""
+
+    def __init__(self, row: BadRow):
+        super().__init__(str(row))
+        self.row = row
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a source held.
+
+    Attributes:
+        tasks: in the order of the source.
+        bad: the rows that were skipped, in the same order.
+    """
+
+    tasks: list[Task]
+    bad: list[BadRow]
+
+
+def load_tasks(source: str | Path, *, split: str | None = None, skip_bad: bool = False) -> Loaded:
+    """All tasks of a source.
+
+    Args:
+        source: see the module's description.
+        split: one of ``SPLITS``; None for all three.
+        skip_bad: list malformed rows in ``bad`` instead of raising at the first. Their split is not known, so they are
+            listed whatever ``split`` is.
+
+    Raises:
+        BadRowError: a malformed row, unless ``skip_bad``.
+        UserError: there is no such source, it cannot be read, or it has no task, or none of the wanted split.
+        ValueError: an unknown split.
+    """
+    bad: list[BadRow] = []
+    tasks = list(iter_tasks(source, split=split, on_bad=bad.append if skip_bad else None))
+    if not tasks:
+        wanted = f" of split {split}" if split else ""
+        raise UserError(f"{source}: no task{wanted}" + (f"; {len(bad)} bad rows, the first: {bad[0]}" if bad else ""))
+    return Loaded(tasks, bad)
+
+
+def iter_tasks(
+    source: str | Path, *, split: str | None = None, on_bad: Callable[[BadRow], None] | None = None
+) -> Iterator[Task]:
+    """The tasks of a source one by one, for what does not fit into memory.
+
+    Args:
+        source: see the module's description.
+        split: one of ``SPLITS``; None for all three.
+        on_bad: called with every malformed row; None to raise ``BadRowError``.
+
+    Raises:
+        BadRowError, UserError, ValueError: as for ``load_tasks``; an empty source just ends.
+    """
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    if str(source) == "stdlib":
+        for name in SPLITS:
+            yield from stdlib_tasks(name) if split in (None, name) else ()
+        return
+    for place, line, row in _rows(str(source)):
+        try:
+            task = Task.from_row(json.loads(_utf8(row)) if isinstance(row, bytes) else row)
+        except (TaskError, json.JSONDecodeError, RecursionError) as error:
+            bad = BadRow(place, line, error if isinstance(error, TaskError) else TaskError("", f"is not JSON: {error}"))
+            if on_bad is None:
+                raise BadRowError(bad) from error
+            on_bad(bad)
+        else:
+            if split in (None, task.split):
+                yield task
+
+
+def _utf8(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise TaskError("", f"is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def _rows(source: str) -> Iterator[tuple[str, int, Any]]:
+    """(file or data set, line, bytes of a JSON line or decoded row)."""
+    import datasets  # here: it takes a second, which the embedded tasks need not wait for
+
+    if not source.endswith(SUFFIXES):
+        yield from _named_rows(source)
+        return
+    if not Path(source).is_file():
+        raise UserError(f"{source}: no such file")
+    if source.endswith(".parquet"):
+        rows = datasets.load_dataset("parquet", data_files=source, split="train", streaming=True)
+        unpack = dict
+    else:
+        # As text, so that a malformed line is a line that can be named; in Latin-1, which maps bytes to characters
+        # one to one, so that one which is not UTF-8 is too.
+        rows = datasets.load_dataset("text", data_files=source, split="train", streaming=True, encoding="latin-1")
+        unpack = lambda row: row["text"].encode("latin-1")  # noqa: E731
+    line = 0
+    try:
+        for line, row in enumerate(rows, 1):
+            yield source, line, unpack(row)
+    except (OSError, EOFError, ValueError) as error:  # cut off, not compressed, no Parquet
+        raise UserError(f"{source}: cannot be read after row {line}: {error}") from error
+
+
+def _named_rows(name: str) -> Iterator[tuple[str, int, Any]]:
+    import datasets
+
+    try:
+        splits = datasets.load_dataset(name, streaming=True)
+    except Exception as error:  # a hub's answers, a broken network and broken data sets raise all sorts
+        raise UserError(f"data set {name!r}: {type(error).__name__}: {error}") from error
+    for split, rows in splits.items():
+        for line, row in enumerate(rows, 1):
+            yield f"{name}, split {split}", line, row

@@ -1,0 +1,1 @@
+"""Turning the histories of git repositories into code-edit tasks."""

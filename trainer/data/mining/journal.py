@@ -1,0 +1,139 @@
+"""What is already mined, in one SQLite file beside the output: mining stops anywhere and goes on from there.
+
+The commits still to visit, those visited, the tasks found and the counts change in the same transactions, so the file
+is consistent whenever the process ends. It also keeps memory small: nothing here grows with the history but the file.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gapo_trainer.errors import UserError
+
+_SCHEMA = """
+CREATE TABLE settings (text TEXT);
+CREATE TABLE commits (id BLOB PRIMARY KEY, repo INT, time INT, visited INT) WITHOUT ROWID;
+CREATE INDEX waiting ON commits (repo, time DESC, id) WHERE NOT visited;
+CREATE TABLE tasks (
+    key BLOB PRIMARY KEY,  -- what makes two tasks the same: prefix, region and target
+    repo INT, time INT, commit_id TEXT, number INT, row TEXT
+);
+CREATE INDEX in_order ON tasks (repo, time, commit_id, number);
+CREATE TABLE counts (repo INT, what TEXT, number INT, PRIMARY KEY (repo, what)) WITHOUT ROWID;
+"""
+_COMMITS_PER_TRANSACTION = 200
+
+
+class Journal:
+    """The file. Commits are told apart over all repositories: one that two of them share is mined once."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]):
+        """Open or create the file.
+
+        Raises:
+            UserError: it holds an unfinished mining of something else, or is damaged.
+        """
+        self.path = path
+        self._database = sqlite3.connect(path, isolation_level=None)
+        text = json.dumps(settings, sort_keys=True)
+        try:
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self.resumed = bool(self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+            self._database.execute("BEGIN")
+            if not self.resumed:
+                for statement in _SCHEMA.split(";"):
+                    self._database.execute(statement)
+                self._database.execute("INSERT INTO settings VALUES (?)", (text,))
+            kept = self._database.execute("SELECT text FROM settings").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"{path}: not the journal of an unfinished mining ({error}); remove it to begin anew"
+            ) from error
+        if kept != (text,):
+            raise UserError(
+                f"{path}: an unfinished mining of other repositories, revisions or settings; "
+                "finish it with the command that began it, or remove the file to begin anew"
+            )
+        self._uncommitted = 0
+
+    def add_commit(self, commit: bytes, repo: int, time: int) -> None:
+        """Put a commit on the list of those to visit, unless it has ever been there."""
+        self._database.execute("INSERT OR IGNORE INTO commits VALUES (?, ?, ?, 0)", (commit, repo, time))
+
+    def next_commit(self, repo: int) -> bytes | None:
+        """The latest commit of ``repo`` still to visit, or None."""
+        row = self._database.execute(
+            "SELECT id FROM commits WHERE repo = ? AND NOT visited ORDER BY time DESC, id LIMIT 1", (repo,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def finish_commit(self, commit: bytes) -> None:
+        """Mark a commit as visited; it and what was added since the last one are kept together or not at all."""
+        self._database.execute("UPDATE commits SET visited = 1 WHERE id = ?", (commit,))
+        self._uncommitted += 1
+        if self._uncommitted >= _COMMITS_PER_TRANSACTION:
+            self.save()
+
+    def add_task(self, key: bytes, repo: int, number: int, row: Mapping[str, Any]) -> None:
+        """Keep a task; of those with the same key the earliest stays, in whatever order they come."""
+        self._database.execute(
+            "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET repo = excluded.repo, "
+            "time = excluded.time, commit_id = excluded.commit_id, number = excluded.number, row = excluded.row "
+            "WHERE (excluded.time, excluded.commit_id, excluded.number) < (time, commit_id, number)",
+            (key, repo, row["time"], row["commit"], number, json.dumps(row)),
+        )
+
+    def count(self, repo: int, what: str, number: int = 1) -> None:
+        """Add to one of the numbers of the summary."""
+        self._database.execute(
+            "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number",
+            (repo, what, number),
+        )
+
+    def counts(self, repo: int) -> dict[str, int]:
+        """All numbers of a repository, sorted by name."""
+        return dict(self._database.execute("SELECT what, number FROM counts WHERE repo = ? ORDER BY what", (repo,)))
+
+    def number_of_tasks(self, repo: int) -> int:
+        """Tasks kept from a repository."""
+        return self._database.execute("SELECT count(*) FROM tasks WHERE repo = ?", (repo,)).fetchone()[0]
+
+    def latest_commits(self, repo: int, share: float) -> tuple[int, str] | None:
+        """(time, id) of the earliest of the latest ``share`` of a repository's commits with tasks; None for no commit.
+
+        At least one of two commits and at least one on the other side, unless ``share`` is 0.
+        """
+        commits = "SELECT DISTINCT time, commit_id FROM tasks WHERE repo = ?"
+        total = self._database.execute(f"SELECT count(*) FROM ({commits})", (repo,)).fetchone()[0]
+        wanted = min(max(1, round(total * share)), total - 1) if share > 0 else 0
+        if wanted < 1:
+            return None
+        return self._database.execute(
+            f"{commits} ORDER BY time DESC, commit_id DESC LIMIT 1 OFFSET ?", (repo, wanted - 1)
+        ).fetchone()
+
+    def tasks(self) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
+        """All tasks as (repository, time, commit, row), by repository, time, commit and place in the commit."""
+        for repo, time, commit, row in self._database.execute(
+            "SELECT repo, time, commit_id, row FROM tasks ORDER BY repo, time, commit_id, number"
+        ):
+            yield repo, time, commit, json.loads(row)
+
+    def save(self) -> None:
+        """Make sure that everything so far outlives the process."""
+        self._database.execute("COMMIT")
+        self._database.execute("BEGIN")
+        self._uncommitted = 0
+
+    def close(self, remove: bool = False) -> None:
+        """Save and close the file, or ``remove`` it once its contents are written elsewhere."""
+        with suppress(sqlite3.OperationalError):  # no transaction is open where opening has failed
+            self._database.execute("COMMIT")
+        self._database.close()
+        if remove:
+            self.path.unlink()

@@ -1,0 +1,124 @@
+"""The licence of a repository, read from the licence files at its root and in ``LICENSES/``.
+
+A file's licence is the one whose wording comes first in it: what follows are usually the licences of bundled code.
+Texts with a restriction added, and texts that are not known here, give ``NOASSERTION``, which no allow-list lets pass
+unless it names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+import pygit2
+from gapo_trainer.data.mining.objects import GIT_ERRORS, read_blob
+
+UNKNOWN = "NOASSERTION"  # SPDX: nothing is claimed
+NO_LICENSE = "NONE"  # SPDX: there is no licence
+
+PERMISSIVE = (
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC", "MIT", "MIT-0", "PostgreSQL",
+    "Python-2.0", "Unlicense", "Zlib",
+)  # fmt: skip
+
+_ANYONE = "permission is hereby granted free of charge to any person obtaining a copy"
+_FORMS = "redistribution and use in source and binary forms"
+_ADVERTISING = "all advertising materials mentioning features"
+_ENDORSE = "endorse or promote products derived"
+_PURPOSE = "distribute this software for any purpose"
+_PROVIDED = "provided that the above copyright notice"
+
+# Wording in lower case and without punctuation. The first part decides where a licence begins; all parts must be there,
+# and none of those in the third place.
+_WORDING: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("MIT", (_ANYONE, "permission notice shall be included"), ()),
+    ("MIT-0", (_ANYONE,), ("permission notice",)),
+    ("Apache-2.0", ("apache license version 2 0",), ()),
+    ("BSD-4-Clause", (_FORMS, _ADVERTISING), ()),
+    ("BSD-3-Clause", (_FORMS, _ENDORSE), (_ADVERTISING,)),
+    ("BSD-2-Clause", (_FORMS,), (_ENDORSE,)),
+    ("ISC", (_PURPOSE, _PROVIDED), ()),
+    ("0BSD", (_PURPOSE,), (_PROVIDED,)),
+    ("AGPL-3.0", ("gnu affero general public license version 3",), ()),
+    ("LGPL-3.0", ("gnu lesser general public license version 3",), ()),
+    ("LGPL-2.1", ("gnu lesser general public license version 2 1",), ()),
+    ("GPL-3.0", ("gnu general public license version 3",), ()),
+    ("GPL-2.0", ("gnu general public license version 2",), ()),
+    ("MPL-2.0", ("mozilla public license version 2 0",), ()),
+    ("EPL-2.0", ("eclipse public license v 2 0",), ()),
+    ("EPL-1.0", ("eclipse public license v 1 0",), ()),
+    ("BSL-1.0", ("boost software license version 1 0",), ()),
+    ("Unlicense", ("this is free and unencumbered software released into the public domain",), ()),
+    ("CC0-1.0", ("cc0 1 0 universal",), ()),
+    ("Zlib", ("without any express or implied warranty", "altered source versions must be plainly marked"), ()),
+    ("PostgreSQL", ("distribute this software and its documentation for any purpose without fee",), ()),
+    ("Python-2.0", ("python software foundation license version 2",), ()),
+)
+_RESTRICTED = (
+    "commons clause",
+    "non commercial",
+    "noncommercial",
+    "business source license",
+    "server side public license",
+)
+
+_NAMED = r".+[-.]licen[cs]e(?:\.(?:txt|md))?"  # MIT-LICENSE
+_FILE = re.compile(rf"(?:(?:un)?licen[cs]e|copying)(?:[-._].+)?|{_NAMED}", re.IGNORECASE)
+_CHOICE = re.compile(rf"licen[cs]e[-._](?!(?:txt|md|rst|markdown)$).+|{_NAMED}", re.IGNORECASE)
+_LARGEST_FILE = 1 << 20
+
+
+def repository_license(repo: pygit2.Repository, tree: pygit2.Tree) -> str:
+    """The SPDX expression of the licence under which ``tree`` is published.
+
+    Several licence files that offer a choice, such as ``LICENSE-MIT`` and ``LICENSE-APACHE``, are joined by ``OR``;
+    others by ``AND``, as all may hold.
+    """
+    texts = dict(_license_files(repo, tree))
+    if not texts:
+        return NO_LICENSE
+    if any(name.lower().startswith("copying.lesser") for name in texts):  # the LGPL is an addition to the GPL beside it
+        texts = {name: text for name, text in texts.items() if name.lower() != "copying"}
+    found = sorted({license_of(text) for text in texts.values()})
+    if len(found) > 1 and UNKNOWN in found and all(map(_CHOICE.fullmatch, texts)):
+        found.remove(UNKNOWN)  # one of the choices is not known; the others still hold
+    return (" OR " if all(map(_CHOICE.fullmatch, texts)) else " AND ").join(found)
+
+
+def license_of(text: str) -> str:
+    """The SPDX identifier of a licence text; ``NOASSERTION`` where it is not known or restricted further."""
+    tag = re.search(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+)\s*$", text, re.MULTILINE)
+    if tag:
+        return tag[1]
+    words = " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+    if any(restriction in words for restriction in _RESTRICTED):
+        return UNKNOWN
+    begins = [
+        (words.index(wanted[0]), spdx)
+        for spdx, wanted, unwanted in _WORDING
+        if all(part in words for part in wanted) and not any(part in words for part in unwanted)
+    ]
+    return min(begins)[1] if begins else UNKNOWN
+
+
+def is_allowed(expression: str, allowed: Collection[str]) -> bool:
+    """Whether an expression of ``repository_license`` can be met with the ``allowed`` licences alone."""
+    if " OR " in expression:
+        return any(part in allowed for part in expression.split(" OR "))
+    return all(part in allowed for part in expression.split(" AND "))
+
+
+def _license_files(repo: pygit2.Repository, tree: pygit2.Tree) -> Iterator[tuple[str, str]]:
+    for entry in tree:
+        name = entry.name or ""
+        if isinstance(entry, pygit2.Tree) and name == "LICENSES":  # the REUSE convention: each holds for some file
+            yield from ((f"{name}/{inner.name}", _text(repo, inner)) for inner in entry)
+        elif isinstance(entry, pygit2.Blob) and _FILE.fullmatch(name):
+            yield name, _text(repo, entry)
+
+
+def _text(repo: pygit2.Repository, entry: pygit2.Object) -> str:
+    try:
+        return read_blob(repo, entry.id).data[:_LARGEST_FILE].decode("utf-8", errors="replace")
+    except GIT_ERRORS:  # not fetched in a partial clone: there is a licence, but nobody can say which
+        return ""

@@ -1,0 +1,205 @@
+"""The walk through the histories, and the splits at its end.
+
+A history is walked from ``HEAD``, latest commits first, with the commits still to visit in the journal instead of in
+memory. Splits are made once all is known: a repository that is held out is ``test_ood``; of every other one the latest
+commits are ``test_id``. All tasks of a commit are in one split, and no task is in two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pygit2
+from gapo_trainer.data.mining.changes import Skipped, commit_changes
+from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
+from gapo_trainer.data.mining.journal import Journal
+from gapo_trainer.data.mining.licenses import is_allowed, repository_license
+from gapo_trainer.data.mining.objects import GIT_ERRORS, name_of, open_repository, read_commit
+from gapo_trainer.data.writers import suffix_of, write_rows
+from gapo_trainer.errors import UserError
+
+JOURNAL_SUFFIX = ".journal"
+FORMAT = 1  # of the journal and of what is mined; a journal of another is not resumed
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is mined.
+
+    Attributes:
+        languages: those wanted; empty for all.
+        licenses: the allow-list of SPDX identifiers; empty for any licence, and none.
+        held_out: names of the repositories that make ``test_ood``.
+        test_share: share of a repository's commits, the latest, that makes ``test_id``.
+    """
+
+    languages: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+    test_share: float = 0.12
+
+
+@dataclass(frozen=True)
+class Source:
+    """A repository as the command line names it.
+
+    Attributes:
+        name: ``owner/name`` or the folder's name.
+        license: SPDX expression.
+        repo: the open repository; None where there is nothing to mine in it.
+        head: where its history ends; empty with ``repo``.
+        fault: why there is nothing to mine, or empty.
+    """
+
+    name: str
+    license: str
+    repo: pygit2.Repository | None
+    head: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class RepositorySummary:
+    """What became of one repository.
+
+    Attributes:
+        name: as in the tasks.
+        license: as in the tasks.
+        fault: why nothing of it was mined, or empty.
+        split: tasks by split.
+        counts: commits visited, tasks found, and what was left out, by reason.
+    """
+
+    name: str
+    license: str
+    fault: str
+    split: dict[str, int]
+    counts: dict[str, int]
+
+
+Progress = Callable[[str, int], None]  # a repository's name; tasks found in the commit just visited
+
+
+def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress) -> list[RepositorySummary]:
+    """Mine repositories into one file. Interrupted, the same call goes on where it stopped.
+
+    Args:
+        paths: the repositories, in the order of the output.
+        out: ``.jsonl``, ``.jsonl.gz`` or ``.parquet``. Until it is there, ``<out>.journal`` holds what was done.
+        options: what is mined.
+        progress: called after every commit.
+
+    Returns:
+        One summary for each path.
+
+    Raises:
+        UserError: an unknown suffix, a held-out name that no repository has, or another mining's journal.
+        OSError, sqlite3.OperationalError: the disk is full, or the folder cannot be written to.
+    """
+    suffix_of(out)
+    sources = [_open(path, options) for path in paths]
+    unknown = sorted(set(options.held_out) - {source.name for source in sources})
+    if unknown:
+        names = ", ".join(source.name for source in sources)
+        raise UserError(f"held-out repository {unknown[0]!r} is none of those given: {names}")
+    settings = {
+        "format": FORMAT,
+        "options": asdict(options),
+        "repositories": [(source.name, source.license, source.head) for source in sources],
+    }
+    journal = Journal(out.with_name(out.name + JOURNAL_SUFFIX), settings)
+    try:
+        for number, source in enumerate(sources):
+            if source.repo is not None:
+                _walk(number, source, source.repo, options, journal, progress)
+        splits: Counter[tuple[int, str]] = Counter()
+        write_rows(out, _split_rows(journal, sources, options, splits))
+    except BaseException:
+        journal.close()
+        raise
+    summaries = [
+        RepositorySummary(
+            source.name,
+            source.license,
+            source.fault,
+            {split: n for (repo, split), n in sorted(splits.items()) if repo == number},
+            journal.counts(number),
+        )
+        for number, source in enumerate(sources)
+    ]
+    journal.close(remove=True)
+    return summaries
+
+
+def _open(path: Path, options: Options) -> Source:
+    name, spdx = path.resolve().name, ""
+    try:
+        repo = open_repository(path)
+        name = name_of(repo, path)
+        if repo.head_is_unborn:
+            return Source(name, "", None, "", "has no commit")
+        head = repo.head.peel(pygit2.Commit)
+        spdx = repository_license(repo, head.tree)
+    except GIT_ERRORS as error:
+        return Source(name, spdx, None, "", f"cannot be read: {str(error).strip() or type(error).__name__}")
+    if options.licenses and not is_allowed(spdx, options.licenses):
+        return Source(name, spdx, None, "", f"licence {spdx} is not allowed")
+    return Source(name, spdx, repo, str(head.id), "")
+
+
+def _walk(
+    number: int, source: Source, repo: pygit2.Repository, options: Options, journal: Journal, progress: Progress
+) -> None:
+    if not journal.counts(number):
+        head = read_commit(repo, pygit2.Oid(hex=source.head))
+        journal.add_commit(head.id.raw, number, head.commit_time)
+    while (commit_id := journal.next_commit(number)) is not None:
+        counts = Counter({"commits": 1})
+        for place, task in _commit_tasks(repo, commit_id, number, source, journal, counts):
+            if not options.languages or task.lang in options.languages:
+                counts["tasks"] += 1
+                journal.add_task(key_of(task), number, place, task.to_row())
+        for what, n in counts.items():
+            journal.count(number, what, n)
+        journal.finish_commit(commit_id)
+        progress(source.name, counts["tasks"])
+
+
+def _commit_tasks(
+    repo: pygit2.Repository, commit_id: bytes, number: int, source: Source, journal: Journal, counts: Counter[str]
+) -> list[tuple[int, Any]]:
+    """The tasks of a commit, after its parents are put on the list; what cannot be read is counted."""
+    try:
+        commit = read_commit(repo, pygit2.Oid(raw=commit_id))
+        for parent_id in commit.parent_ids:
+            try:
+                parent = read_commit(repo, parent_id)
+            except GIT_ERRORS:  # the history ends here: a shallow or damaged clone
+                counts["commit: parent is missing"] += 1
+            else:
+                journal.add_commit(parent_id.raw, number, parent.commit_time)
+        origin = Origin(source.name, source.license, str(commit.id), commit.commit_time)
+        return list(tasks_of(commit_changes(repo, commit, counts), origin, counts))
+    except Skipped as reason:
+        counts[str(reason)] += 1
+    except GIT_ERRORS:
+        counts["commit: objects are missing or damaged"] += 1
+    return []
+
+
+def _split_rows(
+    journal: Journal, sources: Sequence[Source], options: Options, splits: Counter[tuple[int, str]]
+) -> Iterator[dict[str, Any]]:
+    first_test = {number: journal.latest_commits(number, options.test_share) for number in range(len(sources))}
+    for number, time, commit, row in journal.tasks():
+        boundary = first_test[number]
+        if sources[number].name in options.held_out:
+            row["split"] = "test_ood"
+        elif boundary is not None and (time, commit) >= boundary:
+            row["split"] = "test_id"
+        splits[number, row["split"]] += 1
+        yield row
