@@ -11,6 +11,7 @@ from .generation import generate
 from .prompt import SharedPrompt, prompt_once
 from .rollout import RolloutEngine, SharedPrefixRollout
 from .sampling import Sampling
+from .vllm_rollout import VllmRollout
 
 __all__ = [
     "Completions",
@@ -21,6 +22,7 @@ __all__ = [
     "SharedPrefixRollout",
     "SharedPrompt",
     "UnsupportedModelError",
+    "VllmRollout",
     "chunked_logprobs",
     "distinct",
     "generate",

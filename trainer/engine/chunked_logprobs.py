@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-CHUNK_LOGITS = 1 << 22  # logits held at a time (16 MB in float32)
+CHUNK_LOGITS = 1 << 22  # logits computed at a time: 16 MB in float32
+CHUNK_POSITIONS = 256  # at least, however large the vocabulary: each chunk reads the head's whole weight once
 
 
 def chunked_logprobs(
@@ -100,7 +101,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
 
 
 def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
-    step = max(1, CHUNK_LOGITS // len(weight))
+    step = max(CHUNK_POSITIONS, CHUNK_LOGITS // len(weight))
     return [slice(start, start + step) for start in range(0, len(hidden), step)]
 
 

@@ -49,7 +49,8 @@ class _MergedAttention(torch.autograd.Function):
         from_own, own_lse = fused.forward(query, _by_head(key, heads), _by_head(value, heads), causal, scale)
 
         prompt_share = torch.sigmoid(prompt_lse - own_lse).unsqueeze(-1)
-        out = torch.lerp(from_own.float(), from_prompt.float(), prompt_share).to(query.dtype)
+        wide = prompt_share.dtype  # half precisions come with a float32 log-sum-exp: merge in that
+        out = torch.lerp(from_own.to(wide), from_prompt.to(wide), prompt_share).to(query.dtype)
         ctx.save_for_backward(query, prompt_key, prompt_value, key, value, out, torch.logaddexp(prompt_lse, own_lse))
         ctx.scale = scale
         return out

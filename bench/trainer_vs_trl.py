@@ -1,0 +1,152 @@
+"""Compares gapo_trainer.engine with TRL's GRPOTrainer, step by step: time and memory, by group size and prompt length.
+
+Every measurement is a process of its own (`trainer_step_worker.py`) on one thread. TRL needs an environment of its
+own, with torch pinned in the same command (otherwise pip replaces it by a CUDA build)::
+
+    python3 -m venv TRL_VENV
+    TRL_VENV/bin/pip install torch==2.13.0 trl==1.16.0 transformers==5.23.0
+    python bench/trainer_vs_trl.py measure --trl-python TRL_VENV/bin/python
+    python bench/trainer_vs_trl.py plot
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+BENCH = Path(__file__).parent
+RESULTS = BENCH / "results" / "trainer_vs_trl.json"
+PACKAGES = ("torch", "transformers", "trl", "accelerate")
+STEPS = 4  # the first warms up; medians are over the others
+
+# glibc hands tensors of 32 MB and more back to the kernel when they are freed and pays page faults for the next one.
+# That costs the larger side more; with these settings it keeps them.
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+
+
+class Case(NamedTuple):
+    """One size: tokens of the prompt, completions a step, completions a micro-batch."""
+
+    prompt_length: int
+    group: int
+    micro_batch: int
+    allocator: str = "default"
+
+
+ANCHORS = [Case(384, 64, 8), Case(384, 256, 32), Case(1024, 64, 8)]
+KEEPING = [case._replace(allocator="keeps freed memory") for case in ANCHORS]
+BY_GROUP = [Case(384, 16, 8), ANCHORS[0], ANCHORS[1], Case(384, 1024, 32)]
+BY_PROMPT = [Case(128, 64, 8), ANCHORS[0], ANCHORS[2], Case(2048, 64, 8)]
+CASES = list(dict.fromkeys([*ANCHORS, *KEEPING, *BY_GROUP[:1], *BY_PROMPT, *BY_GROUP]))
+
+
+def measure(python: str, side: str, case: Case) -> dict[str, Any]:
+    """Run one side at one size in a new process; medians in CPU seconds, memory in MB."""
+    allocator = {} if case.allocator == "default" else KEEP_FREED_MEMORY
+    worker = [python, str(BENCH / "trainer_step_worker.py"), side, f"--prompt-length={case.prompt_length}"]
+    finished = subprocess.run(
+        [*worker, f"--group={case.group}", f"--micro-batch={case.micro_batch}", f"--steps={STEPS}"],
+        env=os.environ | allocator | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found = json.loads(finished.stdout.splitlines()[-1])
+    timed = found["steps"][1:]
+    return {
+        "step_s": statistics.median(step["step_s"] for step in timed),
+        "generation_s": statistics.median(step["generation_s"] for step in timed),
+        "memory_above_start_mb": found["memory_above_start_mb"],
+        "steps": found["steps"],
+    }
+
+
+def ratios(engine: dict[str, Any], trl: dict[str, Any], generate: dict[str, Any]) -> dict[str, float]:
+    """How many times less the engine takes; for memory, its share of TRL's."""
+    return {
+        "step": trl["step_s"] / engine["step_s"],
+        "generation_against_trl": trl["generation_s"] / engine["generation_s"],
+        "generation_against_generate": generate["generation_s"] / engine["generation_s"],
+        "memory_share": engine["memory_above_start_mb"] / trl["memory_above_start_mb"],
+    }
+
+
+def provenance(trl_python: str) -> dict[str, Any]:
+    ask = f"import importlib.metadata as m, json; print(json.dumps({{p: m.version(p) for p in {PACKAGES}}}))"
+    versions = json.loads(subprocess.check_output([trl_python, "-c", ask], text=True))
+    cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=BENCH, text=True).strip()
+    return {
+        "device": f"{cpu.split(':')[1].strip()}, one thread",
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": commit,
+        "command": "python bench/trainer_vs_trl.py measure --trl-python TRL_VENV/bin/python",
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "model": "Qwen2, hidden 128, 4 layers, 4 heads, 2 key heads, feed-forward 256, vocabulary 2048, tied, float32",
+        "new_tokens": 24,
+        "units": "CPU seconds, median of the steps after the first; peak memory above the start in MB",
+    }
+
+
+def measure_all(trl_python: str) -> None:
+    report: dict[str, Any] = {"provenance": provenance(trl_python), "cases": []}
+    for case in CASES:
+        sides = {side: measure(python, side, case) for side, python in
+                 (("engine", sys.executable), ("generate", sys.executable), ("trl", trl_python))}  # fmt: skip
+        report["cases"].append(case._asdict() | sides | {"ratios": ratios(**sides)})
+        RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+        shown = {name: round(value, 2) for name, value in report["cases"][-1]["ratios"].items()}
+        print(*case, shown, flush=True)
+
+
+def plot() -> None:
+    import matplotlib.pyplot as plt
+
+    grey = "#808080"  # legible on white and on black
+    plt.rcParams.update({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "trainer_vs_trl"})
+    for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
+        plt.rcParams[name] = grey
+    found = {Case(*(entry[name] for name in Case._fields)): entry for entry in json.loads(RESULTS.read_text())["cases"]}
+    for name, cases, field, label in (
+        ("group", BY_GROUP, "group", "completions a step (prompt of 384 tokens)"),
+        ("prompt", BY_PROMPT, "prompt_length", "prompt length in tokens (64 completions a step)"),
+    ):
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+        for axis, quantity, unit in ((axes[0], "step_s", "step, CPU seconds"),
+                                     (axes[1], "memory_above_start_mb", "memory above start, MB")):  # fmt: skip
+            for side, colour, title in (("trl", "#e07b39", "TRL GRPOTrainer"), ("engine", "#2a9d8f", "this engine")):
+                sizes = [getattr(case, field) for case in cases]
+                axis.plot(sizes, [found[case][side][quantity] for case in cases], "o-", color=colour, label=title)
+            axis.set(xscale="log", yscale="log", xlabel=label, ylabel=unit)
+            axis.set_xticks(sizes, [str(size) for size in sizes])
+            axis.minorticks_off()
+            axis.grid(color=grey, alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[0].legend(frameon=False)
+        for kind in ("svg", "png"):
+            path = RESULTS.with_name(f"trainer_vs_trl_by_{name}.{kind}")
+            figure.savefig(path, transparent=True, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("measure", help="measure and write the result file").add_argument(
+        "--trl-python", required=True, help="the interpreter of the environment with TRL"
+    )
+    commands.add_parser("plot", help="draw the figures from the result file")
+    arguments = parser.parse_args()
+    measure_all(arguments.trl_python) if arguments.command == "measure" else plot()
+
+
+if __name__ == "__main__":
+    main()
