@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,16 +18,17 @@ from .merged_attention import merged_attention
 NAME = "gapo_shared_prefix"
 
 
-@dataclass
 class PromptKeys:
     """Keys and values of a prompt by layer, each ``[1, key heads, prompt length, head dim]``.
 
     Passed through a model's forward as ``shared_prefix``. While ``collecting``, the tokens that run are the prompt and
-    every layer leaves its keys and values here; otherwise they are completions, which attend to them.
+    every layer leaves its keys and values here; otherwise they are completions, which attend to them. Not a dataclass:
+    FSDP2 would hand each layer a copy of one, and what the layer leaves in it would be lost.
     """
 
-    collecting: bool = True
-    by_layer: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    def __init__(self, collecting: bool = True, by_layer: dict[int, tuple[Tensor, Tensor]] | None = None):
+        self.collecting = collecting
+        self.by_layer = {} if by_layer is None else by_layer
 
     def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Keep a layer's first keys and values: gradient checkpointing runs it again, and those have the graph."""
