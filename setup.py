@@ -40,6 +40,7 @@ class BuildSharedLibraries(build_ext):
     """Builds the torch libraries without a Python in their names: they depend on none, and are loaded by torch."""
 
     def get_ext_filename(self, fullname: str) -> str:
+        """The file of an extension, a plain .so for the torch libraries."""
         filename = super().get_ext_filename(fullname)
         if fullname.rpartition(".")[2].startswith("_C"):
             return filename.replace(sysconfig.get_config_var("EXT_SUFFIX"), ".so")

@@ -4,6 +4,8 @@ from gapo_kernels import backends
 
 backends.load()
 
+from gapo_numpy import build_info, plan  # noqa: E402
+
 from gapo_kernels.diagnosis import doctor  # noqa: E402
 from gapo_kernels.estimators import ESTIMATORS, Estimator  # noqa: E402
 from gapo_kernels.ops import (  # noqa: E402
@@ -14,7 +16,6 @@ from gapo_kernels.ops import (  # noqa: E402
     advantage_varlen,
     token_advantage,
 )
-from gapo_numpy import build_info, plan  # noqa: E402
 
 __all__ = [
     "ESTIMATORS",

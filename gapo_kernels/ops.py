@@ -89,7 +89,8 @@ def advantage_varlen(
 
     Args:
         rewards: [N].
-        offsets: int32 or int64 [B + 1]: group g is ``rewards[offsets[g]:offsets[g + 1]]``; from 0, not decreasing, to N.
+        offsets: int32 or int64 [B + 1], from 0, not decreasing, to N: group g is
+            ``rewards[offsets[g]:offsets[g + 1]]``.
         max_group_size: at least the size of the largest group. None reads it from ``offsets``, which makes the host
             wait for a GPU; give it where that matters.
         estimator: see the module.

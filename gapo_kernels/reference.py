@@ -47,9 +47,10 @@ def window_size(group_size: int, tau: float) -> int:
 def narrowest_window(ordered: Float64, k: int) -> Float64:
     """The leftmost narrowest run of ``k`` values of the ascending ``ordered``; NaN where no run has a width."""
     widths = ordered[k - 1 :] - ordered[: ordered.size - k + 1]
-    if np.isnan(widths).all():
+    starts = np.flatnonzero(~np.isnan(widths))
+    if starts.size == 0:
         return np.full(k, np.nan)
-    start = int(np.nanargmin(widths))
+    start = starts[np.argmin(widths[starts])]
     return ordered[start : start + k]
 
 

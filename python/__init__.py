@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from gapo_numpy import _core
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["CENTERS", "SCALES", "advantage", "advantage_stats", "build_info", "plan"]
 

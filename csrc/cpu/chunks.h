@@ -33,7 +33,7 @@ double striped_sum(const T* values, int64_t n, Term term) {
   for (; i + stripes <= n; i += stripes) {
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v += kParts<T>) {
-      const Wide<T> wide = widen<T>(load(values + i + v * kLanes<double>));
+      const Wide<T> wide = load_wide(values + i + v * kLanes<double>);
 #pragma GCC unroll 2
       for (int p = 0; p < kParts<T>; ++p) sums[v + p] += term(wide.part[p]);
     }

@@ -75,12 +75,14 @@ struct ColumnStatistics {
  private:
   Column<T> column(int lane) const { return {columns, lane}; }
 
+  Wide<T> wide_row(int64_t row) const { return load_wide(reinterpret_cast<const T*>(columns + row)); }
+
   template <typename Step>
   void each_lane(Step step) {
     for (int lane = 0; lane < batch.lanes; ++lane) step(lane, batch.size[lane]);
   }
 
-  // Which lanes hold a NaN, and which hold one reward over and over.
+  // Which lanes hold a NaN, and which hold one finite reward over and over.
   void inspect() {
     if (batch.uniform) {
       const Vec<T> first = columns[0];
@@ -90,11 +92,11 @@ struct ColumnStatistics {
         differ |= columns[row] != first;
       }
       has_nan = nans;
-      constant = differ == 0;
+      constant = (differ == 0) & (first - first == 0);
     } else {
       has_nan = constant = Flags{};
       each_lane([&](int lane, int64_t n) {
-        constant[lane] = all_equal(column(lane), n);
+        constant[lane] = is_constant(column(lane), n);
         has_nan[lane] = any_nan(column(lane), n);
       });
     }
@@ -109,6 +111,8 @@ struct ColumnStatistics {
       }
     } else if (rule.center == Center::kNone) {
       each_lane([&](int lane, int64_t) { stats.center[lane] = constant[lane] ? column(lane)[0] : 0.0; });
+    } else if (rule.center == Center::kHdiMedian && batch.uniform) {
+      find_window_medians(batch.window[0]);
     } else {
       each_lane([&](int lane, int64_t n) {
         stats.center[lane] = ordered_center(column(lane), n, batch.window[lane], start[lane], rule.center);
@@ -117,12 +121,25 @@ struct ColumnStatistics {
     for (int lane = 0; lane < kWidth; ++lane) stats.center[lane] = static_cast<T>(stats.center[lane]);
   }
 
+  void find_window_medians(int64_t k) {
+    Lanes<T> low, high;
+    for (int lane = 0; lane < kWidth; ++lane) {
+      const int64_t first = start[lane] < 0 ? 0 : start[lane];
+      low[lane] = column(lane)[first + (k - 1) / 2];
+      high[lane] = column(lane)[first + k / 2];
+    }
+    for (int p = 0; p < kParts<T>; ++p) stats.center.set_part(p, middle(low.part(p), high.part(p)));
+    each_lane([&](int lane, int64_t) {
+      if (start[lane] < 0) stats.center[lane] = kNan;
+    });
+  }
+
   void find_means() {
     Lanes<T> anchor;
     for (int lane = 0; lane < kWidth; ++lane) anchor[lane] = anchor_of(column(lane)[0]);
     Wide<T> sum{};
     for (int64_t row = 0; row < batch.rows; ++row) {
-      const Wide<T> values = widen<T>(columns[row]);
+      const Wide<T> values = wide_row(row);
       for (int p = 0; p < kParts<T>; ++p) sum.part[p] += values.part[p] - anchor.part(p);
     }
     for (int p = 0; p < kParts<T>; ++p) {
@@ -138,7 +155,7 @@ struct ColumnStatistics {
     Wide<T> center, sum{};
     for (int p = 0; p < kParts<T>; ++p) center.part[p] = stats.center.part(p);
     for (int64_t row = 0; row < batch.rows; ++row) {
-      const Wide<T> values = widen<T>(columns[row]);
+      const Wide<T> values = wide_row(row);
       for (int p = 0; p < kParts<T>; ++p) {
         const Vec<double> deviation = values.part[p] - center.part[p];
         sum.part[p] += deviation * deviation;
@@ -170,8 +187,8 @@ struct ColumnStatistics {
       first[p] = Ranks{} - 1;
     }
     for (int64_t i = 0; i + k <= batch.rows; ++i) {
-      const Wide<T> low = widen<T>(columns[i]);
-      const Wide<T> high = widen<T>(columns[i + k - 1]);
+      const Wide<T> low = wide_row(i);
+      const Wide<T> high = wide_row(i + k - 1);
       for (int p = 0; p < kParts<T>; ++p) {
         const Vec<double> width = high.part[p] - low.part[p];
         const Ranks narrower = width < best[p];
@@ -189,10 +206,10 @@ struct ColumnStatistics {
   void assemble_lanes() {
     Lanes<T> size;
     for (int lane = 0; lane < kWidth; ++lane) size[lane] = static_cast<double>(batch.size[lane]);
-    for (int lane = 0; lane < kWidth; ++lane) {  // a plain loop, which the compiler turns into vector roots and quotients
-      const GroupScale scale = scale_of(rule, size[lane], spread[lane]);
-      stats.scale[lane] = scale.scale;
-      stats.inverse[lane] = scale.inverse;
+    for (int p = 0; p < kParts<T>; ++p) {
+      const auto scale = scale_of(rule, size.part(p), spread.part(p));
+      stats.scale.set_part(p, scale.scale);
+      stats.inverse.set_part(p, scale.inverse);
     }
   }
 

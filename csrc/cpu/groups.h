@@ -10,8 +10,7 @@ namespace {
 
 // advantage[i] = (rewards[i] - Q) / (S + eps) for one group, in float64, rounded once.
 template <typename T>
-void write_group(const T* rewards, int64_t n, const GroupStats& stats, T* advantage) {
-  const double center = stats.center, inverse = stats.inverse;
+void write_group(const T* rewards, int64_t n, double center, double inverse, T* advantage) {
   if (n < kLanes<T>) {
     for (int64_t i = 0; i < n; ++i) {
       advantage[i] = static_cast<T>((static_cast<double>(rewards[i]) - center) * inverse);
@@ -20,9 +19,9 @@ void write_group(const T* rewards, int64_t n, const GroupStats& stats, T* advant
   }
   for (int64_t row = 0; row < n; row += kLanes<T>) {
     const int64_t i = row + kLanes<T> <= n ? row : n - kLanes<T>;  // the last vector overlaps the one before it
-    Wide<T> wide = widen<T>(load(rewards + i));
+    Wide<T> wide = load_wide(rewards + i);
     for (int p = 0; p < kParts<T>; ++p) wide.part[p] = (wide.part[p] - center) * inverse;
-    store(advantage + i, narrow<T>(wide));
+    store_wide(advantage + i, wide);
   }
 }
 
@@ -58,7 +57,7 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
   if (rule.scale == Scale::kRms) {
     spread = chunked_sum(rewards, n, parallel_for, [center](auto x) { return (x - center) * (x - center); });
   }
-  const GroupScale scale = scale_of(rule, static_cast<double>(n), spread);
+  const auto scale = scale_of(rule, static_cast<double>(n), spread);
   return {center, scale.scale, lower, upper, constant ? 0.0 : scale.inverse};
 }
 
@@ -75,19 +74,26 @@ template <typename T>
 void small_groups(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t first, int64_t last,
                   int64_t largest, const Output<T>& out) {
   Buffer<Vec<T>> columns((largest + kBlock - 1) / kBlock * kBlock);
+  const int64_t equal_window = window_size(largest, rule.tau);
   for (int64_t begin = first; begin < last; begin += kLanes<T>) {
     const int64_t end = begin + kLanes<T> < last ? begin + kLanes<T> : last;
     const auto group = [&](int64_t i) { return order ? order[i] : i; };
     Batch<T> batch;
-    for (int64_t i = begin; i < end; ++i) batch.add(groups.begin(group(i)), groups.size(group(i)), rule.tau);
-    batch.fill_lanes();
-    ColumnStatistics<T> batch_statistics{rule, batch, columns.data()};
-    batch_statistics.run();
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t g = group(i);
-      const GroupStats stats = batch_statistics.stats[static_cast<int>(i - begin)];
-      write_group(groups.begin(g), groups.size(g), stats, out.advantage + groups.offset(g));
-      if (out.stats) report(stats, out.stats + 4 * g);
+    if (groups.offsets) {
+      for (int64_t i = begin; i < end; ++i) batch.add(groups.begin(group(i)), groups.size(group(i)), rule.tau);
+      batch.fill_lanes();
+    } else {
+      batch.set_equal(groups.begin(begin), groups.group_size, static_cast<int>(end - begin), equal_window);
+    }
+    ColumnStatistics<T> statistics{rule, batch, columns.data()};
+    statistics.run();
+    const LaneStats<T>& stats = statistics.stats;
+    for (int lane = 0; lane < batch.lanes; ++lane) {
+      T* const advantage = out.advantage + (batch.group[lane] - groups.rewards);
+      write_group(batch.group[lane], batch.size[lane], stats.center[lane], stats.inverse[lane], advantage);
+    }
+    if (out.stats) {
+      for (int lane = 0; lane < batch.lanes; ++lane) report(stats[lane], out.stats + 4 * group(begin + lane));
     }
   }
 }
@@ -98,7 +104,7 @@ void large_group(const Rule& rule, const Groups<T>& groups, int64_t g, const Out
   T* advantage = out.advantage + groups.offset(g);
   const GroupStats stats = large_statistics(rule, rewards, groups.size(g), parallel_for);
   for_each_chunk(groups.size(g), parallel_for, [&](int64_t, int64_t begin, int64_t end) {
-    write_group(rewards + begin, end - begin, stats, advantage + begin);
+    write_group(rewards + begin, end - begin, stats.center, stats.inverse, advantage + begin);
   });
   if (out.stats) report(stats, out.stats + 4 * g);
 }

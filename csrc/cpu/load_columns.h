@@ -29,6 +29,18 @@ struct Batch {
     ++lanes;
   }
 
+  // `count` groups of n rewards, one behind the other, each with a window of k.
+  void set_equal(const T* rewards, int64_t n, int count, int64_t k) {
+    for (int lane = 0; lane < kLanes<T>; ++lane) {
+      group[lane] = rewards + (lane < count ? lane : count - 1) * n;
+      size[lane] = n;
+      window[lane] = k;
+    }
+    rows = n;
+    lanes = count;
+    compact = count == kLanes<T>;
+  }
+
   // Lanes without a group repeat the last one, so that the vector steps need no mask; nobody reads what they compute.
   void fill_lanes() {
     compact &= lanes == kLanes<T>;

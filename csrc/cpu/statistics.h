@@ -27,8 +27,10 @@ double mean_of(Sequence&& values, int64_t n) {
   return anchor + sum / static_cast<double>(n);
 }
 
+// One finite reward over and over.
 template <typename Sequence>
-bool all_equal(Sequence&& values, int64_t n) {
+bool is_constant(Sequence&& values, int64_t n) {
+  if (!std::isfinite(values[0])) return false;
   for (int64_t i = 1; i < n; ++i) {
     if (values[i] != values[0]) return false;
   }
@@ -58,12 +60,18 @@ int64_t narrowest_window(Sequence&& ascending, int64_t n, int64_t k) {
   return start;
 }
 
+// The mean of two values, exact where they are equal, even where their sum would overflow. Value: double or a vector.
+template <typename Value>
+GAPO_INLINE Value middle(Value low, Value high) {
+  return low == high ? low : (low + high) / 2.0;
+}
+
 // The median of the m values from rank `first` on.
 template <typename Sequence>
 double median_of(Sequence&& ascending, int64_t first, int64_t m) {
   const double low = ascending[first + (m - 1) / 2];
   const double high = ascending[first + m / 2];
-  return low == high ? low : (low + high) / 2;
+  return middle(low, high);
 }
 
 template <typename Sequence>
@@ -116,19 +124,23 @@ double median_deviation(Sequence&& ascending, int64_t n, double center) {
     take_left ? --left : ++right;
   }
   if (n % 2 == 1) low = high;
-  return low == high ? low : (low + high) / 2;
+  return middle(low, high);
 }
 
+template <typename Value>
 struct GroupScale {
-  double scale, inverse;
+  Value scale, inverse;
 };
 
 // S and 1 / (S + eps) of a group of n >= 2, from the sum of squares (rms) or the median deviation (mad) about its centre.
-// loo_mean scores r - the mean of the others, which is (r - mean) * n / (n - 1): the factor goes into both.
-GAPO_INLINE GroupScale scale_of(const Rule& rule, double n, double spread) {
-  const double factor = rule.center == Center::kLooMean ? n / (n - 1) : 1.0;
-  if (rule.scale == Scale::kNone) return {1.0, factor};
-  const double scale = factor * (rule.scale == Scale::kRms ? std::sqrt(spread / (n - 1)) : kMadToSigma * spread);
+// loo_mean scores r - the mean of the others, which is (r - mean) * n / (n - 1): the factor goes into both. Value is
+// double or a vector of them.
+template <typename Value>
+GAPO_INLINE GroupScale<Value> scale_of(const Rule& rule, Value n, Value spread) {
+  const Value one = Value{} + 1.0;
+  const Value factor = rule.center == Center::kLooMean ? n / (n - 1.0) : one;
+  if (rule.scale == Scale::kNone) return {one, factor};
+  const Value scale = factor * (rule.scale == Scale::kRms ? square_root(spread / (n - 1.0)) : kMadToSigma * spread);
   return {scale, factor / (scale + rule.eps)};
 }
 

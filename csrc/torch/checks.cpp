@@ -55,13 +55,13 @@ std::string describe(const Tensor& tensor) {
   return text + "]";
 }
 
-Rule check_rule(const char* op, double tau, const std::string& center, const std::string& scale, double eps) {
+Rule check_rule(const char* op, double tau, const Text& center, const Text& scale, double eps) {
   STD_TORCH_CHECK(tau > 0 && tau <= 1, "gapo::", op, " expects 0 < tau <= 1, got ", tau);
   STD_TORCH_CHECK(eps >= 0 && std::isfinite(eps), "gapo::", op, " expects a finite eps >= 0, got ", eps);
-  const auto known_center = find_name(kCenters, center);
-  STD_TORCH_CHECK(known_center, "gapo::", op, " expects center to be one of ", names_of(kCenters), ", got '", center, "'");
-  const auto known_scale = find_name(kScales, scale);
-  STD_TORCH_CHECK(known_scale, "gapo::", op, " expects scale to be one of ", names_of(kScales), ", got '", scale, "'");
+  const auto known_center = find_name(kCenters, center.value);
+  STD_TORCH_CHECK(known_center, "gapo::", op, " expects center to be one of ", names_of(kCenters), ", got '", center.value, "'");
+  const auto known_scale = find_name(kScales, scale.value);
+  STD_TORCH_CHECK(known_scale, "gapo::", op, " expects scale to be one of ", names_of(kScales), ", got '", scale.value, "'");
   return {tau, *known_center, *known_scale, eps};
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "definition.h"
+#include "torch/text.h"
 
 namespace gapo {
 
@@ -18,7 +19,7 @@ using torch::stable::Tensor;
 // "int64 [4, 2]": dtype and shape, as a user knows them.
 std::string describe(const Tensor& tensor);
 
-Rule check_rule(const char* op, double tau, const std::string& center, const std::string& scale, double eps);
+Rule check_rule(const char* op, double tau, const Text& center, const Text& scale, double eps);
 void check_rewards(const char* op, const char* argument, const Tensor& tensor, const char* shape, bool fits);
 void check_integers(const char* op, const char* argument, const Tensor& tensor, int64_t length, const char* shape);
 void check_same_device(const char* op, const char* argument, const Tensor& tensor, const Tensor& rewards);

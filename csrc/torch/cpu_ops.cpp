@@ -10,16 +10,34 @@
 namespace gapo::op {
 namespace {
 
-using torch::stable::contiguous;
-
 void torch_parallel(int64_t count, int64_t grain, RangeBody body) {
   torch::stable::parallel_for(0, count, grain, body);
 }
 
 Threads torch_threads() { return {torch_parallel, static_cast<int64_t>(torch::stable::get_num_threads())}; }
 
+// Neither copies nor asks the dispatcher where there is nothing to do: a small call takes a few microseconds in all.
+Tensor as_contiguous(const Tensor& tensor) { return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor); }
+
 Tensor as_type(const Tensor& tensor, ScalarType type) {
-  return contiguous(tensor.scalar_type() == type ? tensor : torch::stable::to(tensor, type));
+  return as_contiguous(tensor.scalar_type() == type ? tensor : torch::stable::to(tensor, type));
+}
+
+// Uninitialised, contiguous, on the CPU; straight from the allocator, for the same reason.
+Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (std::size_t d = sizes.size(); d-- > 1;) strides[d - 1] = strides[d] * (sizes[d] > 0 ? sizes[d] : 1);
+  AtenTensorHandle handle = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+      type == ScalarType::Double ? aoti_torch_dtype_float64() : aoti_torch_dtype_float32(),
+      aoti_torch_device_type_cpu(), 0, &handle));
+  return Tensor(handle);
+}
+
+std::vector<int64_t> sizes_of(const Tensor& tensor) {
+  const auto sizes = tensor.sizes();
+  return {sizes.begin(), sizes.end()};
 }
 
 // float16 and bfloat16 are computed in float32.
@@ -49,7 +67,7 @@ T* mutable_data(const Tensor& tensor) {
 // The memory of an optional mask, kept alive as long as this is.
 struct Valid {
   explicit Valid(const std::optional<Tensor>& mask) {
-    if (mask) held = contiguous(*mask);
+    if (mask) held = as_contiguous(*mask);
   }
   const bool* get() const { return held ? data<bool>(*held) : nullptr; }
   std::optional<Tensor> held;
@@ -60,7 +78,7 @@ struct Prepared {
   explicit Prepared(const Tensor& given)
       : precision(precision_of(given)),
         rewards(as_type(given, precision)),
-        advantage(torch::stable::empty_like(rewards)),
+        advantage(empty(sizes_of(rewards), precision)),
         result_type(given.scalar_type()) {}
   Tensor result() const { return as_type(advantage, result_type); }
 
@@ -74,7 +92,7 @@ int64_t groups_of(const Tensor& rewards) {
   return size == 0 ? 0 : rewards.numel() / size;
 }
 
-Tensor advantage(const Tensor& rewards, double tau, const std::string& center, const std::string& scale, double eps,
+Tensor advantage(const Tensor& rewards, double tau, const Text& center, const Text& scale, double eps,
                  const std::optional<Tensor>& valid) {
   const Rule rule = check_rule("advantage", tau, center, scale, eps);
   check_rewards("advantage", "rewards", rewards, "[..., group_size]", rewards.dim() >= 1);
@@ -90,7 +108,7 @@ Tensor advantage(const Tensor& rewards, double tau, const std::string& center, c
 }
 
 Tensor advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
-                        const std::string& center, const std::string& scale, double eps,
+                        const Text& center, const Text& scale, double eps,
                         const std::optional<Tensor>& valid) {
   constexpr const char* op = "advantage_varlen";
   const Rule rule = check_rule(op, tau, center, scale, eps);
@@ -134,8 +152,8 @@ Tensor by_id(const char* op, Rule rule, const Tensor& rewards, const Tensor& gro
   return call.result();
 }
 
-Tensor advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const std::string& center,
-                       const std::string& scale, double eps, const std::optional<Tensor>& valid) {
+Tensor advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const Text& center,
+                       const Text& scale, double eps, const std::optional<Tensor>& valid) {
   constexpr const char* op = "advantage_by_id";
   const Rule rule = check_rule(op, tau, center, scale, eps);
   check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
@@ -144,7 +162,7 @@ Tensor advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double ta
 }
 
 std::tuple<Tensor, Tensor> advantage_stats(const Tensor& rewards, const std::optional<Tensor>& group_ids, double tau,
-                                           const std::string& center, const std::string& scale, double eps,
+                                           const Text& center, const Text& scale, double eps,
                                            const std::optional<Tensor>& valid) {
   constexpr const char* op = "advantage_stats";
   Rule rule = check_rule(op, tau, center, scale, eps);
@@ -154,10 +172,10 @@ std::tuple<Tensor, Tensor> advantage_stats(const Tensor& rewards, const std::opt
   check_valid(op, valid, rewards, dims);
 
   const Prepared call(rewards);
-  std::vector<int64_t> shape;
-  for (int64_t d = 0; d < dims - (group_ids ? 0 : 1); ++d) shape.push_back(rewards.size(d));
+  std::vector<int64_t> shape = sizes_of(rewards);
+  if (!group_ids) shape.pop_back();
   shape.push_back(4);
-  const Tensor stats = torch::stable::new_empty(call.rewards, shape);
+  const Tensor stats = empty(shape, call.precision);
   const auto rounded = [&] { return as_type(stats, call.result_type); };
   if (group_ids) {
     const Tensor advantage = by_id(op, rule, rewards, *group_ids, valid, call, stats);
@@ -179,21 +197,21 @@ std::tuple<Tensor, MaskType> prepare_mask(const Tensor& mask) {
   switch (mask.scalar_type()) {
     case ScalarType::Bool:
     case ScalarType::Byte:
-      return {contiguous(mask), MaskType::kUint8};
+      return {as_contiguous(mask), MaskType::kUint8};
     case ScalarType::Int:
-      return {contiguous(mask), MaskType::kInt32};
+      return {as_contiguous(mask), MaskType::kInt32};
     case ScalarType::Char:
     case ScalarType::Short:
       return {as_type(mask, ScalarType::Int), MaskType::kInt32};
     case ScalarType::Long:
-      return {contiguous(mask), MaskType::kInt64};
+      return {as_contiguous(mask), MaskType::kInt64};
     default:
       return {as_type(mask, ScalarType::Float), MaskType::kFloat};
   }
 }
 
 Tensor token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids, double tau,
-                       const std::string& center, const std::string& scale, double eps,
+                       const Text& center, const Text& scale, double eps,
                        const std::optional<Tensor>& valid) {
   constexpr const char* op = "token_advantage";
   const Rule rule = check_rule(op, tau, center, scale, eps);
