@@ -44,7 +44,7 @@ def build_model() -> Qwen2ForCausalLM:
         Qwen2Config(
             vocab_size=VOCABULARY,
             hidden_size=128,
-            intermediate_size=256,
+            intermediate_size=512,
             num_hidden_layers=4,
             num_attention_heads=4,
             num_key_value_heads=2,

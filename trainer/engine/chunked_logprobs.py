@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 CHUNK_LOGITS = 1 << 22  # logits computed at a time: 16 MB in float32
 CHUNK_POSITIONS = 256  # at least, however large the vocabulary: each chunk reads the head's whole weight once
@@ -66,10 +65,11 @@ class _ChunkedLogprobs(torch.autograd.Function):
         normalizer = torch.empty(len(hidden), dtype=wide, device=hidden.device)
         for chunk in _chunks(hidden, weight):
             logits = _logits(hidden[chunk], weight, bias, temperature)
-            normalizer[chunk] = logits.logsumexp(-1)
-            result[0, chunk] = logits.gather(-1, targets[chunk, None]).squeeze(-1) - normalizer[chunk]
+            log_p = logits.log_softmax(-1)
+            target = targets[chunk, None]
+            result[0, chunk] = log_p.gather(-1, target).squeeze(-1)
+            normalizer[chunk] = logits.gather(-1, target).squeeze(-1) - result[0, chunk]
             if with_entropy:
-                log_p = logits.sub_(normalizer[chunk, None])
                 result[1, chunk] = -torch.linalg.vecdot(log_p.exp(), log_p)
         ctx.save_for_backward(hidden, weight, bias, targets, normalizer, result)
         ctx.temperature = temperature
@@ -85,12 +85,13 @@ class _ChunkedLogprobs(torch.autograd.Function):
         for chunk in _chunks(hidden, weight):
             log_p = _logits(hidden[chunk], weight, bias, ctx.temperature).sub_(normalizer[chunk, None])
             p = log_p.exp()
-            coefficient = -grad[0, chunk, None]  # of p in the gradient of the logits
+            grad_logprob = grad[0, chunk, None] / ctx.temperature
+            coefficient = -grad_logprob  # of p in the gradient of the logits
             if len(result) == 2:  # d entropy / d logit = -p (log p + entropy)
-                coefficient = coefficient - grad[1, chunk, None] * log_p.add_(result[1, chunk, None])
+                coefficient = coefficient - grad[1, chunk, None] / ctx.temperature * log_p.add_(result[1, chunk, None])
             grad_logits = p.mul_(coefficient)
-            grad_logits.scatter_add_(-1, targets[chunk, None], grad[0, chunk, None])
-            grad_logits = grad_logits.div_(ctx.temperature).to(weight.dtype)
+            grad_logits.scatter_add_(-1, targets[chunk, None], grad_logprob)
+            grad_logits = grad_logits.to(weight.dtype)
             if grad_hidden is not None:
                 grad_hidden[chunk] = grad_logits @ weight
             if grad_weight is not None:
@@ -107,8 +108,9 @@ def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
     """The tempered logits of a chunk, at least float32 and free to be overwritten."""
-    logits = linear(hidden, weight, bias)
-    return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(temperature)
+    added = hidden.new_zeros(1) if bias is None else bias
+    logits = torch.addmm(added, hidden, weight.T, beta=1 / temperature, alpha=1 / temperature)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

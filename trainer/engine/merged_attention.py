@@ -40,13 +40,16 @@ class _MergedAttention(torch.autograd.Function):
         ctx: Any, query: Tensor, prompt_key: Tensor, prompt_value: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
         fused = FUSED_ATTENTION[query.device.type]
-        rows, heads, length, _ = query.shape
+        rows, heads, length, dim = query.shape
         key_heads = key.shape[1]
-        causal = length > 1
 
         from_prompt, prompt_lse = fused.forward(_fold(query, key_heads), prompt_key, prompt_value, False, scale)
         from_prompt, prompt_lse = (_unfold(part, rows, length) for part in (from_prompt, prompt_lse))
-        from_own, own_lse = fused.forward(query, _by_head(key, heads), _by_head(value, heads), causal, scale)
+        if length > 1:
+            from_own, own_lse = fused.forward(query, _by_head(key, heads), _by_head(value, heads), True, scale)
+        else:  # heads that share keys are queries of one head, so that generation repeats no keys either
+            from_own, own_lse = fused.forward(query.reshape(rows, key_heads, -1, dim), key, value, False, scale)
+            from_own, own_lse = from_own.reshape(query.shape), own_lse.reshape(rows, heads, 1)
 
         prompt_share = torch.sigmoid(prompt_lse - own_lse).unsqueeze(-1)
         wide = prompt_share.dtype  # half precisions come with a float32 log-sum-exp: merge in that

@@ -102,7 +102,7 @@ def attention_through(model: PreTrainedModel) -> Iterator[None]:
 
 def _refuse_changed_attention(module: nn.Module, **asked: Any) -> None:
     """Refuse arguments of a layer that would change the attention and that the merged form does not know."""
-    for name in ("attention_mask", "dropout", "sliding_window", "softcap", "s_aux", "position_bias"):
+    for name in ("dropout", "sliding_window", "softcap", "s_aux", "position_bias", "attention_mask"):
         value = asked.get(name)
         if isinstance(value, Tensor) or value:
             what = name if isinstance(value, Tensor) else f"{name}={value}"
