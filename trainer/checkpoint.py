@@ -87,7 +87,7 @@ def save_checkpoint(
     """
     final = folder / f"step_{progress.step:06d}"
     weights = get_model_state_dict(policy.model, options=FULL)
-    moments: Any = get_optimizer_state_dict(policy.model, optimizer, options=FULL)["state"]
+    moments: Any = get_optimizer_state_dict(policy.model, optimizer, options=FULL)  # empty on all ranks but the first
     if dist.is_initialized() and dist.get_rank() != 0:
         return final
     partial = folder / f".writing_{final.name}"
@@ -96,7 +96,7 @@ def save_checkpoint(
         partial.mkdir(parents=True)
         policy.model.save_pretrained(partial, state_dict=weights)
         policy.tokenizer.save_pretrained(partial)
-        save_file(_flat(moments), partial / OPTIMIZER)
+        save_file(_flat(moments["state"]), partial / OPTIMIZER)
         files = {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in sorted(partial.iterdir())}
         state = {"format": FORMAT, "version": VERSION, **progress._asdict(), "files": files}
         (partial / STATE).write_text(json.dumps(state, indent=1))
@@ -165,12 +165,12 @@ def newest_checkpoint(folder: Path, warn: Any = print) -> tuple[Path, Progress] 
 
 def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """Put the saved optimiser state back, sharded as ``model`` is."""
-    empty = get_optimizer_state_dict(model, optimizer, options=FULL)
     moments: Any = {}
     for key, tensor in load_file(checkpoint / OPTIMIZER).items():
         kind, _, parameter = key.partition("/")
         moments.setdefault(parameter, {})[kind] = tensor
-    set_optimizer_state_dict(model, optimizer, {"state": moments, "param_groups": empty["param_groups"]}, options=FULL)
+    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    set_optimizer_state_dict(model, optimizer, {"state": moments, "param_groups": groups}, options=FULL)
 
 
 def _flat(moments: dict[str, Any]) -> dict[str, Any]:

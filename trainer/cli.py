@@ -42,6 +42,17 @@ def _parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", _report, "write one HTML page that compares runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs")
     report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE")
+
+    evaluate = _command(commands, "eval", _eval, "score a policy on held-out tasks, greedily and sampled")
+    evaluate.add_argument("--answers", type=Path, metavar="FILE", help="write every answer to this JSON Lines file")
+    _add_settings(evaluate)
+
+    compare = _command(commands, "compare", _compare, "train the same recipe with several estimators and seeds")
+    compare.add_argument("--estimators", default="gapo,grpo", help="with commas: estimators, dapo, <estimator>+dapo")
+    compare.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="FOLDER", help="of all the runs")
+    compare.add_argument("--seeds", type=int, default=3, help="runs of each (default: 3)")
+    compare.add_argument("--reward-noise", type=float, help="share of rewards replaced by an outlier")
+    _add_settings(compare, dapo=False)
     return parser
 
 
@@ -51,10 +62,11 @@ def _command(commands: Any, name: str, function: Callable[..., None], what: str)
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser, dapo: bool = True) -> None:
     parser.add_argument("settings", nargs="*", metavar="name=value", help="settings, stronger than the file's")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a YAML file of settings")
-    parser.add_argument("--dapo", action="store_true", help=f"DAPO's options: {DAPO}")
+    if dapo:
+        parser.add_argument("--dapo", action="store_true", help=f"DAPO's options: {DAPO}")
     source = inspect.getsource(Config)  # the one place where names, defaults and what they mean stand
     parser.epilog = "settings:\n" + source.split('"""')[2].partition("    def ")[0]
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -68,6 +80,20 @@ def _run(args: argparse.Namespace, console: Console) -> None:
     from gapo_trainer.run import run
 
     run(_settings(args, args.resume / CONFIG if args.resume else args.config), args.resume, console)
+
+
+def _eval(args: argparse.Namespace, console: Console) -> None:
+    from gapo_trainer.eval_command import evaluate_command
+
+    evaluate_command(_settings(args, args.config), args.answers, console)
+
+
+def _compare(args: argparse.Namespace, console: Console) -> None:
+    from gapo_trainer.compare import compare
+
+    noise = [] if args.reward_noise is None else [f"reward_noise={args.reward_noise}"]
+    config = load_config(args.config, [*args.settings, *noise, f"out={args.out}"])
+    compare(config, args.estimators.split(","), args.seeds, console)
 
 
 def _report(args: argparse.Namespace, console: Console) -> None:

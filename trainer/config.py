@@ -34,6 +34,7 @@ class Config:
     # what is trained, on what
     model: str = "tiny"  # "tiny": the embedded policy; else a folder or a hub name
     data: str = "stdlib"  # "stdlib": the embedded tasks; else a JSONL or Parquet file, or a data set's name
+    skip_bad: bool = False  # pass over malformed rows of the data and count them, instead of stopping
     format: str = "auto"  # prompt format; "auto": what the tokenizer has tokens for
     max_tasks: int = 4096  # of the training split; 0: all
     max_prompt_tokens: int = 512  # longer prompts are left out, and counted

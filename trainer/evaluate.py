@@ -78,14 +78,17 @@ def score(policy: Policy, task: Task, tokens: list[int]) -> Answer:
     return Answer(task, text, ended, exact, float(ed([text], task.target)[0]), float(bleu([text], task.target)[0]))
 
 
-def evaluate(policy: Policy, tasks: Sequence[Task], decoding: str, max_new_tokens: int) -> dict[str, Mean]:
-    """``answer`` and ``summarize`` in one."""
-    return summarize(answer(policy, tasks, decoding, max_new_tokens))
-
-
 def summarize(answers: Sequence[Answer]) -> dict[str, Mean]:
     """Mean and 95% interval of each of ``SCORES`` over tasks."""
     return {name: mean_of_tasks([getattr(a, name) for a in answers]) for name in SCORES}
+
+
+def scores_row(answers: Sequence[Answer]) -> dict[str, float]:
+    """The number of tasks, and ``summarize`` as entries of a log's row."""
+    row: dict[str, float] = {"tasks": len(answers)}
+    for name, mean in summarize(answers).items():
+        row |= mean.to_row(name)
+    return row
 
 
 def by_language(answers: Sequence[Answer]) -> dict[str, list[Answer]]:

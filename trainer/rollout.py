@@ -16,7 +16,9 @@ from gapo_trainer.config import Config
 from gapo_trainer.data.rewards import ed, em
 from gapo_trainer.data.task import Task
 from gapo_trainer.engine import RolloutEngine, Samples, Sampling, SharedPrefixRollout, distinct
+from gapo_trainer.engine.vllm_rollout import VllmRollout
 from gapo_trainer.episodes import Episodes
+from gapo_trainer.errors import UserError
 from gapo_trainer.policy import Policy
 from gapo_trainer.sampler import TaskSampler
 from numpy.typing import NDArray
@@ -102,8 +104,16 @@ class Roller:
 
 
 def make_engine(policy: Policy, config: Config) -> RolloutEngine:
-    """The configured rollout engine."""
-    return SharedPrefixRollout(policy.model, config.generation_batch)
+    """The configured rollout engine.
+
+    Raises:
+        UserError: vLLM is not installed, or was asked for by several processes.
+    """
+    if config.rollout_engine == "torch":
+        return SharedPrefixRollout(policy.model, config.generation_batch)
+    if ranks.world_size() > 1:
+        raise UserError("rollout_engine=vllm runs in one process only; for more, see docs/verl_recipe.md")
+    return VllmRollout(str(policy.model.name_or_path))
 
 
 def completion_texts(policy: Policy, task: Task, samples: Samples) -> list[str]:

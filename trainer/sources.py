@@ -1,17 +1,21 @@
-"""Tasks by the name that a configuration gives them, and only those whose prompts are short enough."""
+"""The tasks of a run, by the name that its configuration gives them; only those whose prompts are short enough."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gapo_trainer.config import Config
+from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.task import SPLITS, Task
 from gapo_trainer.errors import UserError
 from gapo_trainer.policy import Policy
 
-HELD_OUT = SPLITS[1:]
+TRAIN, *HELD_OUT = SPLITS
+EMBEDDED = "stdlib"
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -22,30 +26,44 @@ class Splits:
     held_out: dict[str, list[Task]]
 
 
-def load_splits(config: Config, policy: Policy, warn: Callable[[str], None]) -> Splits:
-    """All tasks of a run whose prompts are short enough.
+def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
+    """All tasks of a run.
 
     Args:
-        config: ``data``, ``max_tasks``, ``eval_tasks``, ``max_prompt_tokens`` and ``seed`` are read.
+        config: ``data``, ``skip_bad``, ``max_tasks``, ``eval_tasks``, ``max_prompt_tokens`` and ``seed`` are read.
         policy: its format and tokenizer decide a prompt's length.
-        warn: called with a line that says how many tasks were left out.
+        warn: called with a line for what was left out.
 
     Raises:
         UserError: the data cannot be read, or no training task is left.
     """
-    held_out = {split: load_tasks(config, split, config.eval_tasks) for split in HELD_OUT}
-    kept = {"train": load_tasks(config, "train", config.max_tasks or None), **held_out}
-    for split, tasks in kept.items():
-        kept[split] = _short_enough(tasks, policy, config.max_prompt_tokens)
-        if len(kept[split]) < len(tasks):
-            left_out = len(tasks) - len(kept[split])
+    limits = {split: config.max_tasks if split == TRAIN else config.eval_tasks for split in SPLITS}
+    splits = _embedded(limits) if config.data == EMBEDDED else _from_source(config, limits, warn)
+    for split, tasks in splits.items():
+        splits[split] = _short_enough(tasks, policy, config.max_prompt_tokens)
+        if left_out := len(tasks) - len(splits[split]):
             warn(f"{split}: {left_out} of {len(tasks)} tasks left out, prompts over {config.max_prompt_tokens} tokens")
-    train = kept.pop("train")
-    if not train:
+    if not splits[TRAIN]:
         raise UserError(
             f"data={config.data} has no training task with a prompt of at most {config.max_prompt_tokens} tokens"
         )
-    return Splits(train, {split: tasks for split, tasks in kept.items() if tasks})
+    return Splits(splits[TRAIN], {split: splits[split] for split in HELD_OUT if splits[split]})
+
+
+def _embedded(limits: dict[str, int]) -> dict[str, list[Task]]:
+    return {split: stdlib_tasks(split, limit=limit or None) for split, limit in limits.items()}
+
+
+def _from_source(config: Config, limits: dict[str, int], warn: Warn) -> dict[str, list[Task]]:
+    loaded = load_tasks(config.data, skip_bad=config.skip_bad)
+    if loaded.bad:
+        warn(f"{len(loaded.bad)} bad rows skipped, the first: {loaded.bad[0]}")
+    splits = {}
+    for split, limit in limits.items():
+        tasks = [task for task in loaded.tasks if task.split == split]
+        random.Random(config.seed).shuffle(tasks)  # files are sorted by repository: a limit is to sample all of them
+        splits[split] = tasks[: limit or None]
+    return splits
 
 
 def _short_enough(tasks: list[Task], policy: Policy, longest: int) -> list[Task]:
@@ -54,8 +72,3 @@ def _short_enough(tasks: list[Task], policy: Policy, longest: int) -> list[Task]
     prompts = [policy.format.prompt(task) for task in tasks]
     ids = policy.tokenizer(prompts, add_special_tokens=policy.format.add_special_tokens)["input_ids"]
     return [task for task, tokens in zip(tasks, ids, strict=True) if len(tokens) <= longest]
-
-
-def load_tasks(config: Config, split: str, limit: int | None) -> list[Task]:
-    """At most ``limit`` tasks of one split, the same ones for the same seed."""
-    return stdlib_tasks(split, limit=limit)

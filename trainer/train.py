@@ -24,9 +24,9 @@ from gapo_trainer.advantages import group_advantages
 from gapo_trainer.checkpoint import Progress, load_optimizer, newest_checkpoint, save_checkpoint
 from gapo_trainer.config import Config
 from gapo_trainer.data.scoring import Scorer, Tally
-from gapo_trainer.engine import prompt_once
+from gapo_trainer.engine import distinct, prompt_once
 from gapo_trainer.episodes import Episodes
-from gapo_trainer.evaluate import evaluate
+from gapo_trainer.evaluate import answer, scores_row
 from gapo_trainer.metrics import kept_group, step_metrics
 from gapo_trainer.policy import Policy, load_policy
 from gapo_trainer.progress import ProgressView
@@ -37,7 +37,6 @@ from gapo_trainer.schedule import learning_rate
 from gapo_trainer.sources import load_splits
 from gapo_trainer.update import update
 from rich.console import Console
-from torch import Tensor
 from torch.optim import Optimizer
 
 CHECKPOINTS = "checkpoints"
@@ -130,12 +129,14 @@ def add_reference(episodes: Sequence[Episodes], reference: Policy | None, config
     if reference is None:
         return
     for group in episodes:
-        completions = group.samples.completions
-        group.reference = torch.zeros_like(group.samples.logprobs)
+        same = distinct(group.samples.completions)
+        completions = group.samples.completions[same.first]
+        scored = group.samples.logprobs.new_zeros(completions.tokens.shape)
         with prompt_once(reference.model, group.prompt) as shared:
             for rows in completions.micro_batches(config.micro_batch):
-                logp: Tensor = shared.logprobs(completions[rows], config.temperature)
-                group.reference[rows, : logp.shape[1]] = logp
+                logp = shared.logprobs(completions[rows], config.temperature)
+                scored[rows, : logp.shape[1]] = logp
+        group.reference = scored[same.inverse]
 
 
 def _reference(config: Config, device: str) -> Policy | None:
@@ -149,11 +150,8 @@ def _reference(config: Config, device: str) -> Policy | None:
 
 def _evaluate(policy: Policy, held_out: dict, config: Config, step: int, log: RunLog) -> None:
     for split, tasks in held_out.items():
-        means = evaluate(policy, tasks, "greedy", config.max_new_tokens)
-        row = {"step": step, "split": split, "decoding": "greedy", "tasks": len(tasks)}
-        for name, mean in means.items():
-            row |= mean.to_row(name)
-        log.write(EVALS, row)
+        answers = answer(policy, tasks, "greedy", config.max_new_tokens)
+        log.write(EVALS, {"step": step, "split": split, "decoding": "greedy", **scores_row(answers)})
 
 
 def _tell_failures(tally: Tally, warn: Callable[[str], None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -38,7 +37,5 @@ def draw_group(group: dict[str, Any], tau: float, title: str) -> Figure:
         axis.axvspan(low - hair, high + hair, color="C0", alpha=0.25, label=f"HDI, τ = {tau:g}")
         axis.axvline(q, color="C0", label=f"Q = {q:.3f}")
         axis.axvline(float(scored.mean()), color="C3", linestyle="--", label=f"mean = {float(scored.mean()):.3f}")
-        counts = torch.histc(scored, BINS, least, most)
-        axis.set_ylim(0, 1.45 * math.ceil(float(counts.max())))  # room for the legend
-        axis.legend(fontsize=7, frameon=False, loc="upper center", ncols=3)
+        figure.legend(fontsize=7, frameon=False, loc="outside lower center", ncols=3)
     return figure

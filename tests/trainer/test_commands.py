@@ -1,0 +1,127 @@
+"""``gapo-train run``, ``eval`` and ``compare`` as a person calls them."""
+
+import json
+
+import pytest
+from gapo_trainer.cli import main
+from gapo_trainer.compare import recipe
+from gapo_trainer.config import DAPO, to_yaml
+from gapo_trainer.errors import UserError
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+@pytest.fixture
+def config_file(small, tmp_path):
+    file = tmp_path / "given.yaml"
+    file.write_text(to_yaml(small()))
+    return str(file)
+
+
+def test_run_leaves_a_table_figures_logs_and_a_checkpoint(config_file, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["run", "--config", config_file, f"out={out}"]) == 0
+    shown = capsys.readouterr().out
+    assert "before → after" in shown
+    assert "held-out (8 tasks)" in shown
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    board = EventAccumulator(str(out / "tensorboard"))
+    board.Reload()
+    (first, *_) = board.Scalars("metrics/reward")
+    assert (first.step, first.value) == (1, pytest.approx(rows[0]["reward"]))
+    assert len(board.Scalars("evals/test_ood/greedy/em")) == 3
+    timings = [json.loads(line) for line in (out / "timings.jsonl").read_text().splitlines()]
+    assert all(row["tokens_per_s"] > 0 for row in timings)
+
+    assert main(["run", "--config", config_file, f"out={out}", "steps=1"]) == 0  # never over the first
+    assert (tmp_path / "run-2" / "metrics.jsonl").exists()
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_finished_run_can_go_on_for_longer(config_file, tmp_path):
+    out = tmp_path / "run"
+    assert main(["run", "--config", config_file, f"out={out}"]) == 0
+    assert main(["run", "--resume", str(out), "steps=5"]) == 0
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["modle=x"], "did you mean 'model'?"),
+        (["model=/nowhere/at/all"], "model '/nowhere/at/all' could not be loaded"),
+        (["data=/nowhere.jsonl"], "/nowhere.jsonl: no such file"),
+        (["max_prompt_tokens=1"], "has no training task with a prompt of at most 1 tokens"),
+        (["reward=gone:away"], "cannot import 'gone'"),
+        (["wandb=project"], "needs a package: pip install wandb"),
+        (["rollout_engine=vllm"], "pip install vllm"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(config_file, tmp_path, capsys, arguments, message):
+    assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", *arguments]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("gapo-train: ")
+    assert message in line
+
+
+def test_an_empty_data_set_is_one_line(config_file, tmp_path, capsys):
+    (tmp_path / "empty.jsonl").write_text("")
+    assert main(["run", "--config", config_file, f"data={tmp_path / 'empty.jsonl'}", f"out={tmp_path / 'run'}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "empty.jsonl: no task" in line
+
+
+def test_a_reward_of_ones_own_may_leave_completions_unscored(config_file, tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_reward.py").write_text(
+        "def short(completion, target):\n"
+        "    if len(completion) % 3 == 0: return None\n"
+        "    if len(completion) % 3 == 1: raise RuntimeError('broken grader')\n"
+        "    return 1 / (1 + len(completion))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--config", config_file, "reward=my_reward:short", f"out={tmp_path / 'run'}"]) == 0
+    assert "completions failed" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 < row["unscorable"] < 1 for row in rows)
+    assert all(row["bad_updates"] == 0 and row["loss"] is not None for row in rows)
+
+
+def test_eval_scores_by_split_decoding_and_language(config_file, tmp_path, capsys):
+    answers = tmp_path / "answers.jsonl"
+    assert main(["eval", "--config", config_file, "--answers", str(answers)]) == 0
+    shown = capsys.readouterr().out
+    for word in ("in-domain", "held-out", "greedy", "sampled", "python", "go", "BLEU"):
+        assert word in shown
+    rows = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert len(rows) == 2 * 2 * 8
+    assert {(row["split"], row["decoding"]) for row in rows} == {
+        (split, decoding) for split in ("test_id", "test_ood") for decoding in ("greedy", "sampled")
+    }
+
+
+def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path, capsys):
+    out = tmp_path / "compare"
+    command = ["compare", "--estimators", "gapo,dapo", "--seeds", "2", "--reward-noise", "0.2", "--config", config_file]
+    command += ["--out", str(out), "steps=1"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "mean [95% interval] over 2 seeds" in shown
+    assert "gapo - dapo" in shown
+    assert sorted(p.name for p in out.iterdir()) == ["dapo_seed0", "dapo_seed1", "gapo_seed0", "gapo_seed1"]
+    settings = (out / "dapo_seed1" / "config.yaml").read_text()
+    for line in ("estimator: grpo", "dynamic_sampling: true", "reward_noise: 0.2", "seed: 1"):
+        assert line in settings
+    stamps = {p: p.stat().st_mtime_ns for p in out.glob("*/metrics.jsonl")}
+    assert main(command) == 0  # nothing is trained twice
+    assert {p: p.stat().st_mtime_ns for p in out.glob("*/metrics.jsonl")} == stamps
+    assert main([*command, "steps=2"]) == 1
+    assert "holds a run of another configuration" in capsys.readouterr().err
+
+
+def test_recipes():
+    assert recipe("gapo") == {"estimator": "gapo"}
+    assert recipe("dapo") == {"estimator": "grpo", **DAPO}
+    assert recipe("gapo+dapo") == {"estimator": "gapo", **DAPO}
+    with pytest.raises(UserError, match=r"got 'gapo\+ppo'"):
+        recipe("gapo+ppo")

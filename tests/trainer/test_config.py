@@ -1,0 +1,57 @@
+import pytest
+from gapo_trainer.config import Config, load_config, to_yaml
+from gapo_trainer.errors import UserError
+
+
+def test_overrides_beat_settings_beat_the_file_beats_the_defaults(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("lr: 1e-4\ngroup_size: 128\ntau: 0.6\n")
+    config = load_config(file, ["group_size=32"], group_size=64, tau=0.7)
+    assert (config.lr, config.group_size, config.tau) == (1e-4, 32, 0.7)
+    assert config.steps == Config().steps
+
+
+def test_a_written_configuration_reads_back(tmp_path):
+    config = load_config(overrides=["estimator=rloo", "lr=3e-7", "out=a: #b", "dynamic_sampling=true"])
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("group_sise=3", "no setting is called 'group_sise'; did you mean 'group_size'?"),
+        ("qqqqqq=3", "no setting is called 'qqqqqq'$"),
+        ("group_size", "expected name=value"),
+        ("group_size=many", "group_size expects int, got 'many'"),
+        ("group_size=1.5", "group_size expects int, got 1.5"),
+        ("track_kl=1", "track_kl expects bool, got 1"),
+        ("lr=fast", "lr expects float, got 'fast'"),
+        ("lr=[", "override 'lr=\\['"),
+        ("loss=mean", "loss must be one of sequence, token, constant, got 'mean'"),
+        ("estimator=ppo", "estimator must be one of gapo, .*got 'ppo'"),
+        ("group_size=0", "group_size must be at least 1, got 0"),
+        ("tau=0", r"tau must be in \(0, 1\], got 0.0"),
+        ("lr=nan", "lr must be above 0, got nan"),
+        ("reward_noise=1.5", r"reward_noise must be in \[0, 1\], got 1.5"),
+        ("mini_batches=3", r"mini_batches must divide prompts_per_step \(8\), got 3"),
+        ("overlong_buffer=99", r"overlong_buffer must be at most max_new_tokens \(32\), got 99"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(override, message):
+    with pytest.raises(UserError, match=message):
+        load_config(overrides=[override])
+
+
+def test_an_unknown_key_in_a_file_names_the_file(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("temprature: 0.5\n")
+    with pytest.raises(UserError, match=r"run.yaml: no setting is called 'temprature'; did you mean 'temperature'"):
+        load_config(file)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"config .*run.yaml"):
+        load_config(tmp_path / "run.yaml")

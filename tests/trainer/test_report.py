@@ -1,0 +1,72 @@
+import json
+import re
+
+import pytest
+import torch
+from gapo_trainer.cli import main
+from gapo_trainer.report.diffs import edit_diff
+from gapo_trainer.report.group_figure import draw_group
+from gapo_trainer.train import train
+
+HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=y>"
+
+
+@pytest.fixture(scope="module")
+def runs(small, tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs")
+    for name, estimator in (("a", "gapo"), ("b", "grpo")):
+        (folder / name).mkdir()
+        train(small(estimator=estimator, out=name), folder / name, "cpu")
+    return folder
+
+
+def test_the_page_compares_runs_and_needs_nothing_else(runs, tmp_path):
+    out = tmp_path / "report.html"
+    assert main(["report", str(runs / "a"), str(runs / "b"), "--out", str(out)]) == 0
+    page = out.read_text()
+    assert page.count("data:image/svg+xml;base64,") == 1 + 2 * 2  # curves, and two groups of each run
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+    assert "<script" not in page
+    for setting, values in {"estimator": ("gapo", "grpo")}.items():
+        cells = "".join(f'<td class="left">{value}</td>' for value in values)
+        assert f"<tr><td>{setting}</td>{cells}</tr>" in page
+    assert "<td>lr</td>" not in page  # the runs agree in it
+
+
+def test_what_a_model_or_a_repository_wrote_is_escaped(runs, tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for file in (runs / "a").glob("*.*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    (group, *_) = (json.loads(line) for line in (folder / "groups.jsonl").read_text().splitlines())
+    group["task"] |= {"path": HOSTILE, "region": HOSTILE + "a", "target": HOSTILE}
+    group["task"]["history"][0]["diff"] = HOSTILE
+    group["edits"] = [{"text": HOSTILE + "b", "count": 1, "reward": None}]
+    (folder / "groups.jsonl").write_text(json.dumps(group) + "\n")
+    assert main(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "<script" not in page
+    assert "onerror=y>" not in page
+    assert page.count("&lt;script&gt;") >= 4
+    assert "unscorable" in page
+
+
+def test_a_diff_marks_whole_words():
+    assert str(edit_diff("f(old, 1)", "f(new, 1, <x>)")) == ("f(<del>old</del><ins>new</ins>, 1<ins>, &lt;x&gt;</ins>)")
+
+
+def test_the_group_figure_draws_the_window_q_and_the_mean():
+    rewards = [0.0, 0.1, 0.2, 0.8, 0.9, 0.95, None]
+    axis = draw_group({"rewards": rewards}, 0.5, "a group").axes[0]
+    labels = axis.get_legend_handles_labels()[1]
+    assert labels == ["HDI, τ = 0.5", "Q = 0.900", "mean = 0.492"]
+    window = next(patch for patch in axis.patches if patch.get_label().startswith("HDI"))
+    assert window.get_x() == pytest.approx(0.8, abs=0.01)
+    assert window.get_x() + window.get_width() == pytest.approx(0.95, abs=0.01)
+    assert sum(patch.get_height() for patch in axis.patches if patch is not window) == 6
+
+
+def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("gapo-train: config ")

@@ -1,0 +1,173 @@
+"""Runs that are killed, checkpoints that are damaged, disks that are full."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from gapo_trainer import checkpoint as checkpoints
+from gapo_trainer.checkpoint import newest_checkpoint, read_progress
+from gapo_trainer.errors import UserError
+from gapo_trainer.train import train
+
+REPEATS_TO_THE_BIT = ("metrics", "evals", "groups")
+
+# Trains in a process of its own, which kills itself: when a step's metrics are written, or while a checkpoint is.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from gapo_trainer import checkpoint, config, runlog, train
+folder, point, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+torch.set_num_threads(1)
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+def write(self, name, row, write=runlog.RunLog.write):
+    write(self, name, row)
+    if point == name and row["step"] == step: die()
+def sync(path, sync=checkpoint.sync_folder):
+    if point == "checkpoint" and path.name == f".writing_step_{step:06d}": die()
+    sync(path)
+runlog.RunLog.write, checkpoint.sync_folder = write, sync
+train.train(config.load_config(folder / "config.yaml"), folder, "cpu")
+"""
+
+
+def logs(folder):
+    return {name: (folder / f"{name}.jsonl").read_bytes() for name in REPEATS_TO_THE_BIT}
+
+
+@pytest.fixture(scope="module")
+def settings(small):
+    return small(
+        steps=6, mini_batches=2, epochs=2, dynamic_sampling=True, reward_noise=0.1, kl_coef=0.01, checkpoint_every=2
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    """A run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    torch.set_num_threads(1)
+    train(settings, folder, "cpu")
+    return folder
+
+
+def test_a_seeded_run_repeats_to_the_bit(settings, whole, tmp_path):
+    train(settings, tmp_path, "cpu")
+    assert logs(tmp_path) == logs(whole)
+    weights = "checkpoints/step_000006/model.safetensors"
+    assert (tmp_path / weights).read_bytes() == (whole / weights).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("point", "step"),
+    [
+        ("metrics", 1),  # before the first checkpoint: from the start again
+        ("metrics", 5),  # logs run ahead of the checkpoint
+        ("groups", 2),  # between a step's logs and its checkpoint
+        ("checkpoint", 4),  # half-way through writing one
+    ],
+)
+def test_a_run_killed_at_any_step_and_resumed_is_the_run_that_was_not(settings, whole, tmp_path, point, step):
+    (tmp_path / "config.yaml").write_bytes((whole / "config.yaml").read_bytes())
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), point, str(step)], timeout=300)
+    assert killed.returncode == -9
+    train(settings, tmp_path, "cpu", resume=True)
+    assert logs(tmp_path) == logs(whole)
+    last = "checkpoints/step_000006"
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        assert (tmp_path / last / name).read_bytes() == (whole / last / name).read_bytes()
+
+
+def test_the_newest_checkpoints_are_kept_and_hold_no_pickle(whole):
+    folder = whole / "checkpoints"
+    assert sorted(os.listdir(folder)) == ["step_000004", "step_000006"]
+    names = os.listdir(folder / "step_000006")
+    assert {"model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"} <= set(names)
+    assert all(name.endswith((".safetensors", ".json")) for name in names)
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    for step in (4, 6):
+        source, target = (folder / f"checkpoints/step_{step:06d}" for folder in (whole, tmp_path))
+        target.mkdir(parents=True)
+        for file in source.iterdir():
+            (target / file.name).write_bytes(file.read_bytes())
+    return tmp_path / "checkpoints"
+
+
+def test_a_truncated_checkpoint_is_named_and_the_one_before_is_used(copied):
+    file = copied / "step_000006" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    warnings = []
+    path, progress = newest_checkpoint(copied, warnings.append)
+    assert (path.name, progress.step) == ("step_000004", 4)
+    assert len(warnings) == 1
+    assert "step_000006 is damaged: model.safetensors should have" in warnings[0]
+
+
+def test_one_flipped_bit_is_noticed(copied):
+    file = copied / "step_000006" / "optimizer.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(UserError, match=r"optimizer.safetensors differs from what was written"):
+        read_progress(copied / "step_000006")
+
+
+def test_where_every_checkpoint_is_damaged_the_run_does_not_start_over(copied):
+    for folder in copied.iterdir():
+        (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"damaged: model.safetensors .* is missing"):
+        newest_checkpoint(copied, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("{}", "is no checkpoint of this trainer: state.json does not say"),
+        ("{", "is no checkpoint of this trainer"),
+        (json.dumps({"format": checkpoints.FORMAT, "version": 99}), "has version 99, this trainer reads 1"),
+    ],
+)
+def test_a_foreign_checkpoint_is_refused(copied, state, message):
+    (copied / "step_000006" / "state.json").write_text(state)
+    with pytest.raises(UserError, match=message):
+        read_progress(copied / "step_000006")
+
+
+FULL_DISK = """
+import resource, signal, sys
+from gapo_trainer import cli
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+def test_a_full_disk_is_one_clear_line_and_earlier_checkpoints_stay(whole, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("config.yaml", *(f"{log}.jsonl" for log in (*REPEATS_TO_THE_BIT, "timings"))):
+        (folder / name).write_bytes((whole / name).read_bytes())
+    kept = folder / "checkpoints" / "step_000004"
+    kept.mkdir(parents=True)
+    for file in (whole / "checkpoints" / "step_000004").iterdir():
+        (kept / file.name).write_bytes(file.read_bytes())
+    before = {file.name: file.read_bytes() for file in kept.iterdir()}
+    # room for logs, none for a model: no file may grow beyond 200 kB
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, "200000", "run", "--resume", str(folder)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("gapo-train: ")]
+    assert "checkpoint of step 6 could not be written" in line
+    assert f"can be resumed from {kept}" in line
+    assert "Traceback" not in done.stderr
+    assert os.listdir(folder / "checkpoints") == ["step_000004"]
+    assert {file.name: file.read_bytes() for file in kept.iterdir()} == before

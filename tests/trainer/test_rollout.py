@@ -1,0 +1,110 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from gapo_trainer.advantages import group_advantages
+from gapo_trainer.data.scoring import Scorer
+from gapo_trainer.engine import Completions, Samples
+from gapo_trainer.episodes import Episodes
+from gapo_trainer.policy import load_policy
+from gapo_trainer.rollout import Roller, is_flat, make_engine, overlong_penalty, with_outliers
+from gapo_trainer.sampler import TaskSampler
+
+
+def roller(small, folder, tasks, reward=None, **settings):
+    config, policy = small(**settings), load_policy(folder)
+    sampler = TaskSampler(len(tasks), config.seed)
+    return Roller(policy, make_engine(policy, config), tasks, sampler, reward or Scorer("ed"), config)
+
+
+def drawn(rollout):
+    return [group.samples.completions.to_lists() for group in rollout.episodes]
+
+
+def test_a_seed_and_a_step_fix_the_completions_and_slicing_does_not_matter(small, model_folder, tasks):
+    first = drawn(roller(small, model_folder, tasks).rollout(3))
+    torch.manual_seed(99)  # no global generator takes part
+    assert drawn(roller(small, model_folder, tasks, generation_batch=3).rollout(3)) == first
+    assert drawn(roller(small, model_folder, tasks).rollout(4)) != first
+    assert drawn(roller(small, model_folder, tasks, seed=1).rollout(3)) != first
+
+
+def test_exact_match_needs_an_end_token(small, model_folder, tasks):
+    episodes = roller(small, model_folder, tasks).rollout(0).episodes
+    group = next(e for e in episodes if not e.samples.ended.all())
+    cut_off = ~group.samples.ended
+    assert (group.exact[cut_off] == 0).all()
+
+
+def test_dynamic_sampling_replaces_groups_without_signal(small, model_folder, tasks):
+    asked = []
+
+    def reward(texts, task):  # every other task's group is flat
+        asked.append(task.id)
+        rewards = np.linspace(0, 1, len(texts), dtype=np.float32)
+        return rewards if len(asked) % 2 else np.full_like(rewards, 0.5)
+
+    rollout = roller(small, model_folder, tasks, reward, dynamic_sampling=True, max_resamples=5).rollout(0)
+    assert len(rollout.episodes) == 2
+    assert rollout.replaced == 1
+    assert len(set(asked)) == 3
+    assert not any(is_flat(group.rewards) for group in rollout.episodes)
+
+
+def test_dynamic_sampling_gives_up_after_its_rounds_and_keeps_the_batch_size(small, model_folder, tasks):
+    def flat(texts, task):
+        return np.ones(len(texts), np.float32)
+
+    rollout = roller(small, model_folder, tasks, flat, dynamic_sampling=True, max_resamples=2).rollout(0)
+    assert len(rollout.episodes) == 2
+    assert rollout.replaced == 4
+
+
+@pytest.mark.parametrize(
+    ("rewards", "flat"), [([1.0, 1.0], True), ([1.0, math.nan], True), ([math.nan] * 2, True), ([0.0, 1.0], False)]
+)
+def test_a_group_is_flat_when_its_scorable_rewards_are_equal(rewards, flat):
+    assert is_flat(torch.tensor(rewards)) is flat
+
+
+def test_the_overlong_penalty_is_linear_in_its_buffer():
+    lengths = torch.tensor([1, 16, 18, 20])
+    assert overlong_penalty(lengths, 20, 4, 0.5).tolist() == [0, 0, -0.25, -0.5]
+
+
+def test_outliers_hit_their_share_and_the_same_rows_on_every_rank():
+    rewards = torch.ones(4000)
+    hit = with_outliers(rewards, 0.2, (0, 1, 2), slice(0, 4000), 4000)
+    assert 0.15 < (hit == 0).float().mean() < 0.25
+    second_half = with_outliers(rewards[2000:], 0.2, (0, 1, 2), slice(2000, 4000), 4000)
+    assert torch.equal(second_half, hit[2000:])
+    assert with_outliers(rewards, 0.0, (0,), slice(0, 4000), 4000) is rewards
+
+
+def group_with(rewards, tasks):
+    n = len(rewards)
+    samples = Samples(
+        Completions(torch.ones(n, 1, dtype=torch.int64), torch.ones(n, dtype=torch.int64)),
+        torch.zeros(n, 1),
+        torch.ones(n, dtype=torch.bool),
+    )
+    r = torch.tensor(rewards)
+    return Episodes(tasks[0], torch.tensor([1]), samples, [""] * n, r, r, r)
+
+
+@pytest.mark.parametrize("estimator", ["gapo", "gapo_mean", "grpo", "dr_grpo", "rloo", "median_mad"])
+def test_an_unscorable_completion_changes_nothing_for_the_others(small, tasks, estimator):
+    rewards = [0.0, 0.1, 0.15, 0.9, 1.0]
+    config = small(estimator=estimator)
+    (alone,) = group_advantages([group_with(rewards, tasks)], config)
+    (among,) = group_advantages([group_with([*rewards, math.nan], tasks)], config)
+    assert among[-1] == 0
+    torch.testing.assert_close(among[:-1], alone)
+    assert alone.abs().sum() > 0
+
+
+def test_gapo_centres_on_the_median_of_the_narrowest_window(small, tasks):
+    (advantage,) = group_advantages([group_with([0.0, 0.1, 0.2, 0.8, 0.9, 0.95], tasks)], small(tau=0.5))
+    assert advantage[4] == 0  # of 0.8, 0.9, 0.95, the narrowest half
+    assert advantage.argmax() == 5

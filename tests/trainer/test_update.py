@@ -1,0 +1,111 @@
+"""``update`` against the plain way: every row on its own, whole sequences, one loss."""
+
+import math
+
+import pytest
+import torch
+from gapo_trainer.data.scoring import Scorer
+from gapo_trainer.errors import UserError
+from gapo_trainer.loss import Size, token_loss, token_weights
+from gapo_trainer.policy import load_policy
+from gapo_trainer.rollout import Roller, make_engine
+from gapo_trainer.sampler import TaskSampler
+from gapo_trainer.train import add_reference
+from gapo_trainer.update import merged, update
+from torch.optim import SGD
+
+
+def rollout(policy, tasks, config):
+    roller = Roller(policy, make_engine(policy, config), tasks, TaskSampler(len(tasks), 0), Scorer("ed"), config)
+    return roller.rollout(0).episodes
+
+
+def repeat_rows(episodes):
+    """Make rows 1 and 2 of each group copies of row 0, row 2 with another reward: as a noisy reward would."""
+    for group in episodes:
+        completions = group.samples.completions
+        completions.tokens[1:3] = completions.tokens[0]
+        completions.lengths[1:3] = completions.lengths[0]
+        group.samples.logprobs[1:3] = group.samples.logprobs[0]
+
+
+def plain_loss(model, episodes, advantages, config):
+    total = 0.0
+    tokens = sum(int(e.samples.completions.lengths.sum()) for e in episodes)
+    size = Size(sum(map(len, episodes)), tokens)
+    for group, advantage in zip(episodes, advantages, strict=True):
+        for row, ids in enumerate(group.samples.completions.to_lists()):
+            n = len(ids)
+            whole = torch.cat([group.prompt, torch.tensor(ids)])[None]
+            logits = model(input_ids=whole).logits[0, len(group.prompt) - 1 : -1] / config.temperature
+            log_p = logits.log_softmax(-1)
+            logp = log_p.gather(-1, torch.tensor(ids)[:, None]).T
+            entropy = -(log_p.exp() * log_p).sum(-1)[None]
+            reference = None if group.reference is None else group.reference[row : row + 1, :n]
+            terms = token_loss(
+                logp, group.samples.logprobs[row : row + 1, :n], advantage[row : row + 1], config, reference, entropy
+            )
+            weights = token_weights(torch.ones(1, n, dtype=torch.bool), torch.ones(1), size, config)
+            total = total + (weights * terms.loss).sum()
+    return total
+
+
+@pytest.mark.parametrize("averaging", ["sequence", "token", "constant"])
+def test_the_step_is_that_of_the_plain_loss(small, model_folder, tasks, averaging):
+    config = small(
+        loss=averaging, kl_coef=0.05, entropy_coef=0.02, dual_clip=3.0, temperature=0.9, micro_batch=3,
+        max_grad_norm=1e9, lr=0.1,
+    )  # fmt: skip
+    policy, reference, plain = (load_policy(model_folder) for _ in range(3))
+    with torch.no_grad():
+        for parameter in reference.model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    episodes = rollout(policy, tasks, config)
+    repeat_rows(episodes)
+    for group in episodes:  # as if the policy had moved on since: ratios on both sides of the clip range
+        group.samples.logprobs.add_(0.3 * torch.randn(group.samples.logprobs.shape))
+        group.samples.logprobs[1:3] = group.samples.logprobs[0]
+    add_reference(episodes, reference, config)
+    advantages = [torch.linspace(-2, 2, len(group)) for group in episodes]
+    for advantage in advantages:
+        advantage[1] = advantage[0]
+
+    loss = plain_loss(plain.model, episodes, advantages, config)
+    loss.backward()
+    SGD(plain.model.parameters(), lr=config.lr).step()
+
+    stats = update(policy.model, SGD(policy.model.parameters(), lr=config.lr), episodes, advantages, config)
+    assert stats.loss == pytest.approx(loss.item(), rel=1e-5)
+    assert 0 < stats.clip_ratio < 1
+    assert stats.trained_rows == 2 * (8 - 1)  # of each group two rows were merged
+    for ours, theirs in zip(policy.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_merge_only_where_tokens_and_advantage_agree(small, model_folder, tasks):
+    config = small()
+    episodes = rollout(load_policy(model_folder), tasks, config)
+    repeat_rows(episodes)
+    advantage = torch.arange(8.0)
+    assert len(merged(episodes[0], advantage).first) == 8
+    advantage[1] = advantage[0]
+    kinds = merged(episodes[0], advantage)
+    assert sorted(zip(kinds.first.tolist(), kinds.copies.tolist(), strict=True))[0] == (0, 2)
+    assert kinds.copies.sum() == 8
+
+
+def test_a_bad_update_is_skipped_and_counted_and_many_stop_the_run(small, model_folder, tasks):
+    config = small(max_bad_updates=3)
+    policy = load_policy(model_folder)
+    before = [p.clone() for p in policy.model.parameters()]
+    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=0.1)
+    episodes = rollout(policy, tasks, config)
+    bad = [torch.full((8,), math.inf) for _ in episodes]
+    stats = update(policy.model, optimizer, episodes, bad, config)
+    assert stats.bad_updates == 1
+    for parameter, old in zip(policy.model.parameters(), before, strict=True):
+        assert torch.equal(parameter, old)
+    with pytest.raises(UserError, match="3 updates in a row had NaN or inf"):
+        update(policy.model, optimizer, episodes, bad, config, bad_updates=2)
+    good = [torch.linspace(-1, 1, 8) for _ in episodes]
+    assert update(policy.model, optimizer, episodes, good, config, bad_updates=2).bad_updates == 0

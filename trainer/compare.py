@@ -1,0 +1,117 @@
+"""``gapo-train compare``: the same recipe under several estimators and seeds, with intervals and a paired test.
+
+Runs with the same seed see the same tasks in the same order and start from the same weights, so estimators are compared
+seed by seed. What it shows is what is printed: a difference whose interval holds 0 is no difference that was measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gapo_trainer.checkpoint import newest_checkpoint
+from gapo_trainer.config import DAPO, Config, load_config
+from gapo_trainer.errors import UserError
+from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
+from gapo_trainer.policy import resolve_device
+from gapo_trainer.runlog import CONFIG, EVALS, read_log
+from gapo_trainer.stats import mean_of_seeds, paired_test
+from gapo_trainer.train import CHECKPOINTS, train
+from rich.console import Console
+from rich.table import Table
+
+COMPARED = [(split, score) for split in SPLIT_NAMES for score in ("em", "ed")]
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """The settings of a recipe: an estimator's name, ``dapo`` (GRPO with DAPO's options), or ``<estimator>+dapo``."""
+    estimator, plus, options = name.partition("+")
+    if name == "dapo":
+        return {"estimator": "grpo", **DAPO}
+    if plus and options != "dapo":
+        raise UserError(f"--estimators: expected an estimator, dapo or <estimator>+dapo, got {name!r}")
+    return {"estimator": estimator, **(DAPO if plus else {})}
+
+
+def compare(config: Config, names: Sequence[str], seeds: int, console: Console) -> None:
+    """Train every recipe with seeds ``0 … seeds - 1`` and print how they did.
+
+    Runs that are complete are read, not trained again, and interrupted ones are resumed: the command can be repeated.
+
+    Args:
+        config: what all runs share; ``out`` is the folder of the whole comparison.
+        names: see ``recipe``; the first is what the others are tested against.
+        seeds: how many runs of each, at least 1.
+        console: where progress and tables go.
+
+    Raises:
+        UserError: an unknown name, ``seeds`` below 1, or a folder that holds runs of another configuration.
+    """
+    if seeds < 1:
+        raise UserError(f"--seeds must be at least 1, got {seeds}")
+    runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
+    results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}
+    for name, seed, one in runs:
+        console.print(f"{name}, seed {seed}: {one.out}", highlight=False, soft_wrap=True)
+        results[name].append(_final_scores(_trained(one, console)))
+    console.print(_means(results, seeds))
+    if len(names) > 1 and seeds > 1:
+        console.print(_tests(results, names))
+
+
+def _run_config(config: Config, name: str, seed: int) -> Config:
+    out = str(Path(config.out) / f"{name.replace('+', '_')}_seed{seed}")
+    return dataclasses.replace(config, **recipe(name), seed=seed, out=out)
+
+
+def _trained(config: Config, console: Console) -> Path:
+    """The folder of the run, trained to its end."""
+    folder = Path(config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / CONFIG).exists() and load_config(folder / CONFIG) != config:
+        raise UserError(f"{folder} holds a run of another configuration; choose another out=")
+    if not is_complete(folder, config):
+        train(config, folder, resolve_device(config.device), resume=True, console=console)
+    return folder
+
+
+def is_complete(folder: Path, config: Config) -> bool:
+    """Whether the run in ``folder`` has its last checkpoint."""
+    found = newest_checkpoint(folder / CHECKPOINTS)
+    return found is not None and found[1].step == config.steps
+
+
+def _final_scores(folder: Path) -> dict[tuple[str, str], float]:
+    last = {row["split"]: row for row in read_log(folder, EVALS)}
+    return {(split, score): last[split][score] for split, score in COMPARED if split in last}
+
+
+def _means(results: dict[str, list[dict[tuple[str, str], float]]], seeds: int) -> Table:
+    table = Table(title=f"greedy scores at the end: mean [95% interval] over {seeds} seeds", title_style="bold")
+    keys = [key for key in COMPARED if all(key in scores for runs in results.values() for scores in runs)]
+    table.add_column("")
+    for split, score in keys:
+        table.add_column(f"{SPLIT_NAMES[split]} {SCORE_NAMES[score]}", justify="right")
+    for name, runs in results.items():
+        table.add_row(name, *(str(mean_of_seeds([scores[key] for scores in runs])) for key in keys))
+    return table
+
+
+def _tests(results: dict[str, list[dict[tuple[str, str], float]]], names: Sequence[str]) -> Table:
+    first = names[0]
+    title = f"{first} minus the others, seed by seed: mean [95% interval], Student's paired test"
+    table = Table(title=title, title_style="bold")
+    for heading in ("", "score"):
+        table.add_column(heading)
+    for heading in ("difference", "p"):
+        table.add_column(heading, justify="right")
+    for other in names[1:]:
+        for key in COMPARED:
+            pairs = [(a[key], b[key]) for a, b in zip(results[first], results[other], strict=True) if key in a]
+            if pairs:
+                test = paired_test(*zip(*pairs, strict=True))
+                score = f"{SPLIT_NAMES[key[0]]} {SCORE_NAMES[key[1]]}"
+                table.add_row(f"{first} - {other}", score, str(test.difference), f"{test.p:.3f}")
+    return table

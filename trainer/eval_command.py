@@ -1,0 +1,80 @@
+"""``gapo-train eval``: a policy's scores on held-out tasks, by split, decoding and language."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gapo_trainer.config import Config
+from gapo_trainer.errors import UserError
+from gapo_trainer.evaluate import DECODINGS, SCORES, Answer, answer, by_language, scores_row
+from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
+from gapo_trainer.policy import load_policy, resolve_device
+from gapo_trainer.sources import load_splits
+from gapo_trainer.stats import Mean
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+ALL = "all"
+
+
+def evaluate_command(config: Config, out: Path | None, console: Console) -> None:
+    """Answer the held-out tasks greedily and by sampling, and print and write the scores.
+
+    Args:
+        config: the policy (``model``), the data and how to sample.
+        out: a JSON Lines file for every answer with its scores; None for none.
+        console: where the table goes.
+
+    Raises:
+        UserError: there are no held-out tasks, or ``out`` cannot be written.
+    """
+    policy = load_policy(config.model, config.format, resolve_device(config.device))
+    policy.model.eval()
+    splits = load_splits(config, policy, console.print).held_out
+    if not splits:
+        raise UserError(f"data={config.data} has no held-out tasks to evaluate on")
+    total = len(DECODINGS) * sum(map(len, splits.values()))
+    answers = []
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("answering", total=total)
+        for split, tasks in splits.items():
+            for decoding in DECODINGS:
+                given = answer(
+                    policy, tasks, decoding, config.max_new_tokens, config.temperature, config.seed,
+                    lambda count: progress.advance(bar, count),
+                )  # fmt: skip
+                answers.append((split, decoding, given))
+    console.print(_table(answers))
+    if out:
+        _write(out, answers)
+
+
+def _table(answers: list[tuple[str, str, list[Answer]]]) -> Table:
+    table = Table(title="means with 95% bootstrap intervals over tasks", title_style="dim")
+    for heading in ("tasks", "decoding", "language"):
+        table.add_column(heading)
+    for heading in ("n", *(SCORE_NAMES[name] for name in SCORES)):
+        table.add_column(heading, justify="right")
+    for split, decoding, given in answers:
+        languages = by_language(given)
+        for language, part in ({ALL: given} | (languages if len(languages) > 1 else {})).items():
+            row = scores_row(part)
+            means = (str(Mean.from_row(row, name)) for name in SCORES)
+            table.add_row(SPLIT_NAMES[split], decoding, language, str(len(part)), *means, end_section=language == ALL)
+    return table
+
+
+def _write(out: Path, answers: list[tuple[str, str, list[Answer]]]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"split": split, "decoding": decoding, "task": a.task.id, "lang": a.task.lang, "text": a.text, "ended": a.ended}
+        | {name: getattr(a, name) for name in SCORES}
+        for split, decoding, given in answers
+        for a in given
+    ]
+    try:
+        out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"the answers could not be written: {error}") from error
