@@ -70,7 +70,7 @@ def read_marked(completion: str, region: str) -> str:
     """The edit in a completion of the plain format: all before the mark, or all where the completion was cut off."""
     end = _END.search(completion)
     body = completion[: end.start()] if end else _without_chatter(completion)
-    return read(_without_old_half(_unfenced(body, region)))
+    return read(_new_half(_unfenced(body, region)))
 
 
 def write_fenced(text: str, lang: str) -> str:
@@ -86,7 +86,7 @@ def read_fenced(completion: str, region: str) -> str:
         return read_marked(answer, region)
     if fences.has_fence(region):  # an answer that is not fenced as a whole still has the code's own fences
         blocks = [block for block in blocks if fences.has_fence(block)] or blocks
-    return read(_without_old_half(_first_new(blocks, region)))
+    return read(_new_half(_first_new(blocks, region)))
 
 
 def _unfenced(body: str, region: str) -> str:
@@ -101,9 +101,12 @@ def _first_new(blocks: list[str], region: str) -> str:
     return next((block for block in blocks if read(block).strip() != region.strip()), blocks[0])
 
 
-def _without_old_half(body: str) -> str:
+def _new_half(body: str) -> str:
+    """What stands between the marks, where a model repeats the whole conflict."""
     old = _OLD_HALF.match(body)
-    return body[old.end() :] if old else body
+    body = body[old.end() :] if old else body
+    end = _END.search(body)
+    return body[: end.start()] if end else body
 
 
 def _without_chatter(text: str) -> str:

@@ -7,7 +7,9 @@ and only what the caller keeps stays in memory.
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,36 +123,41 @@ def _utf8(line: bytes) -> str:
 
 def _rows(source: str) -> Iterator[tuple[str, int, Any]]:
     """(file or data set, line, bytes of a JSON line or decoded row)."""
-    import datasets  # here: it takes a second, which the embedded tasks need not wait for
-
     if not source.endswith(SUFFIXES):
         yield from _named_rows(source)
         return
     if not Path(source).is_file():
         raise UserError(f"{source}: no such file")
-    if source.endswith(".parquet"):
-        rows = datasets.load_dataset("parquet", data_files=source, split="train", streaming=True)
-        unpack = dict
-    else:
-        # As text, so that a malformed line is a line that can be named; in Latin-1, which maps bytes to characters
-        # one to one, so that one which is not UTF-8 is too.
-        rows = datasets.load_dataset("text", data_files=source, split="train", streaming=True, encoding="latin-1")
-        unpack = lambda row: row["text"].encode("latin-1")  # noqa: E731
     line = 0
     try:
-        for line, row in enumerate(rows, 1):
-            yield source, line, unpack(row)
-    except (OSError, EOFError, ValueError) as error:  # cut off, not compressed, no Parquet
+        for line, row in enumerate(_file_rows(source), 1):
+            yield source, line, row
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # cut off, not compressed, no Parquet
         raise UserError(f"{source}: cannot be read after row {line}: {error}") from error
+
+
+def _file_rows(path: str) -> Iterator[Any]:
+    import datasets  # here: it takes a second, which the embedded tasks need not wait for
+
+    if path.endswith(".parquet"):
+        yield from datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
+    else:  # not its JSON reader: that cannot name a malformed line, and guesses types from the first ones
+        for row in datasets.IterableDataset.from_generator(_json_lines, gen_kwargs={"path": path}):
+            yield row["line"]
+
+
+def _json_lines(path: str) -> Iterator[dict[str, bytes]]:
+    with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+        for line in file:
+            yield {"line": line}
 
 
 def _named_rows(name: str) -> Iterator[tuple[str, int, Any]]:
     import datasets
 
     try:
-        splits = datasets.load_dataset(name, streaming=True)
+        for split, rows in datasets.load_dataset(name, streaming=True).items():
+            for line, row in enumerate(rows, 1):
+                yield f"{name}, split {split}", line, row
     except Exception as error:  # a hub's answers, a broken network and broken data sets raise all sorts
         raise UserError(f"data set {name!r}: {type(error).__name__}: {error}") from error
-    for split, rows in splits.items():
-        for line, row in enumerate(rows, 1):
-            yield f"{name}, split {split}", line, row

@@ -39,7 +39,10 @@ class Journal:
             UserError: it holds an unfinished mining of something else, or is damaged.
         """
         self.path = path
-        self._database = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None)
+        except sqlite3.OperationalError as error:  # no such folder, or none to write to
+            raise UserError(f"{path}: {error}") from error
         text = json.dumps(settings, sort_keys=True)
         try:
             self._database.execute("PRAGMA synchronous = NORMAL")

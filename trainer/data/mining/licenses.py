@@ -68,13 +68,16 @@ _CHOICE = re.compile(rf"licen[cs]e[-._](?!(?:txt|md|rst|markdown)$).+|{_NAMED}",
 _LARGEST_FILE = 1 << 20
 
 
-def repository_license(repo: pygit2.Repository, tree: pygit2.Tree) -> str:
-    """The SPDX expression of the licence under which ``tree`` is published.
+def repository_license(repo: pygit2.Repository, commit: pygit2.Commit) -> str:
+    """The SPDX expression of the licence under which the tree of ``commit`` is published.
 
     Several licence files that offer a choice, such as ``LICENSE-MIT`` and ``LICENSE-APACHE``, are joined by ``OR``;
     others by ``AND``, as all may hold.
     """
-    texts = dict(_license_files(repo, tree))
+    try:
+        texts = dict(_license_files(repo, commit.tree))
+    except GIT_ERRORS:  # a clone without trees
+        return UNKNOWN
     if not texts:
         return NO_LICENSE
     if any(name.lower().startswith("copying.lesser") for name in texts):  # the LGPL is an addition to the GPL beside it

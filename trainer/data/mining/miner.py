@@ -143,7 +143,7 @@ def _open(path: Path, options: Options) -> Source:
         if repo.head_is_unborn:
             return Source(name, "", None, "", "has no commit")
         head = repo.head.peel(pygit2.Commit)
-        spdx = repository_license(repo, head.tree)
+        spdx = repository_license(repo, head)
     except GIT_ERRORS as error:
         return Source(name, spdx, None, "", f"cannot be read: {str(error).strip() or type(error).__name__}")
     if options.licenses and not is_allowed(spdx, options.licenses):

@@ -26,7 +26,7 @@ _PASSWORD_IN_ADDRESS = re.compile(r"(?<=\w)://[^\s/:@'\"<>{}$%]+:[^\s/:@'\"<>{}$
 _NAMES = ("pass", "secret", "token", "key", "credential", "bearer")
 _ASSIGNED = re.compile(
     r"(?:pass(?:word|wd|phrase)|secret|token|credentials?|bearer|(?:api|access|auth|private|encryption|signing)[-_]?key)"
-    r"['\"]?\]?\s*(?::=|=>|[:=])\s*['\"](?=[^'\"\s]*\d)(?=[^'\"\s]*[a-z])[^'\"\s$%{}()<>]{12,}['\"]",
+    r"[\w-]{0,12}['\"]?\]?\s*(?::=|=>|[:=])\s*['\"](?=[^'\"\s]*\d)(?=[^'\"\s]*[a-z])[^'\"\s$%{}()<>]{12,}['\"]",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"(?<=[\w.+-])@(?!(?:[\w-]+\.)*example\.|(?:users\.)?noreply\b)(?:[a-z0-9-]+\.)+[a-z]{2,}\b")

@@ -1,0 +1,170 @@
+"""Prompts and the way back: exact over the sample and over any text, and robust to what models add."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from gapo_trainer.data.formats import COMPACT_MARKS, FIM_TOKENS, Chat, Compact, Plain, make_format
+from gapo_trainer.data.stdlib_tasks import stdlib_tasks
+from gapo_trainer.data.task import Hunk, Task
+from gapo_trainer.errors import UserError
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% if not thinking %}[direct]{% endif %}{% endif %}"
+)
+TASK = Task(
+    "id", "r", "MIT", "python", "a.py", "c", 0, "train", (Hunk("a.py", "@@ -1 +1 @@\n-old(x)\n+new(x)\n"),),
+    "before\n", "    old(y)\n", "after\n", "    new(y)\n",
+)  # fmt: skip
+
+
+def tokenizer(*tokens: str, template: str | None = None) -> PreTrainedTokenizerFast:
+    inner = Tokenizer(models.BPE({}, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel()
+    made = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+    made.add_special_tokens({"additional_special_tokens": list(tokens)})
+    made.chat_template = template
+    return made
+
+
+EXACT = {
+    "plain": Plain(),
+    "fim": Plain(FIM_TOKENS[0]),
+    "chat": Chat(tokenizer(template=TEMPLATE)),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_samples_tasks_go_and_come_back(sample, name):
+    form = EXACT[name]
+    assert len(sample) == 10_924
+    for task in sample:
+        assert form.extract(form.completion(task), task) == task.target
+        prompt = form.prompt(task)
+        assert task.path in prompt
+        assert task.region in prompt
+        assert all(hunk.diff in prompt for hunk in task.history)
+        assert task.prefix.strip() in prompt
+
+
+def test_compact_comes_back_up_to_outer_white_space_and_exactly_for_embedded_tasks(sample):
+    form = Compact()
+    for task in sample:
+        assert form.extract(form.completion(task), task).strip() == task.target.strip()
+    for task in stdlib_tasks("test_ood", limit=2000):
+        assert form.extract(form.completion(task), task) == task.target
+
+
+# What could be mistaken for the formats' own marks, in every combination hypothesis thinks of.
+pieces = st.sampled_from(
+    ["```", "````", "```python", "~~~", "`", "\n", "\r\n", "\\", " ", ">>>>>>> UPDATED", "<<<<<<< CURRENT", "=======",
+     "\\ No newline at end of file", "x = 1", "</think>", "<think>", "Sure:", "é"]
+)  # fmt: skip
+texts = st.lists(pieces, max_size=7).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(texts, texts)
+@example("\\ No newline at end of file\n", "")
+@example("", "```\n")
+@example("x\n```\ny\n```\nz", "x")
+@example(">>>>>>> UPDATED \r\n", "x")
+def test_any_edit_comes_back(target, region):
+    task = dataclasses.replace(TASK, region=region, target=target)
+    for form in EXACT.values():
+        assert form.extract(form.completion(task), task) == target
+
+
+NEW = TASK.target
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        (NEW + ">>>>>>> UPDATED\nand more\n>>>>>>> UPDATED\n", NEW),
+        (NEW + ">>>>>>> UPDATED  ", NEW),
+        (NEW, NEW),  # cut off, or ended by the end-of-text token alone
+        ("```python\n" + NEW + "```\n>>>>>>> UPDATED\n", NEW),
+        ("```python\n" + NEW, NEW),
+        ("Here is the code:\n```\n" + NEW + "```\nI renamed it.", NEW),
+        ("Here is the updated region:\n\n" + NEW + "\nThis change renames the call.", "\n" + NEW),
+        ("<<<<<<< CURRENT\n" + TASK.region + "=======\n" + NEW + ">>>>>>> UPDATED\n", NEW),
+        ("", ""),
+    ],
+)
+def test_plain_completions_as_models_write_them(completion, expected):
+    assert Plain().extract(completion, TASK) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Sure! Here you go:\n\n```python\n" + NEW + "```\nHope that helps.", NEW),
+        ("~~~\n" + NEW + "~~~", NEW),
+        ("```python\n" + TASK.region + "```\nbecomes\n```python\n" + NEW + "```", NEW),
+        ("```python\n" + NEW + "```\nUse it so:\n```python\nnew(3)\n```", NEW),
+        ("```python\n" + NEW, NEW),  # cut off
+        ("<think>\nfirst ```python\nno\n``` then\n</think>\n\n```python\n" + NEW + "```", NEW),
+        ("so far\n</think>\n```\n" + NEW + "```", NEW),  # the template had opened it
+        ("<think>\nnever ends ```python\nno\n```", ""),
+        (NEW, NEW),
+        ("```\n<<<<<<< CURRENT\n" + TASK.region + "=======\n" + NEW + ">>>>>>> UPDATED\n```", NEW),
+        ("   ```python\n" + NEW + "   ```", NEW),
+    ],
+)
+def test_chat_answers_as_models_write_them(answer, expected):
+    assert EXACT["chat"].extract(answer, TASK) == expected
+
+
+def test_fences_of_the_code_itself_are_kept():
+    region = 'd = """\n```\nold\n```\n"""\n'
+    target = region.replace("old", "new")
+    task = dataclasses.replace(TASK, region=region, target=target)
+    assert Plain().extract(target + ">>>>>>> UPDATED\n", task) == target
+    assert EXACT["chat"].extract("Done:\n````\n" + target + "````\n", task) == target
+
+
+def test_the_plain_prompt():
+    assert Plain().prompt(TASK) == (
+        "### After the region\nafter\n### Recent edits\n--- a.py\n@@ -1 +1 @@\n-old(x)\n+new(x)\n### a.py\nbefore\n"
+        "<<<<<<< CURRENT\n    old(y)\n=======\n"
+    )
+
+
+@pytest.mark.parametrize("tokens", FIM_TOKENS)
+def test_fill_in_the_middle_tokens_are_used_where_the_tokenizer_has_them(tokens):
+    form = make_format("plain", tokenizer(*tokens))
+    prompt = form.prompt(TASK)
+    assert prompt.startswith(tokens.prefix)
+    assert prompt.endswith(f"    old(y)\n=======\n{tokens.suffix}after\n{tokens.middle}")
+
+
+def test_the_chat_prompt_is_the_templates():
+    prompt = make_format("chat", tokenizer(template=TEMPLATE), {"thinking": True}).prompt(TASK)
+    assert prompt.startswith("<s><|user|>### Recent edits\n")
+    assert prompt.endswith("in one fenced code block.<|end|><|assistant|>")
+    assert "before\n<<<<<<< CURRENT\n    old(y)\n>>>>>>> UPDATED\nafter\n```" in prompt
+
+
+def test_auto_takes_what_the_tokenizer_has():
+    assert isinstance(make_format("auto", tokenizer(*COMPACT_MARKS)), Compact)
+    assert isinstance(make_format("auto", tokenizer(template=TEMPLATE)), Chat)
+    assert make_format("auto", tokenizer(*FIM_TOKENS[1])) == Plain(FIM_TOKENS[1])
+    assert make_format("auto") == Plain()
+
+
+def test_the_compact_prompt():
+    assert Compact().prompt(TASK) == "<old>old(x)<new>new(x)<cur>old(y)<upd>"
+
+
+def test_wrong_formats_are_named():
+    with pytest.raises(UserError, match="expected one of auto, plain, chat, compact, got 'xml'"):
+        make_format("xml")
+    with pytest.raises(UserError, match="has none"):
+        make_format("chat", tokenizer())

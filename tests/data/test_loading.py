@@ -1,0 +1,127 @@
+"""Loading: every form gives the same tasks; what is malformed is named by file, line, field and reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from gapo_trainer.data.loading import BadRowError, iter_tasks, load_tasks
+from gapo_trainer.data.task import SPLITS, Hunk, Task
+from gapo_trainer.data.writers import SUFFIXES, write_rows
+from gapo_trainer.errors import UserError
+
+
+def task(number: int, split: str = "train") -> Task:
+    hunks = tuple(Hunk("a/b.py", f"@@ -{i} +{i} @@\n-é\n+\u2028\n") for i in range(number % 3))
+    return Task(
+        f"{number:016x}", "o/n", "MIT", "python", "a/b.py", "c", 7, split, hunks, "p\r\n", "r\n", "", f"t{number}"
+    )
+
+
+TASKS = [task(i, SPLITS[i % 3]) for i in range(9)]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_form_gives_the_same_tasks(tmp_path, suffix):
+    path = tmp_path / f"tasks{suffix}"
+    write_rows(path, (task.to_row() for task in TASKS))
+    loaded = load_tasks(path)
+    assert loaded.tasks == TASKS
+    assert loaded.bad == []
+    assert load_tasks(path, split="test_id").tasks == [task for task in TASKS if task.split == "test_id"]
+
+
+def test_a_folder_is_a_data_set(tmp_path):
+    write_rows(tmp_path / "train.parquet", (task.to_row() for task in TASKS))
+    assert load_tasks(str(tmp_path)).tasks == TASKS
+
+
+def test_the_embedded_tasks_are_a_source():
+    assert next(iter_tasks("stdlib", split="test_ood")).split == "test_ood"
+
+
+def test_the_sample_is_loaded_as_it_is(sample_path, sample):
+    with gzip.open(sample_path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    assert len(rows) == 10_924
+    assert [task.to_row() for task in sample] == rows
+
+
+def broken(**changes) -> bytes:
+    row = TASKS[4].to_row() | changes
+    return json.dumps({name: value for name, value in row.items() if value != "gone"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "reason"),
+    [
+        (b"{", "", "is not JSON"),
+        (b"", "", "is not JSON"),
+        (b"[]", "", "expected an object with the fields id, repo"),
+        (b'"\xff"', "", "is not UTF-8: invalid start byte at byte 1"),
+        (broken(path="gone"), "path", "is missing"),
+        (broken(extra=1), "extra", "is unknown"),
+        (broken(region=None), "region", "expected a string, got NoneType None"),
+        (broken(id=""), "id", "expected a string that is not empty"),
+        (broken(target="\ud800"), "target", r"expected Unicode text, got '\ud800' at character 0"),
+        (broken(time="7"), "time", "expected whole seconds since 1970, got str '7'"),
+        (broken(time=True), "time", "got bool True"),
+        (broken(time=1.5), "time", "got float 1.5"),
+        (broken(split="test"), "split", "expected one of train, test_id, test_ood, got str 'test'"),
+        (broken(history={}), "history", "expected a list of hunks, got dict {}"),
+        (broken(history=["x"]), "history[0]", "expected an object with the fields path, diff"),
+        (broken(history=[{"path": "a", "diff": "b"}, {"path": "a"}]), "history[1].diff", "is missing"),
+        (broken(history=[{"path": 1, "diff": "b"}]), "history[0].path", "expected a string, got int 1"),
+    ],
+)
+def test_a_malformed_row_is_named(tmp_path, line, field, reason):
+    path = tmp_path / "tasks.jsonl"
+    good = [json.dumps(task.to_row()).encode() for task in TASKS[:2]]
+    path.write_bytes(b"\n".join([good[0], line, good[1]]) + b"\n")
+    with pytest.raises(BadRowError) as caught:
+        load_tasks(path)
+    bad = caught.value.row
+    assert (bad.source, bad.line, bad.error.field) == (str(path), 2, field)
+    assert reason in bad.error.reason
+    assert str(caught.value).startswith(f"{path}, line 2: ")
+    loaded = load_tasks(path, skip_bad=True)
+    assert loaded.tasks == TASKS[:2]
+    assert [str(row) for row in loaded.bad] == [str(bad)]
+
+
+def test_unreadable_sources_are_told(tmp_path):
+    whole = tmp_path / "whole.jsonl.gz"
+    write_rows(whole, (task.to_row() for task in TASKS))
+    files = {
+        "cut.jsonl.gz": whole.read_bytes()[:-30],
+        "plain.jsonl.gz": b"{}\n",
+        "no.parquet": b"PAR1 no",
+        "empty.jsonl": b"",
+        "bad.jsonl": b"{\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=name):
+            load_tasks(tmp_path / name, skip_bad=True)
+    with pytest.raises(UserError, match=r"absent\.jsonl: no such file"):
+        load_tasks(tmp_path / "absent.jsonl")
+    write_rows(tmp_path / "one.jsonl", [TASKS[0].to_row()])
+    with pytest.raises(UserError, match="no task of split test_ood"):
+        load_tasks(tmp_path / "one.jsonl", split="test_ood")
+    with pytest.raises(ValueError, match="split: expected one of"):
+        load_tasks("stdlib", split="test")
+
+
+def test_writing_is_all_or_nothing(tmp_path):
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("before")
+
+    def rows():
+        yield TASKS[0].to_row()
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_rows(path, rows())
+    assert path.read_text() == "before"
+    assert [file.name for file in tmp_path.iterdir()] == ["tasks.jsonl"]

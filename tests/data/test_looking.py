@@ -1,0 +1,159 @@
+"""``gapo-data show`` and ``stats``, the filters that decide on text, and languages by extension."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib.image
+import pytest
+from gapo_trainer.data.cli import main
+from gapo_trainer.data.languages import language_of
+from gapo_trainer.data.mining.file_filters import file_fault, path_fault
+from gapo_trainer.data.mining.text_filters import text_fault
+from gapo_trainer.data.stats import SIZES, Stats
+from gapo_trainer.data.task import Hunk, Task
+from gapo_trainer.data.writers import write_rows
+
+TASKS = [
+    Task("aa", "o/[n]", "MIT", "python", "a.py", "c" * 40, 0, "train", (Hunk("[red].py", "@@ -1 +1 @@\n-a\n+b\n"),),
+         "p\n", "old = 1\nsame\n", "s\n", "new = 1\nsame\n"),
+    Task("bb", "o/n", "MIT", "go", "b.go", "d", 0, "test_id", (), "", "\x1b]0;title\x07x\n", "", "y\n"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_rows(tmp_path / "tasks.jsonl", (task.to_row() for task in TASKS))
+    return str(tmp_path / "tasks.jsonl")
+
+
+def test_show_colours_the_edit(path, capsys):
+    assert main(["show", path, "--color", "always"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b[31m-old = 1" in out
+    assert "\x1b[32m+new = 1" in out
+    assert "\x1b[2m same" in out
+    assert "earlier hunk 1: [red].py" in out.replace("\x1b[0m", "")
+
+
+def test_show_without_colours_chooses(path, capsys):
+    assert main(["show", path, "--id", "bb", "--color", "never"]) == 0
+    out = capsys.readouterr().out
+    assert "aa" not in out
+    assert "\x1b" not in out  # nor what the code itself would send to the terminal
+    assert r"-\x1b]0;title\x07x" in out
+    assert main(["show", path, "-n", "5", "--start", "1"]) == 0
+    assert "aa " not in capsys.readouterr().out
+    assert main(["show", path, "--lang", "rust"]) == 1
+    assert "no such task" in capsys.readouterr().err
+
+
+def test_show_as_a_prompt(path, capsys):
+    assert main(["show", path, "--format", "compact"]) == 0
+    assert capsys.readouterr().out.startswith("<old>a<new>b<cur>old = 1\nsame<upd>new = 1\nsame")
+
+
+def test_stats_count_and_draw(path, tmp_path, capsys):
+    picture = tmp_path / "stats.png"
+    assert main(["stats", path, "--picture", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert "2 tasks" in out
+    assert "python" in out
+    assert "o/[n]" in out
+    image = matplotlib.image.imread(picture)
+    assert image.shape[0] > 300
+    assert image.std() > 0.05  # something is drawn
+    again = tmp_path / "again.png"
+    main(["stats", path, "--picture", str(again)])
+    assert again.read_bytes() == picture.read_bytes()
+    assert main(["stats", path, "--picture", str(tmp_path / "stats.xyz")]) == 1
+    assert "xyz" in capsys.readouterr().err
+
+
+def test_bad_rows_are_told_or_counted(path, capsys):
+    with open(path, "a") as file:
+        file.write(json.dumps({"id": "x"}) + "\n")
+    assert main(["stats", path]) == 1
+    assert f"{path}, line 3: field 'repo': is missing" in capsys.readouterr().err
+    assert main(["stats", path, "--skip-bad"]) == 0
+    assert "1 bad rows skipped" in capsys.readouterr().err
+
+
+def test_numbers_of_the_sample(sample):
+    stats = Stats.of(sample)
+    assert stats.tasks.total() == 10_924
+    assert sum(n for (_, split), n in stats.tasks.items() if split == "test_ood") == 800
+    assert len(stats.languages()) == 20
+    assert stats.languages()[:2] == ["python", "cpp"]
+    regions = sorted(len(task.region) for task in sample)
+    assert stats.quantile("region", 0.5) == regions[10_924 // 2 - 1]
+    assert stats.quantile("region", 1.0) == regions[-1]
+    assert set(stats.sizes) == set(SIZES)
+
+
+def test_the_samples_files_are_in_the_samples_languages(sample):
+    assert {(task.lang, language_of(task.path)) for task in sample} == {(task.lang, task.lang) for task in sample}
+    assert len({task.lang for task in sample}) == 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AKIA" + "ABCDEFGH12345678",
+        "ghp_" + "a1B2" * 9,
+        "xoxb-" + "123456789012-abcdef",
+        "AIza" + "a1B2c" * 7,
+        "sk_live_" + "a1B2" * 5,
+        "hf_" + "aB1" * 12,
+        "sk-proj-" + "a1B2" * 6,
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "postgres://user:hunter2@db/x",
+        'password = "correct1horse2battery"',
+        "'api_key': 'abcd1234efgh5678'",
+        'SECRET_KEY="django-insecure-123abc"',
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcdefgh",
+    ],
+)
+def test_secrets_are_seen(text):
+    assert text_fault(f"before\n  {text}\nafter") == "secret"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token = tokenizer.next_token(text, position=12)",
+        'password = os.environ["PASSWORD_1234567"]',
+        'password = "${PASSWORD_FROM_1_VAULT}"',
+        'key = "name"',
+        "https://example.com/a:b/c@v1",
+        "@Override public void run()",
+        "mail = user@example.com",
+        "commit d6fc79122b7dce9731033b86cc54b2de07e6fa43",
+        "a << 7; x = a @ b",
+    ],
+)
+def test_code_is_no_secret(text):
+    assert text_fault(text) is None
+
+
+def test_people_and_merges_are_seen():
+    assert text_fault("by jane.doe@corp.org") == "address of a person"
+    assert text_fault("x\n<<<<<<< HEAD\ny") == "conflict marker"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("src/vendor/x.go", "vendored"), ("third_party/x.c", "vendored"), ("gen-py/x.py", "generated"),
+     ("x.pb.go", "generated"), ("lib.min.js", "minified"), ("src/vendors.py", None), ("src/generate.py", None)],
+)  # fmt: skip
+def test_paths(path, expected):
+    assert path_fault(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [(b"/* Autogenerated by Thrift Compiler\n * DO NOT EDIT\n */\n", "generated"), (b"a\0b", "binary"),
+     (b"x" * 3000, "minified"), (b"def generate():\n    return 1\n", None), (b"", None)],
+)  # fmt: skip
+def test_contents(data, expected):
+    assert file_fault(data) == expected

@@ -1,0 +1,308 @@
+"""Whole runs of the miner: splits, de-duplication, licences, damaged clones, the same bytes, going on after a stop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from gapo_trainer.data.cli import main
+from gapo_trainer.data.loading import load_tasks
+from gapo_trainer.data.mining.licenses import PERMISSIVE
+from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, mine
+from gapo_trainer.errors import UserError
+from histories import ENVIRONMENT, History, git, numbered
+
+PROJECT = Path(__file__).parents[2]
+
+
+def quietly(name: str, tasks: int) -> None:
+    pass
+
+
+def rows_of(path: Path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def long_history(folder: Path, commits: int = 20, word: str = "v", **options) -> History:
+    history = History(folder, **options)
+    history.put("a.py", numbered())
+    history.commit()
+    for i in range(commits):
+        history.put("a.py", numbered(l5=f"{word}{i} = 5", l30=f"{word}{i} = 30", l50=f"{word}{i} = 50"))
+        history.commit()
+    return history
+
+
+def test_splits_by_time_and_by_repository(tmp_path):
+    long_history(tmp_path / "one")
+    long_history(tmp_path / "two", word="w")
+    out = tmp_path / "out.jsonl"
+    summaries = mine([tmp_path / "one", tmp_path / "two"], out, Options(held_out=("two",), test_share=0.1), quietly)
+    rows = rows_of(out)
+    assert {row["split"] for row in rows if row["repo"] == "two"} == {"test_ood"}
+    times = defaultdict(list)
+    commits = defaultdict(set)
+    for row in rows:
+        commits[row["commit"]].add(row["split"])
+        if row["repo"] == "one":
+            times[row["split"]].append(row["time"])
+    assert all(len(splits) == 1 for splits in commits.values())
+    assert max(times["train"]) < min(times["test_id"])
+    assert len(set(times["test_id"])) == 2  # a tenth of 20 commits
+    assert [summary.split for summary in summaries] == [{"test_id": 4, "train": 36}, {"test_ood": 40}]
+
+
+def test_no_task_is_in_two_splits(tmp_path):
+    long_history(tmp_path / "one", 8)
+    long_history(tmp_path / "two", 8, time=1_500_000_000)  # the same edits by other, earlier commits
+    out = tmp_path / "out.jsonl"
+    summaries = mine([tmp_path / "one", tmp_path / "two"], out, Options(held_out=("two",)), quietly)
+    keys = [(row["prefix"], row["region"], row["target"]) for row in rows_of(out)]
+    assert len(keys) == len(set(keys)) == 16
+    assert [summary.counts["tasks"] for summary in summaries] == [16, 16]
+    assert [summary.split for summary in summaries] == [{}, {"test_ood": 16}]  # the earliest stays
+
+
+def test_a_commit_of_two_repositories_is_mined_once(tmp_path):
+    long_history(tmp_path / "one", 5)
+    git(tmp_path, "clone", "-q", "one", "fork")
+    fork_only = tmp_path / "fork" / "a.py"
+    fork_only.write_text(numbered(l5="fork = 5", l30="fork = 30"))
+    git(tmp_path / "fork", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qam", "fork")
+    out = tmp_path / "out.jsonl"
+    mine([tmp_path / "one", tmp_path / "fork"], out, Options(held_out=("fork",)), quietly)
+    assert {row["target"] for row in rows_of(out) if row["split"] == "test_ood"} == {"fork = 30\n", "line_50 = 50\n"}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_the_same_input_gives_the_same_bytes_and_loads_again(tmp_path, suffix):
+    long_history(tmp_path / "one")
+    outs = [tmp_path / name / f"out{suffix}" for name in ("a", "b")]
+    for out in outs:
+        out.parent.mkdir()
+        mine([tmp_path / "one"], out, Options(), quietly)
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    assert [path.name for path in outs[0].parent.iterdir()] == [f"out{suffix}"]  # no journal is left
+    assert len(load_tasks(outs[0]).tasks) == 40
+
+
+@pytest.mark.parametrize("commits", [1, 7, 20])
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, commits):
+    monkeypatch.setattr("gapo_trainer.data.mining.journal._COMMITS_PER_TRANSACTION", 3)
+    long_history(tmp_path / "one")
+    whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
+    whole_summary = mine([tmp_path / "one"], whole, Options(), quietly)
+    visited = []
+
+    def stop(name: str, tasks: int) -> None:
+        visited.append(tasks)
+        if len(visited) == commits:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mine([tmp_path / "one"], stopped, Options(), stop)
+    assert not stopped.exists()
+    again = []
+    summary = mine([tmp_path / "one"], stopped, Options(), lambda name, tasks: again.append(tasks))
+    assert stopped.read_bytes() == whole.read_bytes()
+    assert summary == whole_summary
+    assert len(again) == 21 - commits  # nothing is visited twice
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
+    long_history(tmp_path / "one", 30)
+    whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
+    mine([tmp_path / "one"], whole, Options(), quietly)
+    program = (
+        "import os, sys, pathlib; from gapo_trainer.data.mining import journal, miner\n"
+        "journal._COMMITS_PER_TRANSACTION = 4\n"
+        "n = []\n"
+        "def stop(name, tasks):\n  n.append(tasks)\n  if len(n) == 18: os._exit(9)\n"
+        "miner.mine([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2]), miner.Options(), stop)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "one", killed], check=False)
+    assert done.returncode == 9
+    assert killed.with_name(killed.name + JOURNAL_SUFFIX).exists()
+    mine([tmp_path / "one"], killed, Options(), quietly)
+    assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_another_runs_journal_is_refused(tmp_path):
+    long_history(tmp_path / "one", 3)
+    out = tmp_path / "out.jsonl"
+
+    def stop(name: str, tasks: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mine([tmp_path / "one"], out, Options(), stop)
+    with pytest.raises(UserError, match="unfinished mining of other"):
+        mine([tmp_path / "one"], out, Options(languages=("go",)), quietly)
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path):
+    long_history(tmp_path / "one", 1)
+    (tmp_path / f"out.jsonl{JOURNAL_SUFFIX}").write_text("my notes, long enough not to be an empty file" * 40)
+    with pytest.raises(UserError, match="not the journal"):
+        mine([tmp_path / "one"], tmp_path / "out.jsonl", Options(), quietly)
+
+
+MIT = (
+    "Permission is hereby granted, free of charge, to any person obtaining a copy ... The above copyright notice and "
+    "this permission notice shall be included in all copies"
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected", "permissive"),
+    [
+        ({}, "NONE", False),
+        ({"LICENSE": MIT}, "MIT", True),
+        ({"LICENSE": "Commons Clause\n" + MIT}, "NOASSERTION", False),
+        ({"LICENSE": "all mine"}, "NOASSERTION", False),
+        ({"COPYING": "GNU GENERAL PUBLIC LICENSE\n  Version 3, 29 June 2007"}, "GPL-3.0", False),
+        ({"LICENSE-MIT": MIT, "LICENSE-APACHE": "Apache License\nVersion 2.0"}, "Apache-2.0 OR MIT", True),
+        ({"LICENSE": MIT, "COPYING": "GNU GENERAL PUBLIC LICENSE Version 2"}, "GPL-2.0 AND MIT", False),
+        ({"LICENSE.txt": "Apache License Version 2.0\n...\nAPPENDIX: " + MIT}, "Apache-2.0", True),
+    ],
+)
+def test_licences_are_found_and_allowed(tmp_path, files, expected, permissive):
+    history = long_history(tmp_path / "one", 2)
+    for name, text in files.items():
+        history.put(name, text)
+    history.commit()
+    out = tmp_path / "out.jsonl"
+    (summary,) = mine([tmp_path / "one"], out, Options(licenses=PERMISSIVE), quietly)
+    assert summary.license == expected
+    assert (summary.fault == "") == permissive
+    assert {row["license"] for row in rows_of(out)} == ({expected} if permissive else set())
+
+
+def clone(tmp_path: Path, *options: str) -> Path:
+    git(tmp_path / "one", "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", *options, f"file://{tmp_path / 'one'}", "copy")
+    return tmp_path / "copy"
+
+
+@pytest.mark.parametrize(
+    ("options", "tasks", "commits", "reason"),
+    [
+        (("--depth", "5"), 8, 5, "commit: first of the history"),
+        (("--filter=blob:none", "--no-checkout"), 0, 11, "commit: objects are missing or damaged"),
+        (("--filter=tree:0", "--no-checkout"), 0, 11, "commit: objects are missing or damaged"),
+        (("--bare",), 20, 11, "commit: first of the history"),
+    ],
+)
+def test_partial_and_shallow_clones_are_survived(tmp_path, options, tasks, commits, reason):
+    long_history(tmp_path / "one", 10)
+    copy = clone(tmp_path, *options)
+    (summary,) = mine([copy], tmp_path / "out.jsonl", Options(), quietly)
+    assert summary.fault == ""
+    assert sum(summary.split.values()) == tasks
+    assert summary.counts["commits"] == commits
+    assert summary.counts[reason] >= 1
+
+
+def test_an_old_partial_clone_with_its_extension_is_read(tmp_path):
+    long_history(tmp_path / "one", 10)
+    copy = clone(tmp_path, "--filter=blob:none")  # the latest files are there
+    git(copy, "config", "extensions.partialClone", "origin")
+    (summary,) = mine([copy], tmp_path / "out.jsonl", Options(), quietly)
+    assert summary.fault == ""
+    assert summary.counts["commits"] == 11
+
+
+def test_missing_commits_and_blobs_are_counted(tmp_path):
+    history = long_history(tmp_path / "one", 10)
+    git(history.folder, "repack", "-adq")
+    git(history.folder, "unpack-objects", "-q", check=False)
+    for pack in (history.folder / ".git/objects/pack").glob("*.pack"):
+        moved = tmp_path / "moved.pack"
+        shutil.move(pack, moved)
+        subprocess.run(
+            ["git", "unpack-objects", "-q"], cwd=history.folder, env=ENVIRONMENT, stdin=moved.open("rb"), check=True
+        )
+    for index in (history.folder / ".git/objects/pack").glob("*"):
+        index.unlink()
+    blob, commit = git(history.folder, "rev-parse", "HEAD~2:a.py"), git(history.folder, "rev-parse", "HEAD~6")
+    for name in (blob, commit):
+        (history.folder / ".git/objects" / name[:2] / name[2:]).unlink()
+    (summary,) = mine([history.folder], tmp_path / "out.jsonl", Options(), quietly)
+    assert summary.counts["commit: objects are missing or damaged"] == 3  # both sides of the blob; of the commit, one
+    assert summary.counts["commit: parent is missing"] == 1
+    assert sum(summary.split.values()) == 2 * 3
+
+
+def test_submodules_symlinks_and_odd_names_are_survived(tmp_path):
+    inner = long_history(tmp_path / "inner", 2)
+    history = long_history(tmp_path / "one", 1)
+    git(history.folder, "submodule", "add", "-q", f"file://{inner.folder}", "sub")
+    (history.folder / "link.py").symlink_to("a.py")
+    history.commit()
+    git(history.folder / "sub", "checkout", "-q", "HEAD~1")
+    (history.folder / "link.py").unlink()
+    (history.folder / "link.py").symlink_to("b.py")
+    name = b"\xff.py".decode("utf-8", "surrogateescape")
+    (history.folder / name).write_text(numbered())
+    history.commit()
+    (history.folder / name).write_text(numbered(l5="a = 1", l30="b = 2"))
+    history.commit()
+    (summary,) = mine([history.folder], tmp_path / "out.jsonl", Options(), quietly)
+    assert summary.counts["file: submodule"] == 2
+    assert summary.counts["file: name is not UTF-8"] == 1
+    assert summary.split == {"train": 2}
+
+
+def test_an_empty_repository_and_a_folder_that_is_none(tmp_path):
+    History(tmp_path / "empty")
+    (tmp_path / "none").mkdir()
+    long_history(tmp_path / "one", 2)
+    out = tmp_path / "out.jsonl"
+    summaries = mine([tmp_path / name for name in ("empty", "none", "one")], out, Options(), quietly)
+    assert [summary.fault for summary in summaries] == ["has no commit", "cannot be read: not a git repository", ""]
+    assert len(rows_of(out)) == 4
+
+
+def test_names_come_from_hosted_remotes_without_their_secrets(tmp_path):
+    history = long_history(tmp_path / "one", 1)
+    git(history.folder, "remote", "add", "origin", "https://me:token@git.example.com/some/owner/name.git")
+    out = tmp_path / "out.jsonl"
+    mine([history.folder], out, Options(), quietly)
+    assert {row["repo"] for row in rows_of(out)} == {"owner/name"}
+    assert "token" not in out.read_text()
+
+
+def test_the_projects_own_history(tmp_path):
+    if not (PROJECT / ".git").exists():
+        pytest.skip("not a clone")
+    out = tmp_path / "out.jsonl"
+    (summary,) = mine([PROJECT], out, Options(), quietly)
+    assert summary.fault == ""
+    assert summary.license == "Apache-2.0"
+    assert summary.counts["commits"] == int(git(PROJECT, "rev-list", "--count", "HEAD"))
+    for row in rows_of(out):  # with its earlier hunks made: the new file up to the edit, the old one from there
+        new = git(PROJECT, "show", f"{row['commit']}:{row['path']}")
+        assert (row["prefix"] + row["target"]).strip() in new
+        old = git(PROJECT, "show", f"{row['commit']}~:{row['path']}", check=False)
+        assert not old or (row["region"] + row["suffix"]).strip() in old  # a renamed file has no old one of its name
+
+
+def test_the_command_reports_and_fails_in_words(tmp_path, capsys):
+    long_history(tmp_path / "one", 5)
+    out = tmp_path / "out.parquet"
+    assert main(["mine", str(tmp_path / "one"), "--out", str(out)]) == 0
+    assert "commits visited" in capsys.readouterr().out
+    assert main(["mine", str(tmp_path / "one"), "--out", str(tmp_path / "out.csv")]) == 1
+    assert "expected a name that ends in .jsonl, .jsonl.gz, .parquet" in capsys.readouterr().err
+    assert main(["mine", str(tmp_path / "one"), "--out", str(out), "--held-out", "other"]) == 1
+    assert "'other' is none of those given: one" in capsys.readouterr().err
+    assert main(["mine", str(tmp_path / "one"), "--out", str(tmp_path / "absent" / "out.jsonl")]) == 1
+    assert "unable to open database file" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["mine", str(tmp_path / "nowhere"), "--out", str(out)])
+    assert "nowhere' is no folder" in capsys.readouterr().err

@@ -1,0 +1,67 @@
+"""Rewards over processes, and a user's own: each way to fail is told apart, and none ends the run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gapo_trainer.data.scoring import Scorer, Tally
+from gapo_trainer.data.task import Task
+from gapo_trainer.errors import UserError
+
+TASK = Task("id", "r", "MIT", "python", "a.py", "c", 0, "train", (), "", "old\n", "", "new()\n")
+
+
+@pytest.mark.parametrize("reward", ["edem", "bleu"])
+def test_processes_give_the_same_rewards_in_the_same_order(reward):
+    completions = [f"new({i})" for i in range(23)] + ["new()", ""]
+    with Scorer(reward, workers=2) as pool, Scorer(reward) as here:
+        np.testing.assert_array_equal(pool(completions, TASK), here(completions, TASK))
+        assert pool([], TASK).shape == (0,)
+        assert pool.tally == here.tally == Tally(scored=25)
+
+
+def test_each_failure_is_told_apart_and_the_rest_is_scored():
+    completions = ["ok", "hang", "raise", "none", "exit", "die", "nan", "text", "huge", "ok"]
+    with Scorer("reward_examples:by_command", workers=2, time_limit=0.6) as scorer:
+        rewards = scorer(completions, TASK)
+        expected = [0.25 if completion == "ok" else np.nan for completion in completions]
+        np.testing.assert_array_equal(rewards, np.array(expected, np.float32))
+        assert (scorer.tally.scored, scorer.tally.unscorable, scorer.tally.timed_out) == (2, 1, 1)
+        assert scorer.tally.raised == 6
+        assert scorer.tally.first_error
+        np.testing.assert_array_equal(scorer(["ok"], TASK), np.float32([0.25]))  # replaced workers still work
+        assert scorer.tally.scored == 3
+
+
+def test_the_first_error_is_kept_in_one_line():
+    with Scorer("reward_examples:by_command") as scorer:
+        scorer(["ok", "raise", "nan"], TASK)
+    assert scorer.tally.first_error.startswith("KeyError: ")
+    assert "\n" not in scorer.tally.first_error
+
+
+def test_a_reward_may_ask_for_the_task():
+    with Scorer("reward_examples:in_language") as scorer:
+        np.testing.assert_array_equal(scorer(["in python", "in go"], TASK), np.float32([1, np.nan]))
+    assert (scorer.tally.scored, scorer.tally.unscorable) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("edm", "expected em, ed, edem, bleu or module:function, got 'edm'"),
+        ("nowhere:f", "cannot import 'nowhere': ModuleNotFoundError"),
+        ("reward_examples:absent", "has no function 'absent'"),
+        ("reward_examples:not_callable", "has no function 'not_callable'"),
+    ],
+)
+def test_a_wrong_name_is_told_at_once(name, message):
+    with pytest.raises(UserError, match=message):
+        Scorer(name)
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="workers: expected at least 1, got 0"):
+        Scorer("em", workers=0)
+    with pytest.raises(ValueError, match="time_limit"):
+        Scorer("em", time_limit=0)
