@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(evaluate)
 
     compare = _command(commands, "compare", _compare, "train the same recipe with several estimators and seeds")
-    compare.add_argument("--estimators", default="gapo,grpo", help="with commas: estimators, dapo, <estimator>+dapo")
+    compare.add_argument("--estimators", default="gapo,grpo", help="names, with commas; also dapo and NAME+dapo")
     compare.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="FOLDER", help="of all the runs")
     compare.add_argument("--seeds", type=int, default=3, help="runs of each (default: 3)")
     compare.add_argument("--reward-noise", type=float, help="share of rewards replaced by an outlier")

@@ -16,6 +16,7 @@ from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.errors import UserError
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import resolve_device
+from gapo_trainer.provenance import write_result
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
 from gapo_trainer.stats import mean_of_seeds, paired_test
 from gapo_trainer.train import CHECKPOINTS, train
@@ -56,9 +57,19 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
     for name, seed, one in runs:
         console.print(f"{name}, seed {seed}: {one.out}", highlight=False, soft_wrap=True)
         results[name].append(_final_scores(_trained(one, console)))
+    write_result(Path(config.out) / "result.json", _as_json(config, results), resolve_device(config.device))
     console.print(_means(results, seeds))
     if len(names) > 1 and seeds > 1:
         console.print(_tests(results, names))
+
+
+def _as_json(config: Config, results: dict[str, list[dict[tuple[str, str], float]]]) -> dict[str, Any]:
+    """The shared settings, and for every recipe the final greedy scores of each seed."""
+    scores = {
+        name: [{f"{split}_{score}": value for (split, score), value in run.items()} for run in runs]
+        for name, runs in results.items()
+    }
+    return {"config": vars(config), "scores_by_seed": scores}
 
 
 def _run_config(config: Config, name: str, seed: int) -> Config:

@@ -11,6 +11,7 @@ from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import SCORES
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import resolve_device
+from gapo_trainer.provenance import write_result
 from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.runs import load_run
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
@@ -32,7 +33,9 @@ def run(config: Config, resume: Path | None, console: Console) -> Path:
             console.print(f"run: {folder}", highlight=False, soft_wrap=True)
         train(config, folder, device, resume is not None, console if first else None)
     if first:
-        draw_curves([load_run(folder)]).savefig(folder / "curves.png", dpi=120)
+        result = load_run(folder)
+        write_result(folder / "result.json", {"config": vars(config), "evals": result.evals}, device)
+        draw_curves([result]).savefig(folder / "curves.png", dpi=120)
         console.print(result_table(folder))
         console.print(f"figures: {folder / 'curves.png'}", highlight=False, soft_wrap=True)
         console.print(f"checkpoint: {max((folder / CHECKPOINTS).glob('step_*'))}", highlight=False, soft_wrap=True)

@@ -31,6 +31,9 @@ def test_run_leaves_a_table_figures_logs_and_a_checkpoint(config_file, tmp_path,
     (first, *_) = board.Scalars("metrics/reward")
     assert (first.step, first.value) == (1, pytest.approx(rows[0]["reward"]))
     assert len(board.Scalars("evals/test_ood/greedy/em")) == 3
+    result = json.loads((out / "result.json").read_text())
+    assert {"device", "versions", "commit", "command", "date"} <= set(result["provenance"])
+    assert len(result["evals"]) == 6
     timings = [json.loads(line) for line in (out / "timings.jsonl").read_text().splitlines()]
     assert all(row["tokens_per_s"] > 0 for row in timings)
 
@@ -108,7 +111,14 @@ def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path,
     shown = capsys.readouterr().out
     assert "mean [95% interval] over 2 seeds" in shown
     assert "gapo - dapo" in shown
-    assert sorted(p.name for p in out.iterdir()) == ["dapo_seed0", "dapo_seed1", "gapo_seed0", "gapo_seed1"]
+    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == [
+        "dapo_seed0",
+        "dapo_seed1",
+        "gapo_seed0",
+        "gapo_seed1",
+    ]
+    result = json.loads((out / "result.json").read_text())
+    assert {name: len(seeds) for name, seeds in result["scores_by_seed"].items()} == {"gapo": 2, "dapo": 2}
     settings = (out / "dapo_seed1" / "config.yaml").read_text()
     for line in ("estimator: grpo", "dynamic_sampling: true", "reward_noise: 0.2", "seed: 1"):
         assert line in settings
