@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from gapo_trainer.data.rewards import REWARDS
@@ -18,7 +19,7 @@ def distinct_texts(number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["em", "ed", "edem", "bleu"])
-def test_reward_of_a_group(benchmark, name):
+def test_reward_of_a_group(benchmark: Any, name: str) -> None:
     *completions, target = distinct_texts(GROUP + 1)
     rewards = benchmark(REWARDS[name], completions, target)
     assert rewards.shape == (GROUP,)

@@ -6,9 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections import defaultdict
 from pathlib import Path
 
+import pygit2
 import pytest
 from gapo_trainer.data.cli import main
 from gapo_trainer.data.loading import load_tasks
@@ -130,6 +132,25 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     assert killed.with_name(killed.name + JOURNAL_SUFFIX).exists()
     mine([tmp_path / "one"], killed, Options(), quietly)
     assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_memory_does_not_follow_the_historys_length(tmp_path):
+    peaks = []
+    for commits in (100, 800):
+        repo = pygit2.init_repository(str(tmp_path / str(commits)))
+        parents = []
+        for i in range(commits):
+            text = numbered(40, l5=f"v{i} = 5", l30=f"v{i} = 30").encode()
+            builder = repo.TreeBuilder()
+            builder.insert("a.py", repo.create_blob(text), pygit2.enums.FileMode.BLOB)
+            author = pygit2.Signature("A", "a@example.com", i, 0)
+            parents = [repo.create_commit("HEAD", author, author, "", builder.write(), parents)]
+        tracemalloc.start()
+        (summary,) = mine([tmp_path / str(commits)], tmp_path / "out.jsonl", Options(), quietly)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert summary.counts["tasks"] == commits - 1
+    assert peaks[1] < peaks[0] + 150_000  # 700 more tasks would be more than a megabyte
 
 
 def test_another_runs_journal_is_refused(tmp_path):

@@ -60,6 +60,7 @@ def name_of(repo: pygit2.Repository, path: Path) -> str:
 def _configure() -> None:
     # Partial clones made by some versions of git announce themselves by an extension that is safe to read over.
     pygit2.settings.set_extensions(["partialclone"])
-    # libgit2 would keep 256 MB of objects and map packs of up to 8 GB: memory should not follow the history's length.
-    pygit2.settings.cache_max_size(32 << 20)
+    # libgit2 would keep 256 MB of objects, which take thrice that, and map packs of up to 8 GB: memory should not
+    # follow the history's length.
+    pygit2.settings.cache_max_size(16 << 20)
     pygit2.settings.mwindow_mapped_limit = 128 << 20
