@@ -52,15 +52,20 @@ class Policy:
         ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
         unfiltered = {"top_k": 0, "top_p": 1.0} if how.get("do_sample") else {"top_k": None, "top_p": None}
-        rows = self.model.generate(  # type: ignore[operator]  # transformers' mixins confuse mypy
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=list(self.end_tokens),
-            pad_token_id=pad,
-            **unfiltered,
-            **how,
-        )
+        training = self.model.training
+        self.model.eval()  # in training mode gradient checkpointing would switch the cache off
+        try:
+            rows = self.model.generate(  # type: ignore[operator]  # transformers' mixins confuse mypy
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=list(self.end_tokens),
+                pad_token_id=pad,
+                **unfiltered,
+                **how,
+            )
+        finally:
+            self.model.train(training)
         return [self._until_end(row) for row in rows[:, width:].tolist()]
 
     def _until_end(self, tokens: list[int]) -> list[int]:

@@ -62,6 +62,7 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
     policy = load_policy(str(start or config.model), config.format, device)
     reference = _reference(config, device)
     splits = load_splits(config, policy, warn)
+    policy.model.train()
     if config.gradient_checkpointing:
         policy.model.gradient_checkpointing_enable({"use_reentrant": False})
     ranks.shard(policy.model)

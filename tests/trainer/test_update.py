@@ -1,5 +1,6 @@
 """``update`` against the plain way: every row on its own, whole sequences, one loss."""
 
+import json
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from gapo_trainer.loss import Size, token_loss, token_weights
 from gapo_trainer.policy import load_policy
 from gapo_trainer.rollout import Roller, make_engine
 from gapo_trainer.sampler import TaskSampler
-from gapo_trainer.train import add_reference
+from gapo_trainer.train import add_reference, train
 from gapo_trainer.update import merged, update
 from torch.optim import SGD
 
@@ -109,3 +110,16 @@ def test_a_bad_update_is_skipped_and_counted_and_many_stop_the_run(small, model_
         update(policy.model, optimizer, episodes, bad, config, bad_updates=2)
     good = [torch.linspace(-1, 1, 8) for _ in episodes]
     assert update(policy.model, optimizer, episodes, good, config, bad_updates=2).bad_updates == 0
+
+
+@pytest.mark.parametrize("settings", [{"gradient_checkpointing": True}, {"micro_batch": 3}, {"generation_batch": 5}])
+def test_what_only_saves_memory_changes_no_result(small, tmp_path, settings):
+    rows = []
+    for name, changed in (("plain", {}), ("saving", settings)):
+        (tmp_path / name).mkdir()
+        train(small(steps=2, **changed), tmp_path / name, "cpu")
+        rows.append([json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()])
+    for plain, saving in zip(*rows, strict=True):
+        assert plain.keys() == saving.keys()
+        for key, value in plain.items():
+            assert saving[key] == (value if value is None else pytest.approx(value, rel=1e-4, abs=1e-6)), key
