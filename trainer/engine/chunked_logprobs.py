@@ -79,6 +79,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, targets, normalizer, result = ctx.saved_tensors
         wants_hidden, wants_weight, wants_bias, *_ = ctx.needs_input_grad
+        wants_entropy = len(result) == 2 and bool(grad[1].any())  # it is often only watched
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=normalizer.dtype) if wants_weight else None
         grad_bias = torch.zeros_like(bias, dtype=normalizer.dtype) if wants_bias else None
@@ -87,8 +88,9 @@ class _ChunkedLogprobs(torch.autograd.Function):
             p = log_p.exp()
             grad_logprob = grad[0, chunk, None] / ctx.temperature
             coefficient = -grad_logprob  # of p in the gradient of the logits
-            if len(result) == 2:  # d entropy / d logit = -p (log p + entropy)
-                coefficient = coefficient - grad[1, chunk, None] / ctx.temperature * log_p.add_(result[1, chunk, None])
+            if wants_entropy:  # d entropy / d logit = -p (log p + entropy)
+                grad_entropy = grad[1, chunk, None] / ctx.temperature
+                coefficient = log_p.add_(result[1, chunk, None]).mul_(-grad_entropy).sub_(grad_logprob)
             grad_logits = p.mul_(coefficient)
             grad_logits.scatter_add_(-1, targets[chunk, None], grad_logprob)
             grad_logits = grad_logits.to(weight.dtype)

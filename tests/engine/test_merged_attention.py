@@ -1,0 +1,88 @@
+import pytest
+import torch
+from gapo_trainer.engine.fused_attention import FUSED_ATTENTION
+from gapo_trainer.engine.merged_attention import merged_attention
+
+
+def inputs(rows, heads, key_heads, length, own_length, prompt_length, dim=8, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    shapes = [
+        (rows, heads, length, dim),
+        *[(1, key_heads, prompt_length, dim)] * 2,
+        *[(rows, key_heads, own_length, dim)] * 2,
+    ]
+    return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+def by_definition(query, prompt_key, prompt_value, key, value, scale):
+    """One softmax over the prompt's keys and a row's own, all expanded."""
+    rows, heads, length, _ = query.shape
+    repeats = heads // key.shape[1]
+    keys = torch.cat([prompt_key.expand(rows, -1, -1, -1), key], 2).repeat_interleave(repeats, 1)
+    values = torch.cat([prompt_value.expand(rows, -1, -1, -1), value], 2).repeat_interleave(repeats, 1)
+    seen = torch.ones(length, keys.shape[2], dtype=torch.bool).tril(keys.shape[2] - length)
+    return torch.softmax((query @ keys.mT * scale).masked_fill(~seen, -torch.inf), -1) @ values
+
+
+@pytest.mark.parametrize(
+    ("rows", "heads", "key_heads", "length", "own_length", "prompt_length"),
+    [
+        (3, 4, 2, 5, 5, 7),  # whole completions, keys shared by two heads
+        (1, 2, 2, 3, 3, 1),  # one row, no sharing, a prompt of one token
+        (4, 6, 2, 1, 1, 9),  # first token
+        (4, 6, 2, 1, 6, 9),  # next token
+        (2, 2, 1, 40, 40, 33),  # past one block of the kernel
+    ],
+)
+def test_equals_one_softmax_over_both(rows, heads, key_heads, length, own_length, prompt_length):
+    tensors = inputs(rows, heads, key_heads, length, own_length, prompt_length)
+    found, expected = merged_attention(*tensors, 0.3), by_definition(*tensors, 0.3)
+    torch.testing.assert_close(found, expected)
+    grad = torch.randn_like(found)
+    for got, wanted in zip(
+        torch.autograd.grad(found, tensors, grad), torch.autograd.grad(expected, tensors, grad), strict=True
+    ):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_a_share_that_vanishes_gives_no_nan():
+    query, prompt_key, prompt_value, key, value = inputs(2, 2, 1, 3, 3, 4)
+    with torch.no_grad():
+        prompt_key.copy_(query[:1, :1, :1].expand_as(prompt_key) * 1e4)  # scores that leave nothing to the other part
+    out = merged_attention(query, prompt_key, prompt_value, key, value, 1.0)
+    assert all(grad.isfinite().all() for grad in torch.autograd.grad(out.sum(), (query, prompt_key, key)))
+
+
+def test_bf16_stays_bf16_and_close():
+    tensors = inputs(3, 4, 2, 5, 5, 7, dtype=torch.float32)
+    halves = [tensor.detach().bfloat16() for tensor in tensors]
+    found = merged_attention(*halves, 0.3)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), by_definition(*tensors, 0.3), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("queries", [32, 33])  # on and beside the kernel's alignment
+def test_cuda_kernels_are_called_as_pytorch_declares_them(queries):
+    """Shapes and signatures only, on meta tensors: no CUDA device computes here."""
+    fused = FUSED_ATTENTION["cuda"]
+    query, key = torch.empty(1, 2, queries, 8, device="meta"), torch.empty(1, 2, 50, 8, device="meta")
+    out, lse = fused.forward(query, key, key, False, 0.3)
+    assert (out.shape, lse.shape, lse.dtype) == (query.shape, (1, 2, queries), torch.float32)
+    grads = fused.backward(out, query, key, key, out, lse, False, 0.3)
+    assert [grad.shape for grad in grads] == [query.shape, key.shape, key.shape]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("length", "own_length"), [(5, 5), (1, 6), (40, 40)])
+def test_cuda_equals_one_softmax_over_both(length, own_length):
+    tensors = inputs(3, 4, 2, length, own_length, 33, dtype=torch.float32)
+    expected = by_definition(*tensors, 0.3)
+    on_device = [tensor.detach().cuda().requires_grad_() for tensor in tensors]
+    found = merged_attention(*on_device, 0.3)
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+    grad = torch.randn_like(expected)
+    for got, wanted in zip(
+        torch.autograd.grad(found, on_device, grad.cuda()), torch.autograd.grad(expected, tensors, grad), strict=True
+    ):
+        torch.testing.assert_close(got.cpu(), wanted, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,76 @@
+"""The vLLM engine against a stand-in with vLLM's documented interface; vLLM itself does not run here."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from gapo_trainer.engine import Sampling, VllmRollout
+from gapo_trainer.errors import UserError
+
+
+class StandInLLM:
+    def __init__(self, **options):
+        self.options = options
+        self.loaded = {}
+        self.caches_reset = 0
+
+    def generate(self, prompts, parameters, use_tqdm):
+        self.asked = (prompts, parameters)
+        rows = [([7, 8, 1], "stop"), ([9], "length")]
+        outputs = [
+            SimpleNamespace(
+                token_ids=tokens,
+                logprobs=[{token: SimpleNamespace(logprob=-float(token))} for token in tokens],
+                finish_reason=reason,
+            )
+            for tokens, reason in rows
+        ]
+        return [SimpleNamespace(outputs=outputs)]
+
+    def apply_model(self, function):
+        function(SimpleNamespace(load_weights=lambda weights: self.loaded.update(weights)))
+
+    def reset_prefix_cache(self):
+        self.caches_reset += 1
+
+
+@pytest.fixture
+def rollout(monkeypatch):
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # so that what the engine sets is undone
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandInLLM, SamplingParams=SimpleNamespace))
+    return VllmRollout("some/model", max_model_len=64)
+
+
+def test_samples_are_those_of_the_request(rollout):
+    sampling = Sampling(3, (1, 2), temperature=0.7, top_p=0.9, top_k=5)
+    samples = rollout.generate(torch.tensor([4, 5]), 2, sampling, torch.Generator().manual_seed(0))
+    assert samples.completions.to_lists() == [[7, 8, 1], [9]]
+    assert samples.logprobs.tolist() == [[-7, -8, -1], [-9, 0, 0]]
+    assert samples.ended.tolist() == [True, False]
+    (prompt,), asked = rollout._llm.asked
+    assert prompt == {"prompt_token_ids": [4, 5]}
+    assert (asked.n, asked.max_tokens, asked.temperature, asked.top_p, asked.top_k) == (2, 3, 0.7, 0.9, 5)
+    assert asked.stop_token_ids == [1, 2]
+
+
+def test_the_generator_decides_the_seed(rollout):
+    def seed(number):
+        rollout.generate(torch.tensor([4]), 2, Sampling(3, ()), torch.Generator().manual_seed(number))
+        return rollout._llm.asked[1].seed
+
+    assert seed(1) == seed(1) != seed(2)
+
+
+def test_weights_are_loaded_by_name_and_the_cache_forgotten(rollout, build_model):
+    model = build_model("qwen2")
+    rollout.load_weights(model)
+    assert rollout._llm.loaded.keys() == dict(model.named_parameters()).keys()
+    assert rollout._llm.caches_reset == 1
+
+
+def test_a_missing_vllm_is_told(monkeypatch):
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(UserError, match="needs vLLM: pip install vllm"):
+        VllmRollout("some/model")
