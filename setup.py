@@ -10,6 +10,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from torch.utils import cpp_extension
 
+HEADERS = glob("csrc/**/*.h", recursive=True)
 CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
 WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-maybe-uninitialized", "-Wno-unknown-pragmas"]
 # No contraction: a group's statistics are the same bits whether its sums ran in vectors or one by one.
@@ -50,6 +51,7 @@ class BuildSharedLibraries(build_ext):
 torch_ops = Extension(
     "gapo_kernels._C",
     sources=[*CORE, *sorted(glob("csrc/torch/*.cpp"))],
+    depends=HEADERS,
     include_dirs=["csrc", *cpp_extension.include_paths()],
     library_dirs=cpp_extension.library_paths(),
     libraries=["torch_cpu"],
@@ -61,6 +63,7 @@ torch_ops = Extension(
 numpy_door = Extension(
     "gapo_numpy._core",
     sources=[*CORE, *sorted(glob("python/*.cpp"))],
+    depends=HEADERS,
     include_dirs=["csrc", pybind11.get_include()],
     extra_compile_args=[*CXXFLAGS, *WARNINGS],
     define_macros=[
