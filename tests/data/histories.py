@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -63,3 +64,21 @@ def numbered(count: int = 60, **changed: str) -> str:
     """A file of ``count`` lines, ``line_i = i``, some replaced: ``l3="…"`` is line 3; an empty one is removed."""
     lines = {i: f"line_{i} = {i}" for i in range(1, count + 1)} | {int(key[1:]): text for key, text in changed.items()}
     return "".join(f"{lines[i]}\n" for i in sorted(lines) if lines[i])
+
+
+def long_history(folder: Path, commits: int = 20, word: str = "v", **options) -> History:
+    history = History(folder, **options)
+    history.put("a.py", numbered())
+    history.commit()
+    for i in range(commits):
+        history.put("a.py", numbered(l5=f"{word}{i} = 5", l30=f"{word}{i} = 30", l50=f"{word}{i} = 50"))
+        history.commit()
+    return history
+
+
+def quietly(name: str, tasks: int) -> None:
+    pass
+
+
+def rows_of(path: Path):
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,9 +1,7 @@
-"""Whole runs of the miner: splits, de-duplication, licences, damaged clones, the same bytes, going on after a stop."""
+"""Whole runs of the miner: splits, de-duplication, licences, the same bytes, going on after a stop."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -17,27 +15,9 @@ from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.mining.licenses import PERMISSIVE
 from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, mine
 from gapo_trainer.errors import UserError
-from histories import ENVIRONMENT, History, git, numbered
+from histories import git, long_history, numbered, quietly, rows_of
 
 PROJECT = Path(__file__).parents[2]
-
-
-def quietly(name: str, tasks: int) -> None:
-    pass
-
-
-def rows_of(path: Path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def long_history(folder: Path, commits: int = 20, word: str = "v", **options) -> History:
-    history = History(folder, **options)
-    history.put("a.py", numbered())
-    history.commit()
-    for i in range(commits):
-        history.put("a.py", numbered(l5=f"{word}{i} = 5", l30=f"{word}{i} = 30", l50=f"{word}{i} = 50"))
-        history.commit()
-    return history
 
 
 def test_splits_by_time_and_by_repository(tmp_path):
@@ -206,91 +186,6 @@ def test_licences_are_found_and_allowed(tmp_path, files, expected, permissive):
     assert {row["license"] for row in rows_of(out)} == ({expected} if permissive else set())
 
 
-def clone(tmp_path: Path, *options: str) -> Path:
-    git(tmp_path / "one", "config", "uploadpack.allowFilter", "true")
-    git(tmp_path, "clone", "-q", *options, f"file://{tmp_path / 'one'}", "copy")
-    return tmp_path / "copy"
-
-
-@pytest.mark.parametrize(
-    ("options", "tasks", "commits", "reason"),
-    [
-        (("--depth", "5"), 8, 5, "commit: first of the history"),
-        (("--filter=blob:none", "--no-checkout"), 0, 11, "commit: objects are missing or damaged"),
-        (("--filter=tree:0", "--no-checkout"), 0, 11, "commit: objects are missing or damaged"),
-        (("--bare",), 20, 11, "commit: first of the history"),
-    ],
-)
-def test_partial_and_shallow_clones_are_survived(tmp_path, options, tasks, commits, reason):
-    long_history(tmp_path / "one", 10)
-    copy = clone(tmp_path, *options)
-    (summary,) = mine([copy], tmp_path / "out.jsonl", Options(), quietly)
-    assert summary.fault == ""
-    assert sum(summary.split.values()) == tasks
-    assert summary.counts["commits"] == commits
-    assert summary.counts[reason] >= 1
-
-
-def test_an_old_partial_clone_with_its_extension_is_read(tmp_path):
-    long_history(tmp_path / "one", 10)
-    copy = clone(tmp_path, "--filter=blob:none")  # the latest files are there
-    git(copy, "config", "extensions.partialClone", "origin")
-    (summary,) = mine([copy], tmp_path / "out.jsonl", Options(), quietly)
-    assert summary.fault == ""
-    assert summary.counts["commits"] == 11
-
-
-def test_missing_commits_and_blobs_are_counted(tmp_path):
-    history = long_history(tmp_path / "one", 10)
-    git(history.folder, "repack", "-adq")
-    git(history.folder, "unpack-objects", "-q", check=False)
-    for pack in (history.folder / ".git/objects/pack").glob("*.pack"):
-        moved = tmp_path / "moved.pack"
-        shutil.move(pack, moved)
-        subprocess.run(
-            ["git", "unpack-objects", "-q"], cwd=history.folder, env=ENVIRONMENT, stdin=moved.open("rb"), check=True
-        )
-    for index in (history.folder / ".git/objects/pack").glob("*"):
-        index.unlink()
-    blob, commit = git(history.folder, "rev-parse", "HEAD~2:a.py"), git(history.folder, "rev-parse", "HEAD~6")
-    for name in (blob, commit):
-        (history.folder / ".git/objects" / name[:2] / name[2:]).unlink()
-    (summary,) = mine([history.folder], tmp_path / "out.jsonl", Options(), quietly)
-    assert summary.counts["commit: objects are missing or damaged"] == 3  # both sides of the blob; of the commit, one
-    assert summary.counts["commit: parent is missing"] == 1
-    assert sum(summary.split.values()) == 2 * 3
-
-
-def test_submodules_symlinks_and_odd_names_are_survived(tmp_path):
-    inner = long_history(tmp_path / "inner", 2)
-    history = long_history(tmp_path / "one", 1)
-    git(history.folder, "submodule", "add", "-q", f"file://{inner.folder}", "sub")
-    (history.folder / "link.py").symlink_to("a.py")
-    history.commit()
-    git(history.folder / "sub", "checkout", "-q", "HEAD~1")
-    (history.folder / "link.py").unlink()
-    (history.folder / "link.py").symlink_to("b.py")
-    name = b"\xff.py".decode("utf-8", "surrogateescape")
-    (history.folder / name).write_text(numbered())
-    history.commit()
-    (history.folder / name).write_text(numbered(l5="a = 1", l30="b = 2"))
-    history.commit()
-    (summary,) = mine([history.folder], tmp_path / "out.jsonl", Options(), quietly)
-    assert summary.counts["file: submodule"] == 2
-    assert summary.counts["file: name is not UTF-8"] == 1
-    assert summary.split == {"train": 2}
-
-
-def test_an_empty_repository_and_a_folder_that_is_none(tmp_path):
-    History(tmp_path / "empty")
-    (tmp_path / "none").mkdir()
-    long_history(tmp_path / "one", 2)
-    out = tmp_path / "out.jsonl"
-    summaries = mine([tmp_path / name for name in ("empty", "none", "one")], out, Options(), quietly)
-    assert [summary.fault for summary in summaries] == ["has no commit", "cannot be read: not a git repository", ""]
-    assert len(rows_of(out)) == 4
-
-
 def test_names_come_from_hosted_remotes_without_their_secrets(tmp_path):
     history = long_history(tmp_path / "one", 1)
     git(history.folder, "remote", "add", "origin", "https://me:token@git.example.com/some/owner/name.git")
@@ -329,3 +224,11 @@ def test_the_command_reports_and_fails_in_words(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["mine", str(tmp_path / "nowhere"), "--out", str(out)])
     assert "nowhere' is no folder" in capsys.readouterr().err
+
+
+def test_a_clone_that_adds_nothing_is_reported(tmp_path, capsys):
+    long_history(tmp_path / "one", 3)
+    git(tmp_path, "clone", "-q", "one", "copy")
+    arguments = ["mine", str(tmp_path / "one"), str(tmp_path / "copy"), "--out", str(tmp_path / "out.jsonl")]
+    assert main(arguments) == 0
+    assert "6 tasks in" in capsys.readouterr().out

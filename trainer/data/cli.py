@@ -176,7 +176,7 @@ def _summary_table(summary: RepositorySummary) -> Table:
         return table
     kept = sum(summary.split.values())
     counts = dict(summary.counts)
-    table.add_row("commits visited", f"{counts.pop('commits'):,}")
+    table.add_row("commits visited", f"{counts.pop('commits', 0):,}")
     table.add_row("tasks found", f"{(found := counts.pop('tasks', 0)):,}")
     table.add_row("  the same as another", f"{found - kept:,}")
     for split, number in summary.split.items():
