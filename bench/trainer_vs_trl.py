@@ -43,9 +43,10 @@ class Case(NamedTuple):
 
 ANCHORS = [Case(384, 64, 8), Case(384, 256, 32), Case(1024, 64, 8)]
 KEEPING = ANCHORS[0]._replace(allocator="keeps freed memory")
-BY_GROUP = [Case(384, 16, 8), ANCHORS[0], ANCHORS[1], Case(384, 1024, 32, steps=2)]
-BY_PROMPT = [Case(128, 64, 8), ANCHORS[0], ANCHORS[2], Case(2048, 64, 8, steps=2)]
-CASES = list(dict.fromkeys([*ANCHORS, KEEPING, *BY_GROUP[:1], *BY_PROMPT, *BY_GROUP]))
+BY_GROUP = [Case(384, 16, 8), ANCHORS[0], ANCHORS[1], Case(384, 1024, 32)]
+BY_PROMPT = [Case(128, 64, 8), ANCHORS[0], ANCHORS[2], Case(2048, 64, 8)]
+TRL_LEFT_OUT = (BY_GROUP[-1], BY_PROMPT[-1])  # it takes minutes a step there
+CASES = list(dict.fromkeys([*ANCHORS, *BY_GROUP, *BY_PROMPT, KEEPING]))
 
 
 def measure(python: str, side: str, case: Case) -> dict[str, Any]:
@@ -98,14 +99,19 @@ def provenance(trl_python: str) -> dict[str, Any]:
 
 
 def measure_all(trl_python: str) -> None:
-    report: dict[str, Any] = {"provenance": provenance(trl_python), "cases": []}
+    """Measure the sizes that the result file lacks: a run that was cut off goes on, a deleted file starts anew."""
+    about = provenance(trl_python)
+    entries = json.loads(RESULTS.read_text())["cases"] if RESULTS.exists() else []
+    pythons = {"engine": sys.executable, "trl": trl_python, "generate": sys.executable}
     for case in CASES:
-        sides = {side: measure(python, side, case) for side, python in
-                 (("engine", sys.executable), ("trl", trl_python), ("generate", sys.executable))}  # fmt: skip
-        report["cases"].append(case._asdict() | sides | {"ratios": ratios(**sides)})
-        RESULTS.write_text(json.dumps(report, indent=1) + "\n")
-        shown = {name: round(value, 2) for name, value in report["cases"][-1]["ratios"].items()}
-        print(*case, shown, flush=True)
+        if any(case == Case(*(entry[name] for name in Case._fields)) for entry in entries):
+            continue
+        sides = ["engine"] if case in TRL_LEFT_OUT else list(pythons)
+        found = {side: measure(pythons[side], side, case) for side in sides}
+        shown = ratios(**found) if case not in TRL_LEFT_OUT else {}
+        entries.append(case._asdict() | found | {"ratios": shown, "commit": about["commit"], "date": about["date"]})
+        RESULTS.write_text(json.dumps({"provenance": about, "cases": entries}, indent=1) + "\n")
+        print(*case, {name: round(value, 2) for name, value in shown.items()}, flush=True)
 
 
 def plot() -> None:
@@ -124,8 +130,9 @@ def plot() -> None:
         for axis, quantity, unit in ((axes[0], "step_s", "step, CPU seconds"),
                                      (axes[1], "memory_above_start_mb", "memory above start, MB")):  # fmt: skip
             for side, colour, title in (("trl", "#e07b39", "TRL GRPOTrainer"), ("engine", "#2a9d8f", "this engine")):
-                sizes = [getattr(case, field) for case in cases]
-                axis.plot(sizes, [found[case][side][quantity] for case in cases], "o-", color=colour, label=title)
+                measured = [case for case in cases if side in found[case]]
+                sizes = [getattr(case, field) for case in measured]
+                axis.plot(sizes, [found[case][side][quantity] for case in measured], "o-", color=colour, label=title)
             axis.set(xscale="log", yscale="log", xlabel=label, ylabel=unit)
             axis.set_xticks(sizes, [str(size) for size in sizes])
             axis.minorticks_off()
