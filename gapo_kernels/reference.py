@@ -61,13 +61,17 @@ def mean_about(anchor: float, values: Float64) -> float:
     return float(anchor + np.mean(values - anchor))
 
 
+def is_constant(rewards: Float64) -> bool:
+    """Whether a group is one finite reward over and over: it carries no signal, and its advantages are exactly 0."""
+    return bool(math.isfinite(rewards[0]) and (rewards == rewards[0]).all())
+
+
 def center_of(rewards: Float64, window: Float64, k: int, center: str) -> float:
     """Q of one group of at least two; for ``loo_mean``, whose Q differs by reward, the group's mean.
 
-    A group of equal finite rewards has that reward as its Q, whatever ``center`` says: it carries no signal, and its
-    advantages are exactly 0.
+    A constant group has its reward as Q, whatever ``center`` says.
     """
-    if math.isfinite(rewards[0]) and (rewards == rewards[0]).all():
+    if is_constant(rewards):
         return float(rewards[0])
     if center == "hdi_median":
         return float(np.median(window))
@@ -109,7 +113,8 @@ def group_advantage(
     if center == "loo_mean":  # r - mean of the others = (r - mean) * G / (G - 1)
         deviations = deviations * (rewards.size / (rewards.size - 1))
     s = scale_of(deviations, scale)
-    return deviations / (s + divisor_eps), GroupStats(q, s, float(window[0]), float(window[-1]))
+    scores = deviations if is_constant(rewards) else deviations / (s + divisor_eps)
+    return scores, GroupStats(q, s, float(window[0]), float(window[-1]))
 
 
 def advantage(

@@ -1,0 +1,63 @@
+# `make train` and `make test` work as the first command in a fresh clone: Python, a C++20 compiler and pip are enough.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := setup.py pyproject.toml requirements-dev.txt $(shell find csrc python -name '*.cpp' -o -name '*.h')
+
+.PHONY: setup train test test-gpu fuzz lint format bench wheel check-install tiny-model clean
+
+setup: $(VENV)/.built
+
+# pip before the package: the development environment is pinned, and the build uses its torch
+$(VENV)/.installed: requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(SOURCES)
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps -e .
+	touch $@
+
+train: setup
+	$(BIN)/gapo-train run
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-gpu: setup
+	$(BIN)/python -m pytest -m gpu
+
+# hypothesis against the float64 reference; the count is reported at the end
+FUZZ_EXAMPLES ?= 200000
+fuzz: setup
+	GAPO_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/test_against_reference.py --timeout 0 -s
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	find csrc python tests -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	find csrc python tests -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format -i
+
+bench: setup
+	$(BIN)/python bench/run_cpu.py
+
+wheel: setup
+	$(BIN)/python -m build --wheel --no-isolation
+
+# pip install ., with and without build isolation, and the wheel, each in an environment of its own
+check-install: wheel
+	bash tests/check_install.sh
+
+tiny-model: setup
+	$(BIN)/python -m gapo_trainer.tiny_model
+
+clean:
+	rm -rf build dist *.egg-info $(VENV)
+
+include make/cpp.mk

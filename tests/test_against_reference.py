@@ -1,0 +1,199 @@
+"""The op against the float64 reference, on whatever hypothesis comes up with.
+
+CI runs some thousands of examples; ``make fuzz`` sets GAPO_FUZZ_EXAMPLES to 200,000 and prints how many ran.
+"""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+
+from gapo_kernels import reference
+
+EXAMPLES = int(os.environ.get("GAPO_FUZZ_EXAMPLES", "4000"))
+RUN = {"examples": 0}
+
+# Sizes at which the kernels change their way: SIMD lanes, blocks of the network, the largest column, one chunk.
+EDGES = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1000, 1024, 2047, 2048]
+SIZES = st.one_of(st.integers(1, 40), st.sampled_from(EDGES), st.integers(1, 300), st.sampled_from([2049, 3000, 5000]))
+
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+
+# The advantage is rounded to its dtype once; float32 and float64 leave room for the order of sums.
+TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-9, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
+
+
+def uniform(rng, n):
+    return rng.random(n)
+
+
+def signed(rng, n):
+    return rng.standard_normal(n)
+
+
+def skewed(rng, n):
+    return rng.exponential(size=n)
+
+
+def binary(rng, n):
+    return rng.integers(0, 2, n).astype(float)
+
+
+def tenths(rng, n):
+    """Ties of windows that differ only where widths are rounded to float32."""
+    return rng.integers(0, 11, n) / 10
+
+
+def edit(rng, n):
+    """Exact match plus edit distance, as code edits are scored."""
+    distance = rng.beta(5, 2, n)
+    return np.where(rng.random(n) < 0.2, 1.0, distance / 2)
+
+
+def heavy_tailed(rng, n):
+    return rng.standard_cauchy(n) * 10.0 ** rng.integers(-3, 4)
+
+
+def huge(rng, n):
+    return rng.standard_normal(n) * 1e30
+
+
+def subnormal(rng, n):
+    return rng.integers(-9, 10, n) * 1e-42
+
+
+def signed_zeros(rng, n):
+    return np.where(rng.random(n) < 0.5, 0.0, -0.0) * rng.integers(0, 2, n)
+
+
+def evenly_spaced(rng, n):
+    return rng.permutation(n) * 0.1
+
+
+def constant(rng, n):
+    return np.full(n, rng.choice([0.1, 0.0, -3.3, 1e9]))
+
+
+def with_infinities(rng, n):
+    values = rng.standard_normal(n)
+    values[rng.random(n) < rng.choice([0.02, 0.4])] = rng.choice([np.inf, -np.inf])
+    return np.where(rng.random(n) < 0.02, -np.inf, values)
+
+
+def with_nans(rng, n):
+    return np.where(rng.random(n) < 0.3 / n, np.nan, rng.standard_normal(n))
+
+
+KINDS = [
+    uniform, signed, skewed, binary, tenths, edit, heavy_tailed, huge, subnormal, signed_zeros, evenly_spaced, constant,
+    with_infinities, with_nans,
+]  # fmt: skip
+
+
+@st.composite
+def calls(draw):
+    """Groups of one call: their rewards as float64 arrays, and the op's options."""
+    first = draw(SIZES)
+    budget = max(1, min(40, 4000 // first))
+    sizes = [first] * draw(st.integers(1, budget)) if draw(st.booleans()) else [first]
+    if draw(st.booleans()):
+        sizes += draw(st.lists(st.integers(0, 70), max_size=12))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
+    groups = [kinds[i % len(kinds)](rng, n) if n else np.empty(0) for i, n in enumerate(sizes)]
+    dtype = draw(st.sampled_from(DTYPES))
+    rewards = torch.from_numpy(np.concatenate(groups)).to(dtype)
+    valid = torch.from_numpy(rng.random(len(rewards)) < 0.8) if draw(st.integers(0, 3)) == 0 else None
+    tau = draw(st.one_of(st.sampled_from([0.5, 0.5, 0.25, 0.55, 0.8, 1.0, 1e-6]), st.floats(0.01, 1.0)))
+    center = draw(st.sampled_from(["hdi_median", *reference.CENTERS]))
+    scale = draw(st.sampled_from(["rms", *reference.SCALES]))
+    eps = draw(st.sampled_from([1e-6, 1e-6, 1e-3, 0.0]))
+    form = draw(st.sampled_from(["dense", "varlen", "by_id", "stats", "stats_by_id"]))
+    return rewards, sizes, (tau, center, scale, eps, valid), form, rng
+
+
+def as_precision(rewards: torch.Tensor) -> np.ndarray:
+    """What the op computes from: float16 and bfloat16 are read up to float32."""
+    return rewards.numpy() if rewards.dtype == torch.float64 else rewards.float().numpy()
+
+
+def rounded(values: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    """Reference values in the dtype of the result, by way of the precision of the computation."""
+    precision = torch.float64 if dtype == torch.float64 else torch.float32
+    return torch.from_numpy(values).to(precision).to(dtype).double()
+
+
+def assert_close(result: torch.Tensor, expected: np.ndarray, dtype: torch.dtype, what: str) -> None:
+    wanted = rounded(expected, dtype)
+    tolerance = TOLERANCE[dtype]
+    torch.testing.assert_close(
+        result.double(), wanted, rtol=tolerance, atol=tolerance, equal_nan=True, msg=lambda m: f"{what}: {m}"
+    )
+
+
+@given(calls())
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize="GAPO_FUZZ_EXAMPLES" not in os.environ,
+)
+def test_the_op_agrees_with_the_reference(call):
+    rewards, sizes, options, form, rng = call
+    RUN["examples"] += 1
+    ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    dense = len(set(sizes)) == 1
+    if form == "dense" and not dense:
+        form = "varlen"
+    if "by_id" in form:
+        order = torch.from_numpy(rng.permutation(len(rewards)))
+        scattered = torch.from_numpy(rng.integers(-(2**62), 2**62, len(sizes)))
+        ids, rewards = ids[order], rewards[order]
+        if options[-1] is not None:
+            options = (*options[:-1], options[-1][order])
+        given_ids = scattered[ids] if rng.random() < 0.5 else ids
+    tau, center, scale, eps, valid = options
+    expected, stats = reference.advantage(
+        as_precision(rewards), ids.numpy(), tau=tau, center=center, scale=scale, eps=eps,
+        valid=None if valid is None else valid.numpy(),
+    )  # fmt: skip
+
+    ops = torch.ops.gapo
+    if form == "dense":
+        shape = (len(sizes), sizes[0])
+        mask = None if valid is None else valid.view(shape)
+        result = ops.advantage(rewards.view(shape), tau, center, scale, eps, mask).flatten()
+    elif form == "varlen":
+        offsets = torch.tensor([0, *np.cumsum(sizes)], dtype=torch.int32 if rng.random() < 0.5 else torch.int64)
+        result = ops.advantage_varlen(rewards, offsets, max(sizes), *options)
+    elif form == "by_id":
+        result = ops.advantage_by_id(rewards, given_ids, *options)
+    elif form == "stats_by_id":
+        result, got = ops.advantage_stats(rewards, given_ids, *options)
+        assert_close(got, stats, rewards.dtype, "stats")
+    else:
+        shape = (len(sizes), sizes[0]) if dense else (1, len(rewards))
+        if not dense:
+            expected, stats = reference.advantage(
+                as_precision(rewards), np.zeros(len(rewards)), tau=tau, center=center, scale=scale, eps=eps,
+                valid=None if valid is None else valid.numpy(),
+            )  # fmt: skip
+            sizes = [len(rewards)]
+        mask = None if valid is None else valid.view(shape)
+        result, got = ops.advantage_stats(rewards.view(shape), tau=tau, center=center, scale=scale, eps=eps, valid=mask)
+        result = result.flatten()
+        first_rows = np.cumsum([0, *sizes[:-1]])
+        assert_close(got, stats[first_rows], rewards.dtype, "stats")
+    assert result.dtype == rewards.dtype
+    assert_close(result, expected, rewards.dtype, "advantage")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def report_examples():
+    yield
+    print(f"\ncompared with the reference: {RUN['examples']} examples")
