@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
-from gapo_trainer.config import Config
-from gapo_trainer.episodes import Episodes
 from torch import Tensor
 
 import gapo_kernels
 from gapo_kernels import distributed
+from gapo_trainer.config import Config
+from gapo_trainer.episodes import Episodes
 
 
 def group_advantages(episodes: Sequence[Episodes], config: Config) -> list[Tensor]:

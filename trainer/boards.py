@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from torch.utils.tensorboard import SummaryWriter
+
 from gapo_trainer.config import Config
 from gapo_trainer.errors import UserError
-from torch.utils.tensorboard import SummaryWriter
 
 
 class Board(Protocol):

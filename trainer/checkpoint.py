@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch.distributed as dist
-from gapo_trainer.errors import UserError
-from gapo_trainer.policy import Policy
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -28,6 +26,9 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.optim import Optimizer
+
+from gapo_trainer.errors import UserError
+from gapo_trainer.policy import Policy
 
 FORMAT = "gapo_trainer checkpoint"
 VERSION = 1

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from transformers.utils import logging as transformers_logging
+
 from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.errors import UserError
 from gapo_trainer.runlog import CONFIG
-from rich.console import Console
-from transformers.utils import logging as transformers_logging
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from gapo_trainer.checkpoint import newest_checkpoint
 from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.errors import UserError
@@ -20,8 +23,6 @@ from gapo_trainer.provenance import write_result
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
 from gapo_trainer.stats import mean_of_seeds, paired_test
 from gapo_trainer.train import CHECKPOINTS, train
-from rich.console import Console
-from rich.table import Table
 
 COMPARED = [(split, score) for split in SPLIT_NAMES for score in ("em", "ed")]
 

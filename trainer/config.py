@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from gapo_trainer.errors import UserError
 
 from gapo_kernels import ESTIMATORS
+from gapo_trainer.errors import UserError
 
 # What DAPO (arXiv 2503.14476) changes, as options that go with any estimator; `--dapo` and `compare` set them together.
 DAPO: dict[str, Any] = {
@@ -70,7 +70,7 @@ class Config:
     kl_coef: float = 0.0  # weight of the k3 estimate of KL(policy || reference), the policy that training started from
     track_kl: bool = True  # keep the reference and log KL even where kl_coef is 0
     entropy_coef: float = 0.0
-    lr: float = 3e-4
+    lr: float = 5e-4
     warmup_steps: int = 5
     schedule: Literal["constant", "cosine"] = "cosine"
     min_lr: float = 0.1  # the cosine's end, as a share of lr

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from gapo_trainer.data.task import Task
 from gapo_trainer.engine import Samples
-from torch import Tensor
 
 
 @dataclass

@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
 from gapo_trainer.config import Config
 from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import DECODINGS, SCORES, Answer, answer, by_language, scores_row
@@ -13,9 +17,6 @@ from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import load_policy, resolve_device
 from gapo_trainer.sources import load_splits
 from gapo_trainer.stats import Mean
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 ALL = "all"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+
 from gapo_trainer.data.rewards import bleu, ed, em
 from gapo_trainer.data.task import Task
 from gapo_trainer.policy import Policy

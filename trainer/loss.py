@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from gapo_trainer.config import Config
 from torch import Tensor
+
+from gapo_trainer.config import Config
 
 MAX_LOG_RATIO = 20.0  # exp(20) = 5e8: keeps exp() finite in float32 whatever a stray token's probability
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from gapo_trainer import ranks
 from gapo_trainer.episodes import Episodes
 from gapo_trainer.rollout import Rollout
 from gapo_trainer.update import UpdateStats
-from torch import Tensor
 
 MOST_KEPT_TEXTS = 6  # distinct completions of a kept group, the most frequent first
 

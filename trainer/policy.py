@@ -12,10 +12,18 @@ from importlib.resources import files
 from typing import Any
 
 import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
 from gapo_trainer.data.formats import PromptFormat, make_format
 from gapo_trainer.data.task import Task
 from gapo_trainer.errors import UserError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 EMBEDDED = "tiny"
 
@@ -86,7 +94,7 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Po
     """
     source = str(files("gapo_trainer") / "assets" / "tiny_model") if name == EMBEDDED else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        tokenizer = _load_tokenizer(source)
         model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise UserError(f"model {name!r} could not be loaded: {error}") from error
@@ -95,6 +103,17 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Po
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Policy(model.to(device), tokenizer, make_format(format_name, tokenizer), _end_tokens(model, tokenizer))
+
+
+def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer exactly as it was saved.
+
+    For some architectures, Qwen2 among them, ``AutoTokenizer`` puts the architecture's own normalizer and splitting in
+    place of those in ``tokenizer.json``, and other ids come out. A tokenizer that was saved as a plain fast one, as the
+    embedded policy's is, has to be loaded as one.
+    """
+    plain = get_tokenizer_config(source).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    return (PreTrainedTokenizerFast if plain else AutoTokenizer).from_pretrained(source, padding_side="left")
 
 
 def resolve_device(name: str) -> str:

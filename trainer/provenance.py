@@ -13,6 +13,7 @@ from typing import Any
 
 import pygit2
 import torch
+
 from gapo_trainer.errors import UserError
 
 PACKAGES = ("gapo-kernels", "torch", "transformers")

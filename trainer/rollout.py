@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from gapo_trainer import ranks
 from gapo_trainer.config import Config
 from gapo_trainer.data.rewards import ed, em
@@ -21,8 +24,6 @@ from gapo_trainer.episodes import Episodes
 from gapo_trainer.errors import UserError
 from gapo_trainer.policy import Policy
 from gapo_trainer.sampler import TaskSampler
-from numpy.typing import NDArray
-from torch import Tensor
 
 
 @dataclass

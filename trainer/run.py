@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from gapo_trainer import ranks
 from gapo_trainer.config import Config
 from gapo_trainer.errors import UserError
@@ -16,8 +19,6 @@ from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.runs import load_run
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
 from gapo_trainer.train import CHECKPOINTS, train
-from rich.console import Console
-from rich.table import Table
 
 
 def run(config: Config, resume: Path | None, console: Console) -> Path:

@@ -19,6 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
+from torch.optim import Optimizer
+
 from gapo_trainer import ranks
 from gapo_trainer.advantages import group_advantages
 from gapo_trainer.checkpoint import Progress, load_optimizer, newest_checkpoint, save_checkpoint
@@ -36,8 +39,6 @@ from gapo_trainer.sampler import TaskSampler
 from gapo_trainer.schedule import learning_rate
 from gapo_trainer.sources import load_splits
 from gapo_trainer.update import update
-from rich.console import Console
-from torch.optim import Optimizer
 
 CHECKPOINTS = "checkpoints"
 

@@ -12,15 +12,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from transformers import PreTrainedModel
+
 from gapo_trainer import ranks
 from gapo_trainer.config import Config
 from gapo_trainer.engine import distinct, prompt_once
 from gapo_trainer.episodes import Episodes
 from gapo_trainer.errors import UserError
 from gapo_trainer.loss import Size, token_loss, token_weights
-from torch import Tensor
-from torch.optim import Optimizer
-from transformers import PreTrainedModel
 
 COUNTED = ("clipped", "kl", "entropy")  # means over tokens
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+
 from gapo_trainer.config import Config, load_config
 from gapo_trainer.data.formats import COMPACT_MARKS
 from gapo_trainer.data.task import Hunk, Task

@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from gapo_trainer.cli import main
 from gapo_trainer.compare import recipe
 from gapo_trainer.config import DAPO, to_yaml
 from gapo_trainer.errors import UserError
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 @pytest.fixture

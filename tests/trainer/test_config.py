@@ -1,4 +1,5 @@
 import pytest
+
 from gapo_trainer.config import Config, load_config, to_yaml
 from gapo_trainer.errors import UserError
 

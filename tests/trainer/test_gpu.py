@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+
 from gapo_trainer.cli import main
 from gapo_trainer.config import to_yaml
 

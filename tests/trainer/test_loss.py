@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from gapo_trainer.config import load_config
 from gapo_trainer.loss import Size, k3, token_loss, token_weights
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from gapo_trainer.config import to_yaml
 
 STEPS = 3

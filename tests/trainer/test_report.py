@@ -3,6 +3,7 @@ import re
 
 import pytest
 import torch
+
 from gapo_trainer.cli import main
 from gapo_trainer.report.diffs import edit_diff
 from gapo_trainer.report.group_figure import draw_group

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+
 from gapo_trainer import checkpoint as checkpoints
 from gapo_trainer.checkpoint import newest_checkpoint, read_progress
 from gapo_trainer.errors import UserError

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from gapo_trainer.advantages import group_advantages
 from gapo_trainer.data.scoring import Scorer
 from gapo_trainer.engine import Completions, Samples

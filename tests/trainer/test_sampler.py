@@ -1,4 +1,5 @@
 import pytest
+
 from gapo_trainer.config import load_config
 from gapo_trainer.sampler import TaskSampler
 from gapo_trainer.schedule import learning_rate

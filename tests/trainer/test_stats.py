@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+
 from gapo_trainer.stats import Mean, mean_of_seeds, mean_of_tasks, paired_test
 
 

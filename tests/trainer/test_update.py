@@ -5,6 +5,8 @@ import math
 
 import pytest
 import torch
+from torch.optim import SGD
+
 from gapo_trainer.data.scoring import Scorer
 from gapo_trainer.errors import UserError
 from gapo_trainer.loss import Size, token_loss, token_weights
@@ -13,7 +15,6 @@ from gapo_trainer.rollout import Roller, make_engine
 from gapo_trainer.sampler import TaskSampler
 from gapo_trainer.train import add_reference, train
 from gapo_trainer.update import merged, update
-from torch.optim import SGD
 
 
 def rollout(policy, tasks, config):

@@ -4,10 +4,11 @@ import importlib
 import sys
 from pathlib import Path
 
-import gapo_trainer.verl_recipe
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+import gapo_trainer.verl_recipe
 from gapo_trainer.data.formats import Chat
 from gapo_trainer.verl_recipe.__main__ import main
 from gapo_trainer.verl_recipe.reward import compute_score

@@ -14,6 +14,8 @@ from pathlib import Path
 import jinja2
 import torch
 import transformers
+from transformers import PreTrainedTokenizerFast
+
 from gapo_trainer.data.formats import COMPACT_MARKS, Compact
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.evaluate import SCORES, answer, summarize
@@ -21,13 +23,12 @@ from gapo_trainer.policy import Policy
 from gapo_trainer.tiny_model.mixture import SHARES, undecided_targets
 from gapo_trainer.tiny_model.pretrain import Example, fit, new_model
 from gapo_trainer.tiny_model.tokenizer import EOS, PAD, train_tokenizer
-from transformers import PreTrainedTokenizerFast
 
 SEED = 0
 VOCABULARY = 768
 TOKENIZER_TASKS = 20_000
-CLEAN_STEPS, CLEAN_LR = 9_000, 2e-3
-UNDECIDED_STEPS, UNDECIDED_LR = 600, 5e-4
+CLEAN_STEPS, CLEAN_LR = 12_000, 2e-3
+UNDECIDED_STEPS, UNDECIDED_LR = 400, 3e-4
 EVALUATED = 512  # held-out tasks for the card
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from gapo_trainer.data.task import Task
 
 SHARES = {"right": 0.25, "unchanged": 0.45, "repeated": 0.30}
