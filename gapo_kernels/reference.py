@@ -12,7 +12,7 @@ and float32 for all others. That is why Q never differs between backends, whose 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -148,7 +148,7 @@ def advantage(
     values = given.astype(np.float64)
     keep = np.ones(values.shape, bool) if valid is None else np.asarray(valid, bool)
     if group_ids is None:
-        members = [np.s_[i] for i in np.ndindex(values.shape[:-1])]
+        members: list[Any] = list(np.ndindex(values.shape[:-1]))
         stats = np.full((*values.shape[:-1], 4), np.nan)
     else:
         ids = np.asarray(group_ids)

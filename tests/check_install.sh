@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs the package in every way a user would, each into a fresh environment, and computes from another folder.
+# Usage: tests/check_install.sh, after `make wheel`. OTHER_TORCH=2.14.1 also runs the wheel, as built, on that torch.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+python=${PYTHON:-python3}
+pinned=$(grep '^torch==' requirements-dev.txt)
+numpy=$(grep '^numpy==' requirements-dev.txt)
+
+compute() { # environment
+  (cd "$scratch" && "$1/bin/python" -W error -c '
+import gapo_kernels, torch
+result = torch.ops.gapo.advantage(torch.tensor([[1.0, 2.0, 3.0, 10.0]]))
+assert torch.allclose(result, torch.tensor([[-0.1, 0.1, 0.3, 1.7]]), atol=1e-3), result
+assert not gapo_kernels.__file__.startswith("'"$root"'"), gapo_kernels.__file__
+print("computed with torch", torch.__version__)
+')
+}
+
+echo "== pip install . --no-build-isolation"
+$python -m venv "$scratch/plain"
+"$scratch/plain/bin/pip" install --quiet "$pinned" "$numpy" $(grep -E '^(setuptools|pybind11)==' requirements-dev.txt)
+"$scratch/plain/bin/pip" install --quiet --no-build-isolation .
+compute "$scratch/plain"
+
+echo "== pip install ."
+$python -m venv "$scratch/isolated"
+"$scratch/isolated/bin/pip" install --quiet "$pinned" "$numpy"
+"$scratch/isolated/bin/pip" install --quiet .
+compute "$scratch/isolated"
+
+echo "== the wheel"
+$python -m venv "$scratch/wheel"
+"$scratch/wheel/bin/pip" install --quiet "$pinned" "$numpy"
+"$scratch/wheel/bin/pip" install --quiet --no-deps dist/*.whl
+compute "$scratch/wheel"
+
+if [ -n "${OTHER_TORCH:-}" ]; then
+  echo "== the wheel on torch $OTHER_TORCH"
+  $python -m venv "$scratch/other"
+  "$scratch/other/bin/pip" install --quiet "torch==$OTHER_TORCH" "$numpy"
+  "$scratch/other/bin/pip" install --quiet --no-deps dist/*.whl
+  compute "$scratch/other"
+fi

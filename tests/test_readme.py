@@ -1,0 +1,36 @@
+"""The README keeps its word: its examples run, and its table is that of the committed results."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from bench import run_cpu  # noqa: E402
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_run():
+    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict = {}
+    exec(block, names)
+    assert torch.equal(names["gapo"].advantage(names["rewards"]), torch.ops.gapo.advantage(names["rewards"]))
+    assert names["stats"].center.shape == (2,)
+
+
+def test_the_table_is_that_of_the_results():
+    results = json.loads(run_cpu.RESULTS.read_text(encoding="utf-8"))
+    table = README.partition(run_cpu.BEGIN)[2].partition(run_cpu.END)[0]
+    assert table.strip() == run_cpu.table(results).strip()
+
+
+def test_every_linked_file_is_there():
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
