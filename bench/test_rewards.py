@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+
 from gapo_trainer.data.rewards import REWARDS
 
 GROUP = 4096

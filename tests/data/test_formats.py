@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from gapo_trainer.data.formats import COMPACT_MARKS, FIM_TOKENS, Chat, Compact, Plain, make_format
-from gapo_trainer.data.stdlib_tasks import stdlib_tasks
-from gapo_trainer.data.task import Hunk, Task
-from gapo_trainer.errors import UserError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+
+from gapo_trainer.data.formats import COMPACT_MARKS, FIM_TOKENS, Chat, Compact, Plain, make_format
+from gapo_trainer.data.stdlib_tasks import stdlib_tasks
+from gapo_trainer.data.task import Hunk, Task
+from gapo_trainer.errors import UserError
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}<|end|>{% endfor %}"

@@ -6,6 +6,7 @@ import gzip
 import json
 
 import pytest
+
 from gapo_trainer.data.loading import BadRowError, iter_tasks, load_tasks
 from gapo_trainer.data.task import SPLITS, Hunk, Task
 from gapo_trainer.data.writers import SUFFIXES, write_rows

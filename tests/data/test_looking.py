@@ -6,6 +6,7 @@ import json
 
 import matplotlib.image
 import pytest
+
 from gapo_trainer.data.cli import main
 from gapo_trainer.data.languages import language_of
 from gapo_trainer.data.mining.file_filters import file_fault, path_fault

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from gapo_trainer.data.mining.miner import Options, mine
 from histories import History, git, numbered
+
+from gapo_trainer.data.mining.miner import Options, mine
 
 
 def mined(folder: Path, out: Path, options: Options | None = None):

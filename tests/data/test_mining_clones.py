@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from gapo_trainer.data.mining.miner import Options, mine
 from histories import ENVIRONMENT, History, git, long_history, numbered, quietly, rows_of
+
+from gapo_trainer.data.mining.miner import Options, mine
 
 
 def clone(tmp_path: Path, *options: str) -> Path:

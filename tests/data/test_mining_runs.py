@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pygit2
 import pytest
+from histories import git, long_history, numbered, quietly, rows_of
+
 from gapo_trainer.data.cli import main
 from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.mining.licenses import PERMISSIVE
 from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, mine
 from gapo_trainer.errors import UserError
-from histories import git, long_history, numbered, quietly, rows_of
 
 PROJECT = Path(__file__).parents[2]
 

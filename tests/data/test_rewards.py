@@ -7,9 +7,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from gapo_trainer.data.rewards import REWARDS, bleu, ed, edem, em
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gapo_trainer.data.rewards import REWARDS, bleu, ed, edem, em
 
 
 def plain_levenshtein(a: str, b: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from gapo_trainer.data.scoring import Scorer, Tally
 from gapo_trainer.data.task import Task
 from gapo_trainer.errors import UserError

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 
 import pytest
+
 from gapo_trainer.data.line_edits import KINDS, apply, is_python
 from gapo_trainer.data.stdlib_lines import LONGEST, SHORTEST
 from gapo_trainer.data.stdlib_tasks import HELD_OUT, LONGEST_RESULT, stdlib_tasks

@@ -2,9 +2,10 @@ import importlib
 
 import pytest
 import torch
-from gapo_trainer.engine import Completions, chunked_logprobs, prompt_once
 from plain_path import gradients, plain_logprobs, relative
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from gapo_trainer.engine import Completions, chunked_logprobs, prompt_once
 
 module = importlib.import_module("gapo_trainer.engine.chunked_logprobs")
 

@@ -2,10 +2,11 @@ from collections import Counter
 
 import pytest
 import torch
-from gapo_trainer.engine import Completions, distinct, prompt_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_path import gradients, relative
+
+from gapo_trainer.engine import Completions, distinct, prompt_once
 
 ROWS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1, max_size=30)
 

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import torch
 from conftest import build
-from gapo_trainer.engine import Completions, Sampling, generate, prompt_once
 from plain_path import plain_logprobs
 from torch import distributed
 from torch.distributed.fsdp import fully_shard
 from torch.multiprocessing import spawn
+
+from gapo_trainer.engine import Completions, Sampling, generate, prompt_once
 
 PROMPT = torch.arange(9)
 HALVES = [[[3, 4, 5], [6]], [[7, 8, 9, 10, 11], [12, 13]]]  # lengths differ between the ranks

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from transformers import GenerationConfig
+
 from gapo_trainer.engine import Sampling, SharedPrefixRollout, generate, prompt_once
 from gapo_trainer.engine.sampling import TokenSampler
-from transformers import GenerationConfig
 
 PROMPT = torch.randint(97, (11,), generator=torch.Generator().manual_seed(5))
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from gapo_trainer.engine.fused_attention import FUSED_ATTENTION
 from gapo_trainer.engine.merged_attention import merged_attention
 

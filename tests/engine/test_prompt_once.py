@@ -1,7 +1,8 @@
 import pytest
 import torch
-from gapo_trainer.engine import Completions, prompt_once
 from plain_path import gradients, plain_logprobs, relative
+
+from gapo_trainer.engine import Completions, prompt_once
 
 FLOAT32 = 1e-5  # relative; float32's own noise on these gradients is about 3e-6
 

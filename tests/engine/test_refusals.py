@@ -1,6 +1,5 @@
 import pytest
 import torch
-from gapo_trainer.engine import Completions, Sampling, UnsupportedModelError, generate, prompt_once
 from transformers import (
     BertConfig,
     BertModel,
@@ -13,6 +12,8 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+
+from gapo_trainer.engine import Completions, Sampling, UnsupportedModelError, generate, prompt_once
 
 TINY = {
     "vocab_size": 50,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from gapo_trainer.engine import Sampling, VllmRollout
 from gapo_trainer.errors import UserError
 

@@ -9,6 +9,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tqdm import tqdm
+
 from gapo_trainer.data.formats import FORMATS, make_format
 from gapo_trainer.data.languages import EXTENSIONS
 from gapo_trainer.data.loading import BadRow, iter_tasks
@@ -18,10 +23,6 @@ from gapo_trainer.data.show import rendered
 from gapo_trainer.data.stats import Stats, draw, tables
 from gapo_trainer.data.task import SPLITS, Task
 from gapo_trainer.errors import UserError
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from tqdm import tqdm
 
 _SOURCE = "a .jsonl, .jsonl.gz or .parquet file, a data set's name, or stdlib"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 
 import numpy as np
+
 from gapo_trainer.data.reward_worker import Worker
 from gapo_trainer.data.rewards import REWARDS, Rewards
 from gapo_trainer.data.task import Task

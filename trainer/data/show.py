@@ -6,11 +6,12 @@ import difflib
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 
-from gapo_trainer.data.task import Task
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.text import Text
+
+from gapo_trainer.data.task import Task
 
 # Old and new lines are told apart by their signs too, for those who do not see the colours.
 _STYLES = {"-": "red", "+": "green", " ": "dim", "@": "cyan"}

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gapo_trainer.data.task import SPLITS, Task
 from rapidfuzz.distance import Levenshtein
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+
+from gapo_trainer.data.task import SPLITS, Task
 
 SIZES = ("region", "target", "context", "history", "edit distance")  # characters
 _QUANTILES = (0.5, 0.9, 1.0)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from gapo_trainer.data.task import Task
 from gapo_trainer.errors import UserError
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from gapo_trainer.data.task import FIELDS, HUNK_FIELDS
 from gapo_trainer.errors import UserError
 

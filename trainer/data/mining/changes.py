@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pygit2
+from pygit2.enums import DeltaStatus, DiffOption, FileMode
+
 from gapo_trainer.data.languages import language_of
 from gapo_trainer.data.mining.file_filters import file_fault, path_fault
 from gapo_trainer.data.mining.objects import read_blob
-from pygit2.enums import DeltaStatus, DiffOption, FileMode
 
 HUNKS = range(2, 61)  # a commit with one hunk has no history to learn from, one with more is a sweep or an import
 MOST_RENAMES = 20  # a commit that moves more files reorganises the tree

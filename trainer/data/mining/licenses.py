@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 
 import pygit2
+
 from gapo_trainer.data.mining.objects import GIT_ERRORS, read_blob
 
 UNKNOWN = "NOASSERTION"  # SPDX: nothing is claimed

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pygit2
+
 from gapo_trainer.data.mining.changes import Skipped, commit_changes
 from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
 from gapo_trainer.data.mining.journal import Journal
