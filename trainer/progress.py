@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.console import Console, Group
@@ -54,7 +55,7 @@ class ProgressView:
 
     def show(self, step: int, numbers: dict[str, Any]) -> None:
         """Advance to ``step`` (steps done) and show the latest ``numbers``, a metrics row and its timings."""
-        texts = {heading: format(numbers[key], spec) for heading, key, spec in SHOWN if numbers.get(key) is not None}
+        texts = {heading: format(numbers[key], spec) for heading, key, spec in SHOWN if math.isfinite(numbers[key])}
         if self._live:
             table = Table.grid(padding=(0, 2))
             table.add_row(*(f"[dim]{heading}[/dim] {text}" for heading, text in texts.items()))

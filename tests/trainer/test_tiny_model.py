@@ -13,7 +13,7 @@ from gapo_trainer.tiny_model.mixture import SHARES, repeated_history, undecided_
 from gapo_trainer.tiny_model.tokenizer import train_tokenizer
 from gapo_trainer.train import train
 
-TRAINED, EVALUATED = 320, 128
+TRAINED, EVALUATED = 320, 96
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_short_run_decides_it(library_tasks, tmp_path):
     data = tmp_path / "tasks.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = load_config(
-        data=str(data), steps=20, eval_every=20, checkpoint_every=20, warmup_steps=2, schedule="constant", device="cpu"
+        data=str(data), steps=14, eval_every=14, checkpoint_every=14, warmup_steps=2, schedule="constant", device="cpu"
     )
     train(config, tmp_path, "cpu")
     before, after = (json.loads(line) for line in (tmp_path / "evals.jsonl").read_text().splitlines())
