@@ -8,6 +8,7 @@ tells who serves which device.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,15 +89,25 @@ def load() -> None:
 
 def _register_fakes() -> None:
     """What the ops return, without computing it: for torch.compile, torch.export and meta tensors."""
-
-    def like_first(first: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
-        return first.new_empty(first.shape)
-
-    def stats(
-        rewards: torch.Tensor, group_ids: torch.Tensor | None = None, *_: object, **__: object
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        groups = rewards.shape[:-1] if group_ids is None else rewards.shape
-        return rewards.new_empty(rewards.shape), rewards.new_empty((*groups, 4))
-
     for op in OPS:
-        torch.library.register_fake(f"gapo::{op}", stats if op == "advantage_stats" else like_first)
+        torch.library.register_fake(f"gapo::{op}", _fake(op))
+
+
+def _fake(op: str) -> Callable[..., object]:
+    names = [argument.name for argument in getattr(torch.ops.gapo, op).default._schema.arguments]
+
+    def fake(*given: object, **named: object) -> object:
+        arguments = {**dict(zip(names, given, strict=False)), **named}
+        rewards = arguments[names[0]]
+        assert isinstance(rewards, torch.Tensor)
+        for name, value in arguments.items():
+            # Tensors of two devices, one of them meta, come here as well: nothing may be made up for the other.
+            if isinstance(value, torch.Tensor) and value.device != rewards.device:
+                raise RuntimeError(f"gapo::{op} expects {name} on {rewards.device}, as {names[0]}, got {value.device}")
+        result = rewards.new_empty(rewards.shape)
+        if op != "advantage_stats":
+            return result
+        groups = rewards.shape[:-1] if arguments.get("group_ids") is None else rewards.shape
+        return result, rewards.new_empty((*groups, 4))
+
+    return fake

@@ -49,18 +49,24 @@ def advantage(
     """
     if rewards.dim() != 1:
         raise ValueError(f"rewards expects shape [N], got {list(rewards.shape)}")
+    rewards = rewards.detach()
     ids = _shared_ids(group_ids, rewards.device, process_group)
     keep = torch.ones_like(rewards, dtype=torch.bool) if valid is None else valid
     for name, tensor in (("group_ids", ids), ("valid", keep)):
         if tensor.shape != rewards.shape:
             raise ValueError(f"{name} expects shape {list(rewards.shape)}, got {list(tensor.shape)}")
+    if ids.is_floating_point() or ids.is_complex():
+        raise ValueError(f"group_ids expects integers, got {ids.dtype}")
+    if keep.dtype != torch.bool:
+        raise ValueError(f"valid expects torch.bool, got {keep.dtype}")
 
-    columns = [rewards.contiguous(), ids.to(rewards.device, torch.int64), keep.to(rewards.device, torch.bool)]
+    columns = [rewards.contiguous(), ids.to(rewards.device, torch.int64), keep.to(rewards.device)]
     packed = torch.cat([column.unsqueeze(-1).view(torch.uint8) for column in columns], dim=1)
     gathered, first = _gather_rows(packed, process_group)
     pieces = gathered.split([column.element_size() for column in columns], dim=1)
     all_rewards, all_ids, all_keep = (
-        piece.contiguous().view(column.dtype).squeeze(1) for piece, column in zip(pieces, columns, strict=True)
+        piece.clone(memory_format=torch.contiguous_format).view(column.dtype).squeeze(1)
+        for piece, column in zip(pieces, columns, strict=True)
     )
     result = advantage_by_id(
         all_rewards, all_ids, estimator=estimator, tau=tau, center=center, scale=scale, eps=eps, valid=all_keep

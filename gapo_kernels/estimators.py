@@ -36,4 +36,4 @@ def resolve(estimator: str, center: str | None, scale: str | None) -> Estimator:
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator expects one of {', '.join(ESTIMATORS)}, got {estimator!r}")
     named = ESTIMATORS[estimator]
-    return Estimator(center or named.center, scale or named.scale)
+    return Estimator(named.center if center is None else center, named.scale if scale is None else scale)

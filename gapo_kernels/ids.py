@@ -31,4 +31,8 @@ def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
         raise TypeError(f"group_ids expects a tensor, an array or a sequence of ids, got {type(group_ids).__name__}")
     number: dict[object, int] = {}
     values = group_ids.tolist() if isinstance(group_ids, np.ndarray) else group_ids
-    return torch.tensor([number.setdefault(value, len(number)) for value in values], dtype=torch.int64, device=device)
+    try:
+        numbered = [number.setdefault(value, len(number)) for value in values]
+    except TypeError as error:
+        raise TypeError(f"group_ids expects hashable ids: {error}") from None
+    return torch.tensor(numbered, dtype=torch.int64, device=device)

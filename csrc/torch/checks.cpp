@@ -1,5 +1,7 @@
 #include "torch/checks.h"
 
+#include <charconv>
+
 namespace gapo {
 namespace {
 
@@ -30,14 +32,18 @@ const char* dtype_name(ScalarType type) {
   }
 }
 
-bool is_floating(ScalarType type) {
+bool is_floating(const Tensor& tensor) {
+  if (!tensor.defined()) return false;
+  const ScalarType type = tensor.scalar_type();
   return type == ScalarType::Float || type == ScalarType::Double || type == ScalarType::Half ||
          type == ScalarType::BFloat16;
 }
 
-bool is_integer(ScalarType type) {
-  return type == ScalarType::Byte || type == ScalarType::Char || type == ScalarType::Short ||
-         type == ScalarType::Int || type == ScalarType::Long;
+bool is_integer(const Tensor& tensor) {
+  if (!tensor.defined()) return false;
+  const ScalarType type = tensor.scalar_type();
+  return type == ScalarType::Byte || type == ScalarType::Char || type == ScalarType::Short || type == ScalarType::Int ||
+         type == ScalarType::Long;
 }
 
 template <typename Table>
@@ -47,40 +53,51 @@ std::string names_of(const Table& table) {
   return names;
 }
 
+// The shortest digits that read back as this value: 1.0000001 is not called 1.
+std::string digits(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
+
 }  // namespace
 
 std::string describe(const Tensor& tensor) {
+  if (!tensor.defined()) return "None";
   std::string text = std::string(dtype_name(tensor.scalar_type())) + " [";
   for (int64_t d = 0; d < tensor.dim(); ++d) text += (d ? ", " : "") + std::to_string(tensor.size(d));
   return text + "]";
 }
 
 Rule check_rule(const char* op, double tau, const Text& center, const Text& scale, double eps) {
-  STD_TORCH_CHECK(tau > 0 && tau <= 1, "gapo::", op, " expects 0 < tau <= 1, got ", tau);
-  STD_TORCH_CHECK(eps >= 0 && std::isfinite(eps), "gapo::", op, " expects a finite eps >= 0, got ", eps);
+  STD_TORCH_CHECK(tau > 0 && tau <= 1, "gapo::", op, " expects 0 < tau <= 1, got ", digits(tau));
+  STD_TORCH_CHECK(eps >= 0 && std::isfinite(eps), "gapo::", op, " expects a finite eps >= 0, got ", digits(eps));
   const auto known_center = find_name(kCenters, center.value);
-  STD_TORCH_CHECK(known_center, "gapo::", op, " expects center to be one of ", names_of(kCenters), ", got '", center.value, "'");
+  STD_TORCH_CHECK(known_center, "gapo::", op, " expects center to be one of ", names_of(kCenters), ", got '",
+                  center.value, "'");
   const auto known_scale = find_name(kScales, scale.value);
-  STD_TORCH_CHECK(known_scale, "gapo::", op, " expects scale to be one of ", names_of(kScales), ", got '", scale.value, "'");
+  STD_TORCH_CHECK(known_scale, "gapo::", op, " expects scale to be one of ", names_of(kScales), ", got '", scale.value,
+                  "'");
   return {tau, *known_center, *known_scale, eps};
 }
 
 void check_mask(const char* op, const Tensor& mask, const Tensor& token_rewards) {
-  const bool typed = is_floating(mask.scalar_type()) || is_integer(mask.scalar_type()) ||
-                     mask.scalar_type() == ScalarType::Bool;
-  const bool same = mask.dim() == 2 && mask.size(0) == token_rewards.size(0) && mask.size(1) == token_rewards.size(1);
-  STD_TORCH_CHECK(typed && same, "gapo::", op, " expects a bool, integer or float mask [", token_rewards.size(0), ", ",
+  const bool typed =
+      is_floating(mask) || is_integer(mask) || (mask.defined() && mask.scalar_type() == ScalarType::Bool);
+  const bool same =
+      typed && mask.dim() == 2 && mask.size(0) == token_rewards.size(0) && mask.size(1) == token_rewards.size(1);
+  STD_TORCH_CHECK(same, "gapo::", op, " expects a bool, integer or float mask [", token_rewards.size(0), ", ",
                   token_rewards.size(1), "], got ", describe(mask));
   check_same_device(op, "mask", mask, token_rewards);
 }
 
 void check_rewards(const char* op, const char* argument, const Tensor& tensor, const char* shape, bool fits) {
-  STD_TORCH_CHECK(is_floating(tensor.scalar_type()) && fits, "gapo::", op, " expects float ", argument, " ", shape, ", got ", describe(tensor));
+  STD_TORCH_CHECK(is_floating(tensor) && fits, "gapo::", op, " expects float ", argument, " ", shape, ", got ",
+                  describe(tensor));
 }
 
 void check_integers(const char* op, const char* argument, const Tensor& tensor, int64_t length, const char* shape) {
-  STD_TORCH_CHECK(is_integer(tensor.scalar_type()) && tensor.dim() == 1 && tensor.size(0) == length, "gapo::", op, " expects integer ", argument,
-                  " ", shape, " with N = ", length, ", got ", describe(tensor));
+  STD_TORCH_CHECK(is_integer(tensor) && tensor.dim() == 1 && tensor.size(0) == length, "gapo::", op,
+                  " expects integer ", argument, " ", shape, " with N = ", length, ", got ", describe(tensor));
 }
 
 void check_same_device(const char* op, const char* argument, const Tensor& tensor, const Tensor& rewards) {
@@ -101,14 +118,15 @@ void check_valid(const char* op, const std::optional<Tensor>& valid, const Tenso
 
 void check_offsets(const char* op, const int64_t* offsets, int64_t count, int64_t rewards, int64_t max_group_size) {
   STD_TORCH_CHECK(offsets[0] == 0, "gapo::", op, " expects offsets to start at 0, got ", offsets[0]);
-  STD_TORCH_CHECK(offsets[count] == rewards, "gapo::", op, " expects offsets to end at the number of rewards, ", rewards,
-                  ", got ", offsets[count]);
+  STD_TORCH_CHECK(offsets[count] == rewards, "gapo::", op, " expects offsets to end at the number of rewards, ",
+                  rewards, ", got ", offsets[count]);
   for (int64_t g = 0; g < count; ++g) {
     const int64_t size = offsets[g + 1] - offsets[g];
     STD_TORCH_CHECK(size >= 0, "gapo::", op, " expects offsets that do not decrease, got ", offsets[g], " before ",
                     offsets[g + 1], " at group ", g);
-    STD_TORCH_CHECK(size <= max_group_size, "gapo::", op, " expects groups of at most max_group_size = ",
-                    max_group_size, " rewards, got ", size, " in group ", g);
+    STD_TORCH_CHECK(size <= max_group_size, "gapo::", op,
+                    " expects groups of at most max_group_size = ", max_group_size, " rewards, got ", size,
+                    " in group ", g);
   }
 }
 

@@ -1,0 +1,18 @@
+"""What the op's tests share."""
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def poisoned_memory():
+    """Fresh tensors are full of NaN, so that a result that is not written everywhere shows."""
+    deterministic, fill = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.utils.deterministic.fill_uninitialized_memory = fill
+    torch.use_deterministic_algorithms(deterministic)

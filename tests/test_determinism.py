@@ -1,0 +1,176 @@
+"""The same bits for any number of threads, run to run, whatever else is in the batch; on every CPU capability."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from op_samples import CENTERS, SAMPLES, SCALES, ids_of, rewards_of
+
+import gapo_numpy
+
+THREADS = (1, 2, 4)
+CAPABILITIES = ("baseline", "avx2", "avx512")  # each CPU that has one has those before it
+HERE = CAPABILITIES.index(gapo_numpy.build_info()["cpu_capability"])
+
+every_center = pytest.mark.parametrize("center", CENTERS)
+every_scale = pytest.mark.parametrize("scale", SCALES)
+every_float = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+
+
+@pytest.fixture(autouse=True)
+def restore_threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Bit patterns, in which NaN equals itself and 0 differs from -0."""
+    return tensor.contiguous().view(torch.uint8)
+
+
+def assert_same_for_all_threads(call) -> None:
+    expected = None
+    for threads in (*THREADS, 1):  # the last one is the run-to-run comparison
+        torch.set_num_threads(threads)
+        result = call()
+        result = result if isinstance(result, tuple) else (result,)
+        found = [bits(tensor) for tensor in result]
+        assert expected is None or all(map(torch.equal, found, expected)), f"{threads} threads"
+        expected = expected or found
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_threads(sample):
+    assert_same_for_all_threads(sample.call)
+
+
+# Enough rewards that every loop is split: many columns; binned groups, at least one a thread; fewer of them than
+# threads; sums of several chunks (of 32768)
+SHAPES = [(6000, 17), (8, 2049), (2, 40000), (1, 100_001)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@every_float
+@every_center
+@every_scale
+def test_threads_share_a_large_call(shape, dtype, center, scale):
+    rewards = rewards_of(*shape, dtype=dtype)
+    assert_same_for_all_threads(lambda: torch.ops.gapo.advantage_stats(rewards, center=center, scale=scale))
+
+
+def test_threads_share_large_calls_of_the_other_forms():
+    rewards, ids, keep = rewards_of(120_000), ids_of(120_000, 900), rewards_of(120_000, seed=2) > 0.05
+    assert_same_for_all_threads(lambda: torch.ops.gapo.advantage_stats(rewards, ids, valid=keep))
+    offsets = torch.tensor([0, 5, 5, 70_000, 70_010, 75_000, 120_000])
+    assert_same_for_all_threads(lambda: torch.ops.gapo.advantage_varlen(rewards, offsets, 69_995, valid=keep))
+    tokens, few = rewards_of(1500, 1000), ids_of(1500, 100)  # larger than 4 MiB: written past the caches
+    for mask in (tokens > 0.1, (tokens > 0.1).long(), tokens):
+        assert_same_for_all_threads(lambda mask=mask: torch.ops.gapo.token_advantage(tokens, mask, few))
+
+
+# 1 … 64: columns, with and without remainders; 2048: the largest column; 2049: binned; 33000 and 70000: chunks
+SIZES = (64, 5, 33_000, 1, 16, 17, 2048, 0, 2049, 3, 31, 64, 7, 70_000, 8, 2)
+
+
+def ragged(dtype: torch.dtype) -> list[torch.Tensor]:
+    return [rewards_of(size, dtype=dtype, seed=seed) for seed, size in enumerate(SIZES)]
+
+
+def varlen(groups: list[torch.Tensor], **options) -> list[torch.Tensor]:
+    sizes = [len(group) for group in groups]
+    offsets = torch.tensor([0, *sizes]).cumsum(0)
+    return list(torch.ops.gapo.advantage_varlen(torch.cat(groups), offsets, max(SIZES), **options).split(sizes))
+
+
+def assert_same_groups(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    for result, wanted in zip(found, expected, strict=True):
+        assert torch.equal(bits(result), bits(wanted)), len(wanted)
+
+
+@every_float
+@every_center
+@every_scale
+def test_a_group_alone_or_in_a_ragged_batch(dtype, center, scale):
+    options = {"center": center, "scale": scale}
+    groups = ragged(dtype)
+    batch = varlen(groups, **options)
+    assert_same_groups([varlen([group], **options)[0] for group in groups], batch)
+    assert_same_groups(varlen(groups[::-1], **options)[::-1], batch)
+
+
+@every_float
+@every_center
+@every_scale
+def test_a_group_alone_or_in_a_dense_batch(dtype, center, scale):
+    # 16: columns beside each other; 700: several blocks of the network; 2049: binned, one group a thread and shared
+    for size in (16, 700, 2049):
+        rewards = rewards_of(19, size, dtype=dtype)  # lanes of any CPU, and a remainder
+        batch, statistics = torch.ops.gapo.advantage_stats(rewards, center=center, scale=scale)
+        for group in range(19):
+            alone = torch.ops.gapo.advantage_stats(rewards[group], center=center, scale=scale)
+            assert torch.equal(bits(alone[0]), bits(batch[group]))
+            assert torch.equal(bits(alone[1]), bits(statistics[group]))
+
+
+@every_float
+@every_center
+@every_scale
+def test_shuffled_groups(dtype, center, scale):
+    """Groups may lie anywhere among the others' rows and have any ids; a group's own rows keep their order."""
+    groups = ragged(dtype)
+    sizes = torch.tensor([len(group) for group in groups])
+    order = torch.randperm(int(sizes.sum()), generator=torch.Generator().manual_seed(0))
+    group_of_row = torch.repeat_interleave(torch.arange(len(groups)), sizes)[order]
+    rewards = torch.empty(len(order), dtype=dtype)
+    for g, group in enumerate(groups):
+        rewards[group_of_row == g] = group
+    in_order = torch.ops.gapo.advantage_by_id(
+        torch.cat(groups), torch.repeat_interleave(torch.arange(len(groups)), sizes), center=center, scale=scale
+    )
+    for ids in (group_of_row, group_of_row.flip(0).max() - group_of_row, ids_for(group_of_row)):
+        result = torch.ops.gapo.advantage_by_id(rewards, ids, center=center, scale=scale)
+        assert_same_groups(
+            [result[group_of_row == g] for g in range(len(groups))], list(in_order.split(sizes.tolist()))
+        )
+
+
+def ids_for(numbers: torch.Tensor) -> torch.Tensor:
+    """Ids with large gaps and of both signs, which are hashed rather than indexed."""
+    return (numbers * 0x9E3779B97F4A7C1 - 2**61).to(torch.int64)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES[:HERE])
+def test_every_capability(capability):
+    """This file again, on the kernels of a lesser CPU."""
+    environment = {**os.environ, "GAPO_CPU_CAPABILITY": capability}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not capability", __file__]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+STATISTICS = """
+import sys, torch, gapo_kernels
+sys.path.insert(0, sys.argv[1])
+from op_samples import CENTERS, rewards_of
+rows = [
+    torch.ops.gapo.advantage_stats(rewards_of(50, size, dtype=dtype), tau=tau, center=center)[1][:, [0, 2, 3]]
+    for dtype in (torch.float32, torch.float64)
+    for size in (5, 16, 700, 2100)
+    for tau in (0.5, 0.8)
+    for center in CENTERS
+]
+print(torch.cat([part.double() for part in rows]).numpy().tobytes().hex())
+"""
+
+
+def test_centre_and_window_are_the_same_on_every_capability():
+    found = set()
+    for capability in CAPABILITIES[: HERE + 1]:
+        environment = {**os.environ, "GAPO_CPU_CAPABILITY": capability}
+        command = [sys.executable, "-c", STATISTICS, str(Path(__file__).parent)]
+        found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1

@@ -1,0 +1,106 @@
+"""Groups spread over the ranks are scored as one rank with all rows scores them, to the bit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from op_samples import DTYPES, rewards_of
+
+from gapo_kernels import advantage_by_id, distributed
+
+# Rows of each rank; an empty one among them, one with a single row, and hardly any rows at all: what is sent is packed.
+COUNTS = {
+    2: [(8, 8), (0, 5), (13, 1), (1, 0), (0, 0)],
+    4: [(4, 4, 4, 4), (3, 0, 17, 2), (0, 1, 0, 0)],
+}
+
+
+def check(rank: int, world: int, counts: tuple[int, ...]) -> None:
+    total, first = sum(counts), sum(counts[:rank])
+    mine = slice(first, first + counts[rank])
+    numbers = (torch.arange(total) * 7 % 5) * 10**12 - 3  # spread over all ranks
+    names = [f"uid-{number}" for number in numbers.tolist()]
+    keep = torch.ones(total, dtype=torch.bool)
+    keep[total - counts[-1] :] = torch.arange(counts[-1]) % 2 == 0
+    for dtype in DTYPES:
+        rewards = rewards_of(total, dtype=dtype, seed=total)
+        local = rewards[mine]
+        for options in ({}, {"estimator": "rloo"}, {"tau": 0.8, "center": "hdi_mean", "scale": "mad", "eps": 1e-3}):
+            expected = advantage_by_id(rewards, numbers, **options)[mine]
+            assert expected.dtype == dtype
+            for ids in (numbers[mine], numbers[mine].numpy(), names[mine]):
+                assert torch.equal(distributed.advantage(local, ids, **options), expected)
+        expected = advantage_by_id(rewards, numbers, valid=keep)[mine]
+        on_the_last = keep[mine] if rank == world - 1 else None  # the other ranks give none
+        assert torch.equal(distributed.advantage(local, numbers[mine], valid=on_the_last), expected)
+    rewards = rewards_of(total).requires_grad_()
+    assert not distributed.advantage(rewards[mine], numbers[mine].to(torch.int32)).requires_grad
+
+
+def check_a_smaller_group(rank: int, world: int) -> None:
+    """Ranks 0 and 1 alone: the others' rows are not theirs."""
+    pair = dist.new_group([0, 1])
+    if rank < 2:
+        rewards = rewards_of(10)
+        result = distributed.advantage(rewards[rank::2], [0, 0, 1, 1, 1], pair)
+        both = torch.cat([rewards[0::2], rewards[1::2]])
+        expected = advantage_by_id(both, [0, 0, 1, 1, 1] * 2)
+        assert torch.equal(result, expected[5 * rank : 5 * rank + 5])
+
+
+def check_errors() -> None:
+    """All ranks are wrong alike, so that none waits for another."""
+    rewards = rewards_of(3)
+    with pytest.raises(ValueError, match=r"rewards expects shape \[N\], got \[1, 3\]"):
+        distributed.advantage(rewards.unsqueeze(0), [0, 0, 0])
+    for ids in (torch.zeros(2, dtype=torch.int64), ["a", "b"]):
+        with pytest.raises(ValueError, match=r"group_ids expects shape \[3\], got \[2\]"):
+            distributed.advantage(rewards, ids)
+    with pytest.raises(ValueError, match=r"group_ids expects integers, got torch.float32"):
+        distributed.advantage(rewards, torch.tensor([0.1, 0.2, 0.3]))
+    with pytest.raises(ValueError, match=r"valid expects shape \[3\], got \[2\]"):
+        distributed.advantage(rewards, [0, 0, 0], valid=torch.ones(2, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"valid expects torch.bool, got torch.int64"):
+        distributed.advantage(rewards, [0, 0, 0], valid=torch.ones(3, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"estimator expects one of .*, got 'ppo'"):
+        distributed.advantage(rewards, [0, 0, 0], estimator="ppo")
+    with pytest.raises(RuntimeError, match=r"gapo::advantage_by_id expects 0 < tau <= 1, got 2"):
+        distributed.advantage(rewards, [0, 0, 0], tau=2.0)
+    with pytest.raises(RuntimeError, match=r"gapo::advantage_by_id expects float rewards \[N\], got int64"):
+        distributed.advantage(rewards.long(), [0, 0, 0])
+
+
+def main(rank: int, world: int, store: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+    for counts in COUNTS[world]:
+        check(rank, world, counts)
+    check_a_smaller_group(rank, world)
+    check_errors()
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("world", COUNTS)
+def test_ranks(world, tmp_path):
+    arguments = [sys.executable, "-W", "error::UserWarning", __file__]
+    ranks = [
+        subprocess.Popen(
+            [*arguments, str(rank), str(world), str(tmp_path / "store")],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parent,
+        )
+        for rank in range(world)
+    ]  # fmt: skip
+    try:
+        outputs = [rank.communicate(timeout=120)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [0] * world, "\n".join(outputs)[-3000:]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

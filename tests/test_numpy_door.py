@@ -1,0 +1,92 @@
+"""gapo_numpy: the same bits as the torch op, without torch."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from op_samples import CENTERS, SCALES, ids_of, rewards_of
+
+import gapo_kernels
+import gapo_numpy
+
+
+def test_torch_is_not_imported():
+    script = """
+import sys, gapo_numpy
+gapo_numpy.advantage([[0.0, 1.0, 0.5]]), gapo_numpy.build_info(), gapo_numpy.plan(4, 4)
+assert "torch" not in sys.modules, "torch was imported"
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("center", CENTERS)
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_agreement_to_the_bit(center, scale, dtype):
+    options = {"tau": 0.7, "center": center, "scale": scale, "eps": 1e-3}
+    for shape in ((5, 16), (3,), (2, 3, 7), (4, 1), (2, 2100), (1, 40_000), (0, 4), (3, 0)):
+        rewards = rewards_of(*shape, dtype=dtype)
+        keep = rewards_of(*shape, seed=1) > 0.1
+        for valid in (None, keep):
+            expected = torch.ops.gapo.advantage_stats(rewards, None, *options.values(), valid)
+            array_mask = None if valid is None else valid.numpy()
+            result = gapo_numpy.advantage_stats(rewards.numpy(), valid=array_mask, **options)
+            for found, wanted in zip(result, expected, strict=True):
+                np.testing.assert_array_equal(found, wanted.numpy(), strict=True)
+            np.testing.assert_array_equal(
+                gapo_numpy.advantage(rewards.numpy(), valid=array_mask, **options), expected[0].numpy(), strict=True
+            )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_agreement_with_ids(dtype):
+    for rows in (0, 1, 300, 5000):
+        rewards, ids, keep = rewards_of(rows, dtype=dtype), ids_of(rows, 9), rewards_of(rows, seed=1) > 0.1
+        expected = torch.ops.gapo.advantage_stats(rewards, ids, valid=keep)
+        for result, wanted in zip(
+            gapo_numpy.advantage_stats(rewards.numpy(), ids.numpy(), valid=keep.numpy()), expected, strict=True
+        ):
+            np.testing.assert_array_equal(result, wanted.numpy(), strict=True)
+
+
+def test_what_it_takes():
+    expected = gapo_numpy.advantage(np.array([0, 1, 4, 9], np.float32))
+    for rewards in ([0, 1, 4, 9], np.array([0, 1, 4, 9], np.int16), np.array([0, 1, 4, 9], np.float16)):
+        np.testing.assert_array_equal(gapo_numpy.advantage(rewards), expected, strict=True)
+    strided = np.stack([[0, 1, 4, 9], [5, 5, 5, 5]]).astype(np.float32).T[:, 0]
+    np.testing.assert_array_equal(gapo_numpy.advantage(strided), expected, strict=True)
+    swapped = np.array([0, 1, 4, 9], ">f4")
+    np.testing.assert_array_equal(gapo_numpy.advantage(swapped), expected, strict=True)
+    for kind in (np.int8, np.uint64):
+        np.testing.assert_array_equal(
+            gapo_numpy.advantage(np.arange(6.0), np.array([1, 2, 1, 2, 1, 2], kind)),
+            gapo_numpy.advantage(np.arange(6.0), [1, 2, 1, 2, 1, 2]),
+        )
+
+
+def test_the_estimators_are_reached_by_centre_and_scale():
+    rewards = rewards_of(4, 8)
+    for name, (center, scale) in gapo_kernels.ESTIMATORS.items():
+        expected = gapo_kernels.advantage(rewards, estimator=name).numpy()
+        np.testing.assert_array_equal(gapo_numpy.advantage(rewards.numpy(), center=center, scale=scale), expected)
+
+
+def test_build_info():
+    info = gapo_numpy.build_info()
+    assert list(info) == ["revision", "torch", "compiler", "cpu_capability", "cuda", "cuda_architectures"]
+    assert info["cpu_capability"] in ("baseline", "avx2", "avx512")
+    assert info["torch"]
+    assert info["compiler"]
+    assert gapo_kernels.build_info is gapo_numpy.build_info
+
+
+def test_plan():
+    assert gapo_kernels.plan is gapo_numpy.plan
+    small, large = gapo_numpy.plan(1000, 2048), gapo_numpy.plan(3, 2049)
+    assert (small["device"], small["tier"]) == ("cpu", "columns")
+    assert small["tasks"] == -(-1000 // small["lanes"])
+    assert large == {"device": "cpu", "tier": "ranked", "lanes": 1, "tasks": 3}
+    assert gapo_numpy.plan(0, 1)["tasks"] == 0

@@ -1,0 +1,64 @@
+"""Names, order and defaults of the ops are fixed: users rely on them."""
+
+import inspect
+
+import pytest
+import torch
+from op_samples import OPS
+
+import gapo_kernels
+import gapo_numpy
+from gapo_kernels import distributed, reference
+from gapo_kernels.estimators import EPS, ESTIMATORS, TAU
+
+OPTIONS = (
+    'float tau=0.5, str center="hdi_median", str scale="rms", float eps=9.9999999999999995e-07, Tensor? valid=None'
+)
+SCHEMAS = {
+    "advantage": "Tensor rewards, {} -> Tensor",
+    "advantage_varlen": "Tensor rewards, Tensor offsets, int max_group_size, {} -> Tensor",
+    "advantage_by_id": "Tensor rewards, Tensor group_ids, {} -> Tensor",
+    "advantage_stats": "Tensor rewards, Tensor? group_ids=None, {} -> (Tensor, Tensor)",
+    "token_advantage": "Tensor token_rewards, Tensor mask, Tensor group_ids, {} -> Tensor",
+}
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_schema(op):
+    arguments, returns = SCHEMAS[op].format(OPTIONS).split(" -> ")
+    assert str(getattr(torch.ops.gapo, op).default._schema) == f"gapo::{op}({arguments}) -> {returns}"
+
+
+def test_these_are_all_the_ops():
+    registered = {name for name in torch._C._dispatch_get_all_op_names() if name.startswith("gapo::")}
+    assert registered == {f"gapo::{op}" for op in OPS}
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_the_schema_defaults_are_those_of_python(op):
+    defaults = {
+        argument.name: argument.default_value for argument in getattr(torch.ops.gapo, op).default._schema.arguments
+    }
+    assert (defaults["tau"], defaults["eps"]) == (TAU, EPS) == (0.5, 1e-6)
+    assert (defaults["center"], defaults["scale"]) == ESTIMATORS["gapo"]
+    assert defaults["valid"] is None
+
+
+DOORS = [getattr(gapo_kernels, op) for op in OPS] + [distributed.advantage]
+WITHOUT_ESTIMATORS = [gapo_numpy.advantage_stats, reference.advantage]
+
+
+@pytest.mark.parametrize("door", DOORS + WITHOUT_ESTIMATORS, ids=lambda door: f"{door.__module__}.{door.__name__}")
+def test_every_door_has_the_same_defaults(door):
+    defaults = {name: parameter.default for name, parameter in inspect.signature(door).parameters.items()}
+    assert (defaults["tau"], defaults["eps"], defaults["valid"]) == (TAU, EPS, None)
+    if door in DOORS:
+        assert (defaults["estimator"], defaults["center"], defaults["scale"]) == ("gapo", None, None)
+    else:
+        assert (defaults["center"], defaults["scale"]) == ESTIMATORS["gapo"]
+
+
+def test_names_are_the_same_everywhere():
+    assert gapo_numpy.CENTERS == reference.CENTERS
+    assert gapo_numpy.SCALES == reference.SCALES
+    assert all(center in reference.CENTERS and scale in reference.SCALES for center, scale in ESTIMATORS.values())
