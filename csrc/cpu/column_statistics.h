@@ -22,13 +22,14 @@ struct alignas(kVectorBytes) Lanes {
   void set_part(int p, Vec<double> v) { store(value + p * kLanes<double>, v); }
 };
 
+// Which of -0 and +0 lies at a rank depends on the batch (its sort, its padding): what is read off must not tell.
+inline double positive_zero(double value) { return value + 0.0; }
+
 // GroupStats of every lane.
 template <typename T>
 struct LaneStats {
   Lanes<T> center{}, scale, lower, upper, inverse;
-  GroupStats operator[](int lane) const {
-    return {center[lane], scale[lane], lower[lane], upper[lane], inverse[lane]};
-  }
+  GroupStats operator[](int lane) const { return {center[lane], scale[lane], lower[lane], upper[lane], inverse[lane]}; }
 };
 
 // One column as a sequence of float64.
@@ -83,8 +84,8 @@ struct ColumnStatistics {
     for (int lane = 0; lane < batch.lanes; ++lane) step(lane, batch.size[lane]);
   }
 
-  // A network sorts all lanes at the price of one; where most of them are idle and the columns long, a radix sort of the
-  // few groups is faster. Both give the same order.
+  // A network sorts all lanes at the price of one; where most of them are idle and the columns long, a radix sort of
+  // the few groups is faster. Both give the same order.
   void sort() {
     constexpr int64_t long_column = 256;
     if (batch.lanes * 4 > kWidth || batch.rows < long_column) return sort_columns(columns, batch.rows);
@@ -132,7 +133,7 @@ struct ColumnStatistics {
         stats.center[lane] = ordered_center(column(lane), n, batch.window[lane], start[lane], rule.center);
       });
     }
-    for (int lane = 0; lane < kWidth; ++lane) stats.center[lane] = static_cast<T>(stats.center[lane]);
+    for (int lane = 0; lane < kWidth; ++lane) stats.center[lane] = positive_zero(static_cast<T>(stats.center[lane]));
   }
 
   void find_window_medians(int64_t k) {
@@ -186,8 +187,8 @@ struct ColumnStatistics {
     }
     if (rule.report_window) {
       each_lane([&](int lane, int64_t) {
-        stats.lower[lane] = start[lane] < 0 ? kNan : column(lane)[start[lane]];
-        stats.upper[lane] = start[lane] < 0 ? kNan : column(lane)[start[lane] + batch.window[lane] - 1];
+        stats.lower[lane] = start[lane] < 0 ? kNan : positive_zero(column(lane)[start[lane]]);
+        stats.upper[lane] = start[lane] < 0 ? kNan : positive_zero(column(lane)[start[lane] + batch.window[lane] - 1]);
       });
     }
   }

@@ -124,7 +124,7 @@ double median_deviation(Sequence&& ascending, int64_t n, double center) {
     take_left ? --left : ++right;
   }
   if (n % 2 == 1) low = high;
-  return middle(low, high);
+  return std::abs(middle(low, high));  // +0, whichever zeros were subtracted
 }
 
 template <typename Value>
