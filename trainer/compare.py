@@ -19,7 +19,7 @@ from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.errors import UserError
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import resolve_device
-from gapo_trainer.provenance import write_result
+from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
 from gapo_trainer.stats import mean_of_seeds, paired_test
 from gapo_trainer.train import CHECKPOINTS, train
@@ -53,12 +53,13 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
     """
     if seeds < 1:
         raise UserError(f"--seeds must be at least 1, got {seeds}")
+    origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
     results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}
     for name, seed, one in runs:
         console.print(f"{name}, seed {seed}: {one.out}", highlight=False, soft_wrap=True)
         results[name].append(_final_scores(_trained(one, console)))
-    write_result(Path(config.out) / "result.json", _as_json(config, results), resolve_device(config.device))
+    write_result(Path(config.out) / "result.json", origin, _as_json(config, results))
     console.print(_means(results, seeds))
     if len(names) > 1 and seeds > 1:
         console.print(_tests(results, names))
@@ -105,7 +106,7 @@ def _means(results: dict[str, list[dict[tuple[str, str], float]]], seeds: int) -
     keys = [key for key in COMPARED if all(key in scores for runs in results.values() for scores in runs)]
     table.add_column("")
     for split, score in keys:
-        table.add_column(f"{SPLIT_NAMES[split]} {SCORE_NAMES[score]}", justify="right")
+        table.add_column(f"{SPLIT_NAMES[split]} {SCORE_NAMES[score]}", justify="right", no_wrap=True)
     for name, runs in results.items():
         table.add_row(name, *(str(mean_of_seeds([scores[key] for scores in runs])) for key in keys))
     return table

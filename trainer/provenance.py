@@ -32,14 +32,14 @@ def provenance(device: str) -> dict[str, Any]:
     }
 
 
-def write_result(path: Path, result: dict[str, Any], device: str) -> None:
-    """Write ``result`` with its provenance as JSON.
+def write_result(path: Path, origin: dict[str, Any], result: dict[str, Any]) -> None:
+    """Write ``result`` as JSON behind its ``origin``, the ``provenance`` taken when the work began.
 
     Raises:
         UserError: it cannot be written.
     """
     try:
-        path.write_text(json.dumps({"provenance": provenance(device), **result}, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({"provenance": origin, **result}, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} could not be written: {error}") from error
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gapo_trainer.report.runs import Run
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from gapo_trainer.report.runs import Run
 
 # (title, key of a metrics row)
 TRAINING = (

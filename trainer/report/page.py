@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
 from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import SCORES
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
@@ -20,8 +23,6 @@ from gapo_trainer.report.diffs import edit_diff
 from gapo_trainer.report.group_figure import draw_group
 from gapo_trainer.report.runs import Run, load_run
 from gapo_trainer.stats import Mean
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 GROUPS_SHOWN = 6  # of each run, spread over its steps
 

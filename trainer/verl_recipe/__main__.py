@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from gapo_trainer.data.formats import Chat
 from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.task import SPLITS, Task
