@@ -17,6 +17,10 @@ HERE = CAPABILITIES.index(gapo_numpy.build_info()["cpu_capability"])
 
 every_center = pytest.mark.parametrize("center", CENTERS)
 every_scale = pytest.mark.parametrize("scale", SCALES)
+# every centre and every scale once, where each combination would take long
+some_rules = pytest.mark.parametrize(
+    ("center", "scale"), [(center, SCALES[i % 3]) for i, center in enumerate(CENTERS)] + [("hdi_median", "mad")]
+)
 every_float = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 
 
@@ -55,8 +59,7 @@ SHAPES = [(6000, 17), (8, 2049), (2, 40000), (1, 100_001)]
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @every_float
-@every_center
-@every_scale
+@some_rules
 def test_threads_share_a_large_call(shape, dtype, center, scale):
     rewards = rewards_of(*shape, dtype=dtype)
     assert_same_for_all_threads(lambda: torch.ops.gapo.advantage_stats(rewards, center=center, scale=scale))
@@ -92,8 +95,7 @@ def assert_same_groups(found: list[torch.Tensor], expected: list[torch.Tensor]) 
 
 
 @every_float
-@every_center
-@every_scale
+@some_rules
 def test_a_group_alone_or_in_a_ragged_batch(dtype, center, scale):
     options = {"center": center, "scale": scale}
     groups = ragged(dtype)
@@ -117,8 +119,7 @@ def test_a_group_alone_or_in_a_dense_batch(dtype, center, scale):
 
 
 @every_float
-@every_center
-@every_scale
+@some_rules
 def test_shuffled_groups(dtype, center, scale):
     """Groups may lie anywhere among the others' rows and have any ids; a group's own rows keep their order."""
     groups = ragged(dtype)
