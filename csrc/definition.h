@@ -47,9 +47,7 @@ struct Rule {
   double eps = 1e-6;
   bool report_window = false;  // the window's ends are wanted even where the centre does not need them
 
-  bool needs_window() const {
-    return report_window || center == Center::kHdiMedian || center == Center::kHdiMean;
-  }
+  bool needs_window() const { return report_window || center == Center::kHdiMedian || center == Center::kHdiMean; }
   bool needs_order() const {
     return needs_window() || center == Center::kQuantile || center == Center::kMedian || scale == Scale::kMad;
   }
@@ -65,9 +63,9 @@ inline int64_t window_size(int64_t size, double tau) {
 
 // The statistics of one group. The advantage of a reward r is (r - center) * inverse, in float64, rounded once.
 struct GroupStats {
-  double center;   // rounded to the precision of the rewards
-  double scale;    // S
-  double lower;    // the ends of the narrowest window; NaN where no window has a width
+  double center;  // rounded to the precision of the rewards
+  double scale;   // S
+  double lower;   // the ends of the narrowest window; NaN where no window has a width
   double upper;
   double inverse;  // 1 / (S + eps), or what stands in its place
 };

@@ -13,7 +13,8 @@ class RangeBody {
   template <typename F>
     requires(!std::is_same_v<std::remove_cvref_t<F>, RangeBody>)
   RangeBody(F&& body)  // NOLINT: implicit, as std::function
-      : object_(const_cast<void*>(static_cast<const void*>(&body))), call_([](void* object, int64_t begin, int64_t end) {
+      : object_(const_cast<void*>(static_cast<const void*>(&body))),
+        call_([](void* object, int64_t begin, int64_t end) {
           (*static_cast<std::remove_reference_t<F>*>(object))(begin, end);
         }) {}
 

@@ -4,8 +4,6 @@ from gapo_kernels import backends
 
 backends.load()
 
-from gapo_numpy import build_info, plan  # noqa: E402
-
 from gapo_kernels.diagnosis import doctor  # noqa: E402
 from gapo_kernels.estimators import ESTIMATORS, Estimator  # noqa: E402
 from gapo_kernels.ops import (  # noqa: E402
@@ -16,6 +14,7 @@ from gapo_kernels.ops import (  # noqa: E402
     advantage_varlen,
     token_advantage,
 )
+from gapo_numpy import build_info, plan  # noqa: E402
 
 __all__ = [
     "ESTIMATORS",

@@ -6,9 +6,9 @@ import platform
 from importlib.metadata import version
 
 import torch
-from gapo_numpy import build_info
 
 from gapo_kernels.backends import OPS, Backend, backends, forced
+from gapo_numpy import build_info
 
 
 def _registered(device: str) -> bool:

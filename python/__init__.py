@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gapo_numpy import _core
 from numpy.typing import ArrayLike, NDArray
+
+from gapo_numpy import _core
 
 __all__ = ["CENTERS", "SCALES", "advantage", "advantage_stats", "build_info", "plan"]
 

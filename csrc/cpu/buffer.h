@@ -1,4 +1,5 @@
-// Uninitialised scratch memory. Not std::vector, whose functions the linker could take from another instruction set's file.
+// Uninitialised scratch memory. Not std::vector, whose functions the linker could take from another instruction set's
+// file.
 #pragma once
 
 #include "cpu/vec.h"

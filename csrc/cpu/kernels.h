@@ -8,8 +8,14 @@ namespace gapo {
 namespace {
 
 constexpr Backend make_backend(const char* name) {
-  return {name, kLanes<float>, advantage<float>, advantage<double>, row_sums<float>, row_sums<double>,
-          broadcast<float>, broadcast<double>};
+  return {name,
+          kLanes<float>,
+          advantage<float>,
+          advantage<double>,
+          row_sums<float>,
+          row_sums<double>,
+          broadcast<float>,
+          broadcast<double>};
 }
 
 }  // namespace

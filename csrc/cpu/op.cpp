@@ -85,11 +85,11 @@ void token_advantage(const Rule& rule, const T* tokens, const void* mask, MaskTy
   }
 }
 
-#define GAPO_INSTANTIATE(T)                                                                                         \
+#define GAPO_INSTANTIATE(T)                                                                                            \
   template void contiguous_advantage<T>(const Rule&, const Groups<T>&, const bool*, const Output<T>&, const Threads&); \
-  template void advantage_by_id<T>(const Rule&, const T*, const int64_t*, int64_t, const bool*, const Output<T>&,     \
-                                   const Threads&);                                                                   \
-  template void token_advantage<T>(const Rule&, const T*, const void*, MaskType, const int64_t*, int64_t, int64_t,    \
+  template void advantage_by_id<T>(const Rule&, const T*, const int64_t*, int64_t, const bool*, const Output<T>&,      \
+                                   const Threads&);                                                                    \
+  template void token_advantage<T>(const Rule&, const T*, const void*, MaskType, const int64_t*, int64_t, int64_t,     \
                                    const bool*, T*, const Threads&);
 GAPO_INSTANTIATE(float)
 GAPO_INSTANTIATE(double)

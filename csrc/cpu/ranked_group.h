@@ -20,8 +20,14 @@ template <typename T>
 class RankedGroup {
  public:
   RankedGroup(const T* rewards, int64_t n, const Range<T>& range, ParallelFor parallel_for)
-      : rewards_(rewards), n_(n), parallel_for_(parallel_for), bins_(bins_for(n)), bin_of_(n), first_rank_(bins_ + 1),
-        slot_(bins_), sorted_(n) {
+      : rewards_(rewards),
+        n_(n),
+        parallel_for_(parallel_for),
+        bins_(bins_for(n)),
+        bin_of_(n),
+        first_rank_(bins_ + 1),
+        slot_(bins_),
+        sorted_(n) {
     if (set_map(range)) {
       count_bins();
       for (int64_t b = 0; b < bins_; ++b) slot_[b] = kAbsent;
@@ -30,7 +36,8 @@ class RankedGroup {
     }
   }
 
-  // Rank at which the leftmost narrowest window of k starts; its median's ranks are brought along where they are wanted.
+  // Rank at which the leftmost narrowest window of k starts; its median's ranks are brought along where they are
+  // wanted.
   int64_t narrowest_window(int64_t k, bool with_median) {
     if (!all_sorted_) sort_candidates(k, with_median);
     if (all_sorted_) return gapo::narrowest_window(*this, n_, k);
@@ -248,10 +255,10 @@ class RankedGroup {
   bool clipped_low_ = false, clipped_high_ = false, all_sorted_ = false;
   int64_t closest_block_ = 0, closest_ = 0;  // the smallest distance of a window's last bin from its first
   int64_t used_ = 0;
-  Buffer<uint16_t> bin_of_;     // of each reward, in the caller's order
+  Buffer<uint16_t> bin_of_;      // of each reward, in the caller's order
   Buffer<uint32_t> first_rank_;  // of each bin, and n at the end
-  Buffer<int64_t> slot_;        // where a sorted bin lies in sorted_, or kAbsent
-  Buffer<T> sorted_;            // sorted bins one after the other, or the whole group
+  Buffer<int64_t> slot_;         // where a sorted bin lies in sorted_, or kAbsent
+  Buffer<T> sorted_;             // sorted bins one after the other, or the whole group
 };
 
 }  // namespace

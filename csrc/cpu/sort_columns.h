@@ -73,7 +73,8 @@ void sort_columns(V* columns, int64_t rows) {
       }
       for (int64_t stride = run / 2; stride > 1; stride /= 2) {
         for (int64_t base = first; base + stride < end; base += 2 * stride) {
-          for (int64_t i = base; i < base + stride && i + stride < end; ++i) exchange_blocks(block(i), block(i + stride));
+          for (int64_t i = base; i < base + stride && i + stride < end; ++i)
+            exchange_blocks(block(i), block(i + stride));
         }
       }
       for (int64_t b = first; b < end; b += 2) {

@@ -1,7 +1,7 @@
 // The statistics of one group, step by step, on any sequence that is indexed by row or rank and yields float64.
 //
-// Sums run in the order of the sequence, so that a group's result depends on nothing but its rewards. The vector forms in
-// column_statistics.h do the same additions in the same order, many groups at a time.
+// Sums run in the order of the sequence, so that a group's result depends on nothing but its rewards. The vector forms
+// in column_statistics.h do the same additions in the same order, many groups at a time.
 #pragma once
 
 #include "cpu/vec.h"
@@ -132,9 +132,9 @@ struct GroupScale {
   Value scale, inverse;
 };
 
-// S and 1 / (S + eps) of a group of n >= 2, from the sum of squares (rms) or the median deviation (mad) about its centre.
-// loo_mean scores r - the mean of the others, which is (r - mean) * n / (n - 1): the factor goes into both. Value is
-// double or a vector of them.
+// S and 1 / (S + eps) of a group of n >= 2, from the sum of squares (rms) or the median deviation (mad) about its
+// centre. loo_mean scores r - the mean of the others, which is (r - mean) * n / (n - 1): the factor goes into both.
+// Value is double or a vector of them.
 template <typename Value>
 GAPO_INLINE GroupScale<Value> scale_of(const Rule& rule, Value n, Value spread) {
   const Value one = Value{} + 1.0;

@@ -7,7 +7,7 @@
 namespace gapo {
 namespace {
 
-inline constexpr int64_t kTokenGrain = 65536;             // tokens a task should at least have
+inline constexpr int64_t kTokenGrain = 65536;                // tokens a task should at least have
 inline constexpr int64_t kStreamedBytes = int64_t{4} << 20;  // an output larger than this is written past the caches
 
 inline int64_t row_grain(int64_t length) { return kTokenGrain / (length > 0 ? length : 1) + 1; }

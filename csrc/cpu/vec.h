@@ -46,8 +46,8 @@ GAPO_INLINE Vec<T> splat(T value) {
 
 // min(a, b) and max(a, b): where either is NaN, b. Spelt out, since GCC makes two instructions of `a < b ? a : b`.
 #if defined(__x86_64__)
-#define GAPO_MIN_MAX(T, REGISTER, PREFIX, SUFFIX)                                                                     \
-  GAPO_INLINE Vec<T> min(Vec<T> a, Vec<T> b) { return (Vec<T>)PREFIX##_min_##SUFFIX((REGISTER)a, (REGISTER)b); }      \
+#define GAPO_MIN_MAX(T, REGISTER, PREFIX, SUFFIX)                                                                \
+  GAPO_INLINE Vec<T> min(Vec<T> a, Vec<T> b) { return (Vec<T>)PREFIX##_min_##SUFFIX((REGISTER)a, (REGISTER)b); } \
   GAPO_INLINE Vec<T> max(Vec<T> a, Vec<T> b) { return (Vec<T>)PREFIX##_max_##SUFFIX((REGISTER)a, (REGISTER)b); }
 #if GAPO_VECTOR_BYTES == 64
 GAPO_MIN_MAX(float, __m512, _mm512, ps)
@@ -135,8 +135,8 @@ GAPO_INLINE void interleave(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high, std::
   high = __builtin_shufflevector(a, b, (n / 2 + I / 2 + (I % 2) * n)...);
 }
 
-// Transposes kLanes rows of n values, held row after row in n vectors, into n rows of kLanes values; n is a power of two,
-// at most kLanes. Each of log2(kLanes) perfect shuffles of all the values turns their index by one bit.
+// Transposes kLanes rows of n values, held row after row in n vectors, into n rows of kLanes values; n is a power of
+// two, at most kLanes. Each of log2(kLanes) perfect shuffles of all the values turns their index by one bit.
 template <typename T, std::size_t n>
 GAPO_INLINE void transpose(Vec<T> (&values)[n]) {
 #pragma GCC unroll 4

@@ -21,7 +21,9 @@ void torch_parallel(int64_t count, int64_t grain, RangeBody body) {
 Threads torch_threads() { return {torch_parallel, static_cast<int64_t>(torch::stable::get_num_threads())}; }
 
 // Neither copies nor asks the dispatcher where there is nothing to do: a small call takes a few microseconds in all.
-Tensor as_contiguous(const Tensor& tensor) { return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor); }
+Tensor as_contiguous(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
 
 Tensor as_type(const Tensor& tensor, ScalarType type) {
   return as_contiguous(tensor.scalar_type() == type ? tensor : torch::stable::to(tensor, type));
@@ -46,10 +48,10 @@ Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
   std::vector<int64_t> strides(sizes.size(), 1);
   for (std::size_t d = sizes.size(); d-- > 1;) strides[d - 1] = strides[d] * (sizes[d] > 0 ? sizes[d] : 1);
   AtenTensorHandle handle = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
-      type == ScalarType::Double ? aoti_torch_dtype_float64() : aoti_torch_dtype_float32(),
-      aoti_torch_device_type_cpu(), 0, &handle));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+                               type == ScalarType::Double ? aoti_torch_dtype_float64() : aoti_torch_dtype_float32(),
+                               aoti_torch_device_type_cpu(), 0, &handle));
   const Tensor tensor(handle);
   prefer_huge_pages(tensor.data_ptr(), static_cast<std::size_t>(tensor.numel()) * tensor.element_size());
   return tensor;
@@ -128,8 +130,7 @@ Tensor advantage(const Tensor& rewards, double tau, const Text& center, const Te
 }
 
 Tensor advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
-                        const Text& center, const Text& scale, double eps,
-                        const std::optional<Tensor>& valid) {
+                        const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
   constexpr const char* op = "advantage_varlen";
   const Rule rule = check_rule(op, tau, center, scale, eps);
   check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
@@ -231,8 +232,7 @@ std::tuple<Tensor, MaskType> prepare_mask(const Tensor& mask) {
 }
 
 Tensor token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids, double tau,
-                       const Text& center, const Text& scale, double eps,
-                       const std::optional<Tensor>& valid) {
+                       const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
   constexpr const char* op = "token_advantage";
   const Rule rule = check_rule(op, tau, center, scale, eps);
   check_rewards(op, "token_rewards", token_rewards, "[N, L]", token_rewards.dim() == 2);

@@ -1,8 +1,7 @@
 // The ops' schemas. Names, order and defaults are fixed: users and every backend rely on them.
 #include <torch/csrc/stable/library.h>
 
-#define GAPO_OPTIONS                                                                                           \
-  "float tau=0.5, str center=\"hdi_median\", str scale=\"rms\", float eps=1e-06, Tensor? valid=None"
+#define GAPO_OPTIONS "float tau=0.5, str center=\"hdi_median\", str scale=\"rms\", float eps=1e-06, Tensor? valid=None"
 
 STABLE_TORCH_LIBRARY(gapo, m) {
   m.def("advantage(Tensor rewards, " GAPO_OPTIONS ") -> Tensor");
