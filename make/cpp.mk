@@ -42,5 +42,5 @@ check-aarch64: aarch64-tools
 	$(AARCH64_RUN) build/cpp/aarch64/core_tests --small
 
 aarch64-tools:
-	@command -v $(AARCH64_CXX) $(AARCH64_RUN) >/dev/null || \
+	@command -v $(AARCH64_CXX) >/dev/null && command -v $(AARCH64_RUN) >/dev/null || \
 	  { echo 'check-aarch64 needs the Debian packages g++-aarch64-linux-gnu and qemu-user-static'; exit 1; }
