@@ -35,7 +35,7 @@ struct Threads {
 };
 
 // The masks that the token kernels read as they are; others are converted first.
-enum class MaskType { kUint8, kInt32, kInt64, kFloat };
+enum class MaskType { kUint8, kInt32, kInt64, kFloat, kDouble };
 
 struct Backend {
   const char* name;

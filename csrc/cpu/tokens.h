@@ -89,6 +89,8 @@ void broadcast(const T* values, const void* mask, MaskType type, int64_t rows, i
       return run(static_cast<const int64_t*>(mask));
     case MaskType::kFloat:
       return run(static_cast<const float*>(mask));
+    case MaskType::kDouble:
+      return run(static_cast<const double*>(mask));
   }
 }
 

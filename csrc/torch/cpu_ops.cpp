@@ -226,6 +226,8 @@ std::tuple<Tensor, MaskType> prepare_mask(const Tensor& mask) {
       return {as_type(mask, ScalarType::Int), MaskType::kInt32};
     case ScalarType::Long:
       return {as_contiguous(mask), MaskType::kInt64};
+    case ScalarType::Double:
+      return {as_contiguous(mask), MaskType::kDouble};
     default:
       return {as_type(mask, ScalarType::Float), MaskType::kFloat};
   }

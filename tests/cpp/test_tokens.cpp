@@ -90,6 +90,7 @@ void test_type() {
   check_steps<T, int32_t>(MaskType::kInt32);
   check_steps<T, int64_t>(MaskType::kInt64);
   check_steps<T, float>(MaskType::kFloat);
+  check_steps<T, double>(MaskType::kDouble);
 }
 
 }  // namespace
