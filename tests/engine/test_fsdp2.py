@@ -5,8 +5,8 @@ import socket
 from datetime import timedelta
 
 import torch
-from conftest import build
 from plain_path import plain_logprobs
+from tiny_models import build
 from torch import distributed
 from torch.distributed.fsdp import fully_shard
 from torch.multiprocessing import spawn

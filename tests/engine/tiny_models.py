@@ -1,0 +1,38 @@
+"""Tiny models of the architectures that the engine is tested on."""
+
+import torch
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+VOCABULARY = 97
+
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.2,  # large enough that attention is far from uniform
+}
+
+
+def build(name: str, **changes) -> PreTrainedModel:
+    """A tiny float32 model, the same for the same arguments."""
+    torch.manual_seed(0)
+    if name == "qwen2":
+        return Qwen2ForCausalLM(Qwen2Config(**SIZES | {"tie_word_embeddings": False} | changes))
+    if name == "qwen2_tied":
+        return Qwen2ForCausalLM(Qwen2Config(**SIZES | {"tie_word_embeddings": True} | changes))
+    if name == "qwen3":  # a head dimension of its own, and norms on queries and keys
+        return Qwen3ForCausalLM(Qwen3Config(**SIZES | {"tie_word_embeddings": True, "head_dim": 16} | changes))
+    if name == "llama":
+        return LlamaForCausalLM(LlamaConfig(**SIZES | {"tie_word_embeddings": False} | changes))
+    return LlamaForCausalLM(LlamaConfig(**SIZES | {"num_key_value_heads": 4, "tie_word_embeddings": True} | changes))
