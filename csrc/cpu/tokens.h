@@ -21,9 +21,19 @@ void row_sums(const T* tokens, int64_t rows, int64_t length, T* sums, ParallelFo
   });
 }
 
+// value * mask, and 0 where the mask is 0: a NaN group leaves its padding 0.
 template <typename T, typename Mask>
 GAPO_INLINE T masked(T value, Mask mask) {
-  return mask == 0 ? T{0} : value * static_cast<T>(mask);  // a NaN group leaves its padding 0
+  const T factor = static_cast<T>(mask);
+  return factor == 0 ? T{0} : value * factor;
+}
+
+// The same for kLanes<T> tokens, in vectors: a compiler makes branches of a loop over masked().
+template <typename T, typename Mask>
+GAPO_INLINE Vec<T> masked_lanes(T value, const Mask* mask) {
+  typedef Mask Masks __attribute__((vector_size(kLanes<T> * sizeof(Mask)), aligned(sizeof(Mask)), may_alias));
+  const Vec<T> factor = __builtin_convertvector(*reinterpret_cast<const Masks*>(mask), Vec<T>);
+  return factor == 0 ? Vec<T>{} : value * factor;
 }
 
 template <typename T>
@@ -57,9 +67,7 @@ void write_row(T value, const Mask* mask, int64_t length, bool streamed, T* out)
       ++t;
     }
     for (; t + kLanes<T> <= length; t += kLanes<T>) {
-      alignas(kVectorBytes) T block[kLanes<T>];
-      for (int i = 0; i < kLanes<T>; ++i) block[i] = masked(value, mask[t + i]);
-      stream(out + t, load(block));
+      stream(out + t, masked_lanes(value, mask + t));
     }
   }
   for (; t < length; ++t) out[t] = masked(value, mask[t]);
