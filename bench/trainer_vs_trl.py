@@ -12,15 +12,15 @@ own, with torch pinned in the same command (otherwise pip replaces it by a CUDA 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from gapo_trainer.provenance import provenance
 
 BENCH = Path(__file__).parent
 RESULTS = BENCH / "results" / "trainer_vs_trl.json"
@@ -37,7 +37,7 @@ class Case(NamedTuple):
     prompt_length: int
     group: int
     micro_batch: int
-    steps: int = 4  # the first warms up; medians are over the others
+    steps: int = 6  # the first warms up; medians are over the others
     allocator: str = "default"
 
 
@@ -80,18 +80,14 @@ def ratios(engine: dict[str, Any], trl: dict[str, Any], generate: dict[str, Any]
     }
 
 
-def provenance(trl_python: str) -> dict[str, Any]:
+def origin(trl_python: str) -> dict[str, Any]:
+    """The provenance of a measurement, with the versions of TRL's environment, where both sides' torch is the same."""
     ask = f"import importlib.metadata as m, json; print(json.dumps({{p: m.version(p) for p in {PACKAGES}}}))"
-    versions = json.loads(subprocess.check_output([trl_python, "-c", ask], text=True))
-    cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=BENCH, text=True).strip()
     return {
-        "device": f"{cpu.split(':')[1].strip()}, one thread",
-        "python": platform.python_version(),
-        "versions": versions,
-        "commit": commit,
+        **provenance("cpu"),
+        "threads": 1,
+        "versions": json.loads(subprocess.check_output([trl_python, "-c", ask], text=True)),
         "command": "python bench/trainer_vs_trl.py measure --trl-python TRL_VENV/bin/python",
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "model": "Qwen2, hidden 128, 4 layers, 4 heads, 2 key heads, feed-forward 512, vocabulary 2048, tied, float32",
         "new_tokens": 24,
         "units": "CPU seconds, median of the steps after the first; peak memory above the start in MB",
@@ -100,7 +96,7 @@ def provenance(trl_python: str) -> dict[str, Any]:
 
 def measure_all(trl_python: str) -> None:
     """Measure the sizes that the result file lacks: a run that was cut off goes on, a deleted file starts anew."""
-    about = provenance(trl_python)
+    about = origin(trl_python)
     entries = json.loads(RESULTS.read_text())["cases"] if RESULTS.exists() else []
     pythons = {"engine": sys.executable, "trl": trl_python, "generate": sys.executable}
     for case in CASES:
