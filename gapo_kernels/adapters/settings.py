@@ -1,0 +1,54 @@
+"""Settings of the op out of a framework's configuration, as keyword arguments for the doors of ``gapo_kernels``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+import torch
+
+from gapo_kernels import ops
+
+
+class Settings(TypedDict, total=False):
+    """Only what was given: the doors' own defaults stand for the rest. ``ops.advantage(rewards, **settings)``."""
+
+    estimator: str
+    tau: float
+    center: str
+    scale: str
+    eps: float
+
+
+def read_settings(given: Mapping[str, object], where: str) -> Settings:
+    """The given settings, checked before any reward is there, so that a training does not start with a wrong one.
+
+    Args:
+        given: any of ``estimator``, ``tau``, ``center``, ``scale``, ``eps``; None means not given.
+        where: what the user calls the section, for messages; ``algorithm.gapo`` for instance.
+
+    Returns:
+        The keyword arguments for any door of ``gapo_kernels``, without those that were not given.
+
+    Raises:
+        ValueError: a name or a value that the op does not take; the message names it and what was expected.
+    """
+    settings = Settings()
+    for name, value in given.items():
+        if name not in Settings.__annotations__:
+            raise ValueError(f"{where} expects {', '.join(Settings.__annotations__)}, got {name!r}")
+        if value is None:
+            continue
+        if name in ("tau", "eps"):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"{where}.{name} expects a number, got {value!r}")
+            settings[name] = float(value)  # type: ignore[literal-required]
+        elif isinstance(value, str):
+            settings[name] = value  # type: ignore[literal-required]
+        else:
+            raise ValueError(f"{where}.{name} expects a name, got {value!r}")
+    try:
+        ops.advantage(torch.empty(0, 1), **settings)  # the op's own checks, on no rewards
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
+    return settings
