@@ -1,12 +1,13 @@
 // The op's vocabulary: centres, scales, the window's size. Torch-free; gapo_kernels/reference.py says what they mean.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string_view>
+
+#include "host_device.h"
 
 namespace gapo {
 
@@ -47,19 +48,24 @@ struct Rule {
   double eps = 1e-6;
   bool report_window = false;  // the window's ends are wanted even where the centre does not need them
 
-  bool needs_window() const { return report_window || center == Center::kHdiMedian || center == Center::kHdiMean; }
-  bool needs_order() const {
+  GAPO_HD bool needs_window() const {
+    return report_window || center == Center::kHdiMedian || center == Center::kHdiMean;
+  }
+  GAPO_HD bool needs_order() const {
     return needs_window() || center == Center::kQuantile || center == Center::kMedian || scale == Scale::kMad;
   }
 };
 
 // The smallest integer >= tau * size, at least 1; a product within 1e-9 * size of an integer counts as that integer.
-inline int64_t window_size(int64_t size, double tau) {
+GAPO_HD inline int64_t window_size(int64_t size, double tau) {
   const double product = tau * static_cast<double>(size);
-  const double nearest = std::nearbyint(product);
-  const double k = std::abs(product - nearest) <= 1e-9 * static_cast<double>(size) ? nearest : std::ceil(product);
-  return std::clamp(static_cast<int64_t>(k), int64_t{1}, size);
+  const double nearest = nearbyint(product);
+  const double k = fabs(product - nearest) <= 1e-9 * static_cast<double>(size) ? nearest : ceil(product);
+  return k < 1.0 ? 1 : k > static_cast<double>(size) ? size : static_cast<int64_t>(k);
 }
+
+// The masks that the token kernels read as they are; others are converted first.
+enum class MaskType { kUint8, kInt32, kInt64, kFloat, kDouble };
 
 // The statistics of one group. The advantage of a reward r is (r - center) * inverse, in float64, rounded once.
 struct GroupStats {

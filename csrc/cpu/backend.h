@@ -34,9 +34,6 @@ struct Threads {
   int64_t count = 1;
 };
 
-// The masks that the token kernels read as they are; others are converted first.
-enum class MaskType { kUint8, kInt32, kInt64, kFloat, kDouble };
-
 struct Backend {
   const char* name;
   int float_lanes;  // groups of float rewards that are computed side by side

@@ -1,0 +1,62 @@
+// Which kernel serves which group size: the one table that the launchers, `gapo_numpy.plan` and the tests read.
+// Plain C++: nothing of CUDA is needed to read it.
+//
+// A group is sorted by `lanes` threads with `rewards` values each in registers, up to capacity = lanes * rewards; above
+// kLargestSorted it is binned first (large_group.cu). The budgets are held against the compiler's report
+// (tests/cuda): registers of every kernel of the row, instructions per reward of its float32 kernel for (hdi_median,
+// rms).
+#pragma once
+
+#include <cstdint>
+
+namespace gapo::cuda {
+
+enum class Tier {
+  kThread,  // thread_groups.cu: one thread a group
+  kLanes,   // lane_groups.cu: 4 to 32 lanes of a warp a group
+  kBlock,   // block_groups.cu: one block a group
+  kBinned,  // large_group.cu: a block, a cluster or a grid a group
+};
+
+inline constexpr const char* kTierNames[] = {"thread", "lanes", "block", "binned"};
+
+struct SizeClass {
+  Tier tier;
+  int lanes;             // threads that share a group
+  int rewards;           // values that each of them holds
+  int threads;           // in a block
+  bool doubles;          // serves float64 rewards as well
+  int registers;         // budget a thread, float32, float16 and bfloat16
+  int double_registers;  // budget a thread, float64
+  int instructions;      // budget a reward
+
+  constexpr int64_t capacity() const { return int64_t{1} * lanes * rewards; }
+  constexpr int groups_per_block() const { return threads / lanes; }
+};
+
+inline constexpr SizeClass kSizeClasses[] = {
+    {Tier::kThread, 1, 4, 64, true, 64, 96, 79},      {Tier::kThread, 1, 8, 64, true, 64, 96, 60},
+    {Tier::kThread, 1, 16, 64, true, 80, 128, 54},    {Tier::kThread, 1, 32, 64, true, 128, 168, 54},
+    {Tier::kLanes, 4, 16, 128, true, 96, 128, 79},    {Tier::kLanes, 8, 16, 128, true, 96, 128, 79},
+    {Tier::kLanes, 16, 16, 128, true, 96, 128, 100},  {Tier::kLanes, 32, 16, 128, true, 96, 128, 120},
+    {Tier::kLanes, 32, 32, 128, true, 128, 168, 141}, {Tier::kBlock, 128, 16, 128, true, 96, 128, 200},
+    {Tier::kBlock, 256, 16, 256, true, 96, 128, 220},
+};
+inline constexpr int kSizeClassCount = sizeof(kSizeClasses) / sizeof(kSizeClasses[0]);
+
+// Largest group that is sorted whole; larger ones are binned.
+inline constexpr int64_t kLargestSorted = 4096;
+static_assert(kSizeClasses[kSizeClassCount - 1].capacity() == kLargestSorted);
+
+// Largest group that the one launch for ragged groups serves; longer ones go to lists in device memory.
+inline constexpr int64_t kLargestRagged = 1024;
+
+// The first row that takes a group of this size; -1 where the group is binned.
+constexpr int size_class(int64_t group_size, bool doubles) {
+  for (int i = 0; i < kSizeClassCount; ++i) {
+    if (group_size <= kSizeClasses[i].capacity() && (kSizeClasses[i].doubles || !doubles)) return i;
+  }
+  return -1;
+}
+
+}  // namespace gapo::cuda
