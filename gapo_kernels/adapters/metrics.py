@@ -29,6 +29,7 @@ def group_metrics(
           rewards; a group with a NaN or an infinite statistic is left out, and the key too where no group is left.
         - ``frac_zero_advantage``: share of the valid rows whose advantage is exactly 0: they train nothing.
         - ``frac_degenerate_groups``: share of the groups without a comparison: all valid rewards equal, one or none.
+        - ``frac_unscorable``: share of the rows that ``valid`` leaves out.
         - ``frac_nan_groups``: share of the groups whose advantages are NaN.
         - ``advantage_sum``, ``advantage_abs_mean``: over the valid rows whose advantage is finite; the mean is left out
           where there is none. The sum is 0 for a mean as centre, and in general not for GAPO's Q.
@@ -68,6 +69,7 @@ def group_metrics(
         "scale": (scale, compared & scale.isfinite()),
         "window_width": (upper - lower, compared & (upper - lower).isfinite()),
         "frac_zero_advantage": (result == 0, keep),
+        "frac_unscorable": (~keep, torch.ones_like(keep)),
         "frac_degenerate_groups": (~compared | (least == most), torch.ones_like(compared)),
         "frac_nan_groups": (of_group((result.isnan() & keep).to(values.dtype), "amax", 0.0), torch.ones_like(compared)),
         "advantage_abs_mean": (result.abs(), finite),

@@ -52,3 +52,22 @@ def read_settings(given: Mapping[str, object], where: str) -> Settings:
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
     return settings
+
+
+def without_division(settings: Settings, divide: bool, where: str, switch: str) -> Settings:
+    """The settings under a framework's own switch that turns the division by the standard deviation off.
+
+    Args:
+        settings: what ``read_settings`` returned.
+        divide: the switch; True, every framework's default, changes nothing.
+        where: what the user calls the section of the settings.
+        switch: what the user calls the switch.
+
+    Raises:
+        ValueError: the switch is off and a scale other than ``none`` was given: they contradict one another.
+    """
+    if divide:
+        return settings
+    if settings.get("scale", "none") != "none":
+        raise ValueError(f"{where}.scale expects none or nothing while {switch} is off, got {settings['scale']!r}")
+    return {**settings, "scale": "none"}
