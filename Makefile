@@ -58,6 +58,7 @@ tiny-model: setup
 	$(BIN)/python -m gapo_trainer.tiny_model
 
 clean:
-	rm -rf build dist *.egg-info $(VENV)
+	rm -rf build dist *.egg-info $(VENV) .venv-*
 
+include make/adapters.mk
 include make/cpp.mk

@@ -1,0 +1,22 @@
+# The adapters' tests, inside the frameworks themselves: an environment for each, since they exclude one another's
+# requirements. What needs no framework runs in `make test`.
+
+ADAPTER_TESTS := test-adapters-trl test-adapters-verl
+
+.PHONY: test-adapters $(ADAPTER_TESTS)
+
+test-adapters: $(ADAPTER_TESTS)
+
+$(ADAPTER_TESTS): test-adapters-%: .venv-%/.built
+	.venv-$*/bin/python -m pytest tests/adapters/$*
+
+.venv-%/.installed: tests/adapters/%/requirements.txt
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet -r $<
+	touch $@
+
+.venv-%/.built: .venv-%/.installed $(SOURCES)
+	.venv-$*/bin/pip install --quiet --no-build-isolation --no-deps -e .
+	touch $@
+
+.PRECIOUS: .venv-%/.installed .venv-%/.built
