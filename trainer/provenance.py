@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shlex
+import subprocess
 import sys
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pygit2
 import torch
 
 from gapo_trainer.errors import UserError
 
 PACKAGES = ("gapo-kernels", "torch", "transformers")
+VECTOR_FLAGS = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve")  # prefixes of what a kernel may be compiled for
 
 
-def provenance(device: str) -> dict[str, Any]:
-    """What has to be known to repeat a run on ``device``."""
+def provenance(device: str, packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
+    """What has to be known to repeat a run on ``device``, with the versions of ``packages``."""
+    on_gpu = device.startswith("cuda")
     return {
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else _cpu_line("model name") or platform.machine(),
+        **(_gpu_facts(device) if on_gpu else {"cpu_flags": _vector_flags()}),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in packages},
         "commit": _commit(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).date().isoformat(),
@@ -44,13 +48,38 @@ def write_result(path: Path, origin: dict[str, Any], result: dict[str, Any]) -> 
         raise UserError(f"{path} could not be written: {error}") from error
 
 
-def _processor() -> str:
-    """The processor's name as Linux tells it, else what Python knows."""
+def _cpu_line(*names: str) -> str:
+    """What Linux says of the first processor under one of ``names``; empty where it says nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+        return ""
+    return next((line.partition(": ")[2] for line in lines if line.startswith(names)), "")
+
+
+def _vector_flags() -> list[str]:
+    """The processor's vector instruction sets, as Linux names them."""
+    return [flag for flag in _cpu_line("flags", "Features").split() if flag.startswith(VECTOR_FLAGS)]
+
+
+def _gpu_facts(device: str) -> dict[str, Any]:
+    """Capability, memory in GiB, and the versions of CUDA or HIP and of the driver."""
+    facts = torch.cuda.get_device_properties(device)
+    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return {
+        "capability": f"{facts.major}.{facts.minor}",
+        "memory_gib": round(facts.total_memory / 2**30, 1),
+        "cuda": torch.version.cuda or torch.version.hip,
+        "driver": (_answer(ask) or "").partition("\n")[0] or None,
+    }
+
+
+def _answer(command: list[str]) -> str | None:
+    """What a command prints; None where there is no such command, or it fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _version(package: str) -> str | None:
@@ -61,6 +90,6 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree that this package runs from; None where it was installed without one."""
-    found = pygit2.discover_repository(str(Path(__file__).resolve().parent))
-    return str(pygit2.Repository(found).head.target) if found else None
+    """The commit of the source tree that this package runs from; ``GAPO_COMMIT`` tells it of a copy without history."""
+    folder = str(Path(__file__).resolve().parent)
+    return _answer(["git", "-C", folder, "rev-parse", "HEAD"]) or os.environ.get("GAPO_COMMIT")

@@ -1,0 +1,28 @@
+"""A result says where it comes from."""
+
+import subprocess
+from pathlib import Path
+
+import torch
+
+from gapo_trainer import provenance as module
+from gapo_trainer.provenance import provenance
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_cpu_is_named_with_its_vector_instructions():
+    facts = provenance("cpu", ("torch", "no-such-package"))
+    assert facts["device"]
+    assert facts["versions"] == {"torch": torch.__version__, "no-such-package": None}
+    known = torch.backends.cpu.get_cpu_capability()
+    assert ("avx2" in facts["cpu_flags"]) == (known in ("AVX2", "AVX512"))
+
+
+def test_the_commit_is_that_of_the_checkout_or_what_the_environment_says(monkeypatch):
+    asked = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    monkeypatch.setenv("GAPO_COMMIT", "0123abcd")
+    found = provenance("cpu")["commit"]
+    assert found == (asked.stdout.strip() if asked.returncode == 0 else "0123abcd")
+    monkeypatch.setattr(module, "_answer", lambda command: None)  # a copy without history
+    assert provenance("cpu")["commit"] == "0123abcd"
