@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
+from golden_cases import CASES, ESTIMATORS, assert_golden, needs_golden
 
 import gapo_kernels
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "gapo_golden.npz"
-pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason="the golden vectors (../shared/golden) are not here")
-
-ESTIMATORS = {"median": "gapo", "mean": "gapo_mean"}
-
-
-def load_cases() -> list[dict]:
-    """The cases with their arrays; an empty list where the file is absent."""
-    if not GOLDEN.exists():
-        return []
-    arrays = np.load(GOLDEN)
-    cases = json.loads(str(arrays["cases"]))
-    for case in cases:
-        i = case["case"]
-        case["rewards"] = torch.from_numpy(arrays[f"rewards_{i}"])
-        case["group"] = torch.from_numpy(arrays[f"group_{i}"])
-        case["advantage"] = torch.from_numpy(arrays[f"advantage_{i}"])
-    return cases
-
-
-CASES = load_cases()
+pytestmark = needs_golden
 
 
 def options(case: dict) -> dict:
     """The case's settings as the doors take them."""
     scale = None if case["normalize"] else "none"
     return {"estimator": ESTIMATORS[case["center"]], "tau": case["tau"], "scale": scale}
-
-
-def assert_golden(result: torch.Tensor, expected: torch.Tensor) -> None:
-    tolerance = 3e-6 * expected.abs().clamp(min=1)  # golden/README.md
-    excess = ((result - expected).abs() - tolerance).max().item()
-    assert excess <= 0, f"off by {excess} more than the tolerance"
 
 
 def test_all_cases_are_there():

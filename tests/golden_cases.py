@@ -1,0 +1,38 @@
+"""The 240 cases that the paper authors' published code computed, where ../shared/golden lies beside the clone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "gapo_golden.npz"
+needs_golden = pytest.mark.skipif(not GOLDEN.exists(), reason="the golden vectors (../shared/golden) are not here")
+
+ESTIMATORS = {"median": "gapo", "mean": "gapo_mean"}
+
+
+def load_cases() -> list[dict]:
+    """The cases with their arrays; an empty list where the file is absent."""
+    if not GOLDEN.exists():
+        return []
+    arrays = np.load(GOLDEN)
+    cases = json.loads(str(arrays["cases"]))
+    for case in cases:
+        i = case["case"]
+        case["rewards"] = torch.from_numpy(arrays[f"rewards_{i}"])
+        case["group"] = torch.from_numpy(arrays[f"group_{i}"])
+        case["advantage"] = torch.from_numpy(arrays[f"advantage_{i}"])
+    return cases
+
+
+CASES = load_cases()
+
+
+def assert_golden(result: torch.Tensor, expected: torch.Tensor) -> None:
+    tolerance = 3e-6 * expected.abs().clamp(min=1)  # golden/README.md
+    excess = ((result - expected).abs() - tolerance).max().item()
+    assert excess <= 0, f"off by {excess} more than the tolerance"
