@@ -5,13 +5,7 @@
 #include "cpu/standard_headers.h"
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,fma,f16c"))), apply_to = function)
-#else
-#pragma GCC target("arch=x86-64-v3")
-#endif
-
-#define GAPO_VECTOR_BYTES 32
+#include "cpu/begin_avx2.h"
 #include "cpu/kernels.h"
 
 namespace gapo {
@@ -19,7 +13,5 @@ extern const Backend kBackend_avx2;
 constexpr Backend kBackend_avx2 = make_backend("avx2");
 }  // namespace gapo
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
+#include "cpu/end_target.h"
 #endif
