@@ -1,8 +1,12 @@
 // Marks what is compiled for the CPU and, by nvcc, for the GPU as well.
 #pragma once
 
+#define GAPO_INLINE inline __attribute__((always_inline))
+
 #if defined(__CUDACC__)
 #define GAPO_HD __host__ __device__
+#define GAPO_DEVICE __device__ __forceinline__  // kernels' parts; a C++ compiler runs them in the tests
 #else
 #define GAPO_HD
+#define GAPO_DEVICE inline
 #endif

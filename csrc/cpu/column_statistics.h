@@ -22,9 +22,6 @@ struct alignas(kVectorBytes) Lanes {
   void set_part(int p, Vec<double> v) { store(value + p * kLanes<double>, v); }
 };
 
-// Which of -0 and +0 lies at a rank depends on the batch (its sort, its padding): what is read off must not tell.
-inline double positive_zero(double value) { return value + 0.0; }
-
 // GroupStats of every lane.
 template <typename T>
 struct LaneStats {
@@ -56,7 +53,7 @@ struct ColumnStatistics {
   void run() {
     load_columns(batch, columns);
     inspect();
-    const bool ordered_center = !takes_mean(rule.center) && rule.center != Center::kNone;
+    const bool ordered_center = takes_order(rule.center);
     if (!ordered_center) {  // summed in the caller's order, whether or not a sort follows
       find_centers();
       if (rule.scale == Scale::kRms) sum_squares();

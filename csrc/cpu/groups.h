@@ -49,7 +49,7 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
       lower = ranked[start];
       upper = ranked[start + k - 1];
     }
-    if (!takes_mean(rule.center) && rule.center != Center::kNone) {
+    if (takes_order(rule.center)) {
       center = static_cast<T>(ordered_center(ranked, n, k, start, rule.center));
     }
     if (rule.scale == Scale::kMad) spread = median_deviation(ranked, n, center);

@@ -5,18 +5,10 @@
 #pragma once
 
 #include "cpu/vec.h"
-#include "definition.h"
+#include "formulas.h"
 
 namespace gapo {
 namespace {
-
-inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-inline bool takes_mean(Center center) { return center == Center::kMean || center == Center::kLooMean; }
-
-// Means are taken about a member, so that equal rewards give exactly that reward; an infinite anchor is no help.
-inline double anchor_of(double member) { return std::isfinite(member) ? member : 0.0; }
 
 // The mean of values[0 .. n).
 template <typename Sequence>
@@ -30,7 +22,7 @@ double mean_of(Sequence&& values, int64_t n) {
 // One finite reward over and over.
 template <typename Sequence>
 bool is_constant(Sequence&& values, int64_t n) {
-  if (!std::isfinite(values[0])) return false;
+  if (!is_finite(values[0])) return false;
   for (int64_t i = 1; i < n; ++i) {
     if (values[i] != values[0]) return false;
   }
@@ -58,12 +50,6 @@ int64_t narrowest_window(Sequence&& ascending, int64_t n, int64_t k) {
     }
   }
   return start;
-}
-
-// The mean of two values, exact where they are equal, even where their sum would overflow. Value: double or a vector.
-template <typename Value>
-GAPO_INLINE Value middle(Value low, Value high) {
-  return low == high ? low : (low + high) / 2.0;
 }
 
 // The median of the m values from rank `first` on.
@@ -110,7 +96,7 @@ double sum_of_squares(Sequence&& values, int64_t n, double center) {
 // The median of |value - center|: the ascending values fall into two runs of growing deviation, read outwards.
 template <typename Sequence>
 double median_deviation(Sequence&& ascending, int64_t n, double center) {
-  if (!std::isfinite(center)) return kNan;  // such a centre is itself a member: inf - inf
+  if (!is_finite(center)) return kNan;  // such a centre is itself a member: inf - inf
   int64_t right = 0;
   while (right < n && ascending[right] < center) ++right;
   int64_t left = right - 1;
@@ -125,29 +111,6 @@ double median_deviation(Sequence&& ascending, int64_t n, double center) {
   }
   if (n % 2 == 1) low = high;
   return std::abs(middle(low, high));  // +0, whichever zeros were subtracted
-}
-
-template <typename Value>
-struct GroupScale {
-  Value scale, inverse;
-};
-
-// S and 1 / (S + eps) of a group of n >= 2, from the sum of squares (rms) or the median deviation (mad) about its
-// centre. loo_mean scores r - the mean of the others, which is (r - mean) * n / (n - 1): the factor goes into both.
-// Value is double or a vector of them.
-template <typename Value>
-GAPO_INLINE GroupScale<Value> scale_of(const Rule& rule, Value n, Value spread) {
-  const Value one = Value{} + 1.0;
-  const Value factor = rule.center == Center::kLooMean ? n / (n - 1.0) : one;
-  if (rule.scale == Scale::kNone) return {one, factor};
-  const Value scale = factor * (rule.scale == Scale::kRms ? square_root(spread / (n - 1.0)) : kMadToSigma * spread);
-  return {scale, factor / (scale + rule.eps)};
-}
-
-inline GroupStats nan_group() { return {kNan, kNan, kNan, kNan, kNan}; }
-
-inline GroupStats group_of_one(const Rule& rule, double reward) {
-  return {0.0, 1.0, reward, reward, rule.scale == Scale::kNone ? 1.0 : 1.0 / (1.0 + rule.eps)};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/standard_headers.h"
+#include "host_device.h"
 
 namespace gapo {
 namespace {
@@ -28,8 +29,6 @@ inline constexpr int kBlock = kVectorBytes == 64 ? 16 : 8;
 #else
 inline constexpr int kBlock = 16;
 #endif
-
-#define GAPO_INLINE inline __attribute__((always_inline))
 
 template <typename T>
 GAPO_INLINE Vec<T> load(const T* p) {
@@ -81,7 +80,6 @@ GAPO_INLINE Vec<double> square_root(Vec<double> v) {
   return v;
 #endif
 }
-inline double square_root(double value) { return __builtin_sqrt(value); }
 
 // A vector of T seen as float64: one part for double, two for float.
 template <typename T>

@@ -1,0 +1,89 @@
+// The whole op for one group: load, statistics, write.
+#pragma once
+
+#include "cuda/statistics.h"
+
+namespace gapo::cuda {
+namespace {
+
+// kPlain: float32, (hdi_median, rms), rows in order, none left out, no statistics wanted: what a training step asks
+// for. It is the same code with everything else left out, unrolled, and with the rewards kept in registers.
+GAPO_HD inline bool is_plain(const Call& call) {
+  const Rule& rule = call.rule;
+  return call.element == Element::kFloat32 && rule.center == Center::kHdiMedian && rule.scale == Scale::kRms &&
+         !rule.report_window && call.groups.valid == nullptr && call.groups.rows == nullptr &&
+         call.out.stats == nullptr;
+}
+
+// A group that is longer than its caller said: NaN, never a wrong number.
+template <typename T, typename Team>
+GAPO_DEVICE void refuse_group(const Team& team, const Call& call, int64_t g, const Slice& slice) {
+#pragma unroll 1
+  for (int64_t begin = 0; begin < slice.size; begin += Team::kCapacity) {
+    const int64_t left = slice.size - begin;
+    const Slice part{slice.begin + begin, left < Team::kCapacity ? left : Team::kCapacity};
+    write_rows<T>(team, call, g, part, nan_group());
+  }
+}
+
+template <typename Team>
+GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice& slice) {
+  constexpr int n = Team::kRewards;
+  constexpr int chunk = n < kChunk ? n : kChunk;
+  const float* const rewards = static_cast<const float*>(call.groups.rewards) + slice.begin;
+  float* const advantage = static_cast<float*>(call.out.advantage) + slice.begin;
+  Values<float, n> values;
+  float given[n];
+  const bool whole = slice.size == Team::kCapacity && is_aligned(rewards) && is_aligned(advantage);
+  if (chunk == kChunk && whole) {
+#pragma unroll
+    for (int p = 0; p < n; p += kChunk) load_chunk(rewards + place_of(team, p), given + p);
+  } else {
+#pragma unroll
+    for (int p = 0; p < n; ++p) {
+      const int place = place_of(team, p);
+      given[p] = place < slice.size ? rewards[place] : static_cast<float>(kInfinity);
+    }
+  }
+  bool nan = false;
+#pragma unroll
+  for (int p = 0; p < n; ++p) {
+    values.value[p] = given[p];
+    nan |= given[p] != given[p];
+  }
+  values.has_nan = team.any(nan);
+  values.count = static_cast<int>(slice.size);
+  Rule rule;  // folded into the code, but for the numbers
+  rule.tau = call.rule.tau;
+  rule.eps = call.rule.eps;
+  const GroupStats stats = statistics<true>(team, rule, call, slice, values);
+#pragma unroll
+  for (int p = 0; p < n; ++p) given[p] = advantage_of(given[p], stats);
+  if (chunk == kChunk && whole) {
+#pragma unroll
+    for (int p = 0; p < n; p += kChunk) store_chunk(given + p, advantage + place_of(team, p));
+  } else {
+#pragma unroll
+    for (int p = 0; p < n; ++p) {
+      const int place = place_of(team, p);
+      if (place < slice.size) advantage[place] = given[p];
+    }
+  }
+}
+
+inline constexpr Slice kNoGroup{0, -1};
+
+// Every lane of the team's warp comes here together, those that have no group with kNoGroup.
+template <bool kPlain, typename T, typename Team>
+GAPO_DEVICE void group_advantage(const Team& team, const Call& call, int64_t g, const Slice& slice) {
+  if constexpr (kPlain) {
+    plain_advantage(team, call, slice);
+  } else {
+    Values<T, Team::kRewards> values = load_rows<T>(team, call, slice);
+    const GroupStats stats = statistics<false>(team, call.rule, call, slice, values);
+    if (slice.size >= 0) write_rows<T>(team, call, g, slice, stats);
+  }
+}
+
+}  // namespace
+}  // namespace gapo::cuda

@@ -1,0 +1,148 @@
+// A team's rows of a group: where they lie, reading them into registers, writing their advantages.
+#pragma once
+
+#include "cuda/element.h"
+#include "cuda/sort.h"
+#include "formulas.h"
+
+namespace gapo::cuda {
+namespace {
+
+// Positions begin .. begin + size of the groups.
+struct Slice {
+  int64_t begin, size;
+};
+
+GAPO_DEVICE Slice slice_of(const Groups& groups, int64_t g) {
+  if (groups.offsets == nullptr) return {g * groups.group_size, groups.group_size};
+  if (groups.wide_offsets) {
+    const auto* offsets = static_cast<const int64_t*>(groups.offsets);
+    return {offsets[g], offsets[g + 1] - offsets[g]};
+  }
+  const auto* offsets = static_cast<const int32_t*>(groups.offsets);
+  return {offsets[g], int64_t{offsets[g + 1]} - offsets[g]};
+}
+
+GAPO_DEVICE int64_t group_count(const Groups& groups) {
+  return groups.device_count ? *groups.device_count : groups.count;
+}
+
+// The row of a position.
+GAPO_DEVICE int64_t row_of(const Groups& groups, int64_t position) {
+  return groups.rows ? groups.rows[position] : position;
+}
+
+// A lane's p-th value comes from this place in the group: four neighbours a lane, so that a team's loads lie side by
+// side. It is the same for every alignment, and so is the order of sums.
+inline constexpr int kChunk = 4;
+
+template <typename Team>
+GAPO_DEVICE int place_of(const Team& team, int p) {
+  constexpr int chunk = Team::kRewards < kChunk ? Team::kRewards : kChunk;
+  return (p / chunk * Team::kLanes + team.lane) * chunk + p % chunk;
+}
+
+// A lane's share of a group; what is not a member (beyond the group, not valid) is +inf, behind all others.
+template <typename T, int kRewards>
+struct Values {
+  static_assert(kRewards <= 32);
+  T value[kRewards];
+  uint32_t members;  // a bit for each value
+  int count;         // of the whole group
+  bool has_nan;      // in the whole group
+};
+
+// Any element, any rows, with or without a mask.
+template <typename T, typename Team>
+GAPO_DEVICE Values<T, Team::kRewards> load_rows(const Team& team, const Call& call, const Slice& slice) {
+  const Groups& groups = call.groups;
+  Values<T, Team::kRewards> values;
+  values.members = 0;
+  bool nan = false;
+  with_element<T>(call.element, [&](auto* type) {
+    const auto* rewards = static_cast<const std::remove_pointer_t<decltype(type)>*>(groups.rewards);
+#pragma unroll
+    for (int p = 0; p < Team::kRewards; ++p) {
+      const int place = place_of(team, p);
+      T value = static_cast<T>(kInfinity);
+      if (place < slice.size) {
+        const int64_t row = row_of(groups, slice.begin + place);
+        if (groups.valid == nullptr || groups.valid[row]) {
+          value = to_compute(rewards[row]);
+          values.members |= 1u << p;
+        }
+      }
+      nan |= value != value;
+      values.value[p] = value;
+    }
+  });
+  values.has_nan = team.any(nan);
+  values.count = static_cast<int>(slice.size);
+  if (groups.valid != nullptr) {
+    int count = 0;
+#pragma unroll
+    for (int p = 0; p < Team::kRewards; ++p) count += values.members >> p & 1;
+    values.count = team.reduce(count, [](int a, int b) { return a + b; });
+  }
+  return values;
+}
+
+// The reward at the group's first member, which the mean is taken about.
+template <typename T, typename Team>
+GAPO_DEVICE double first_member(const Team& team, const Call& call, const Slice& slice,
+                                const Values<T, Team::kRewards>& values) {
+  int first = Team::kCapacity;
+#pragma unroll
+  for (int p = Team::kRewards - 1; p >= 0; --p) {
+    const int place = place_of(team, p);
+    if ((values.members >> p & 1) && place < first) first = place;
+  }
+  first = team.reduce(first, [](int a, int b) { return a < b ? a : b; });
+  double reward = 0.0;
+  if (first < slice.size) {
+    with_element<T>(call.element, [&](auto* type) {
+      const auto* rewards = static_cast<const std::remove_pointer_t<decltype(type)>*>(call.groups.rewards);
+      reward = to_compute(rewards[row_of(call.groups, slice.begin + first)]);
+    });
+  }
+  return reward;
+}
+
+template <typename T>
+GAPO_DEVICE T advantage_of(T reward, const GroupStats& stats) {
+  return static_cast<T>((static_cast<double>(reward) - stats.center) * stats.inverse);
+}
+
+template <typename E, typename T>
+GAPO_DEVICE void write_stats(const GroupStats& stats, E* row) {
+  row[0] = to_element<E>(static_cast<T>(stats.center));
+  row[1] = to_element<E>(static_cast<T>(stats.scale));
+  row[2] = to_element<E>(static_cast<T>(stats.lower));
+  row[3] = to_element<E>(static_cast<T>(stats.upper));
+}
+
+// Reads the rewards once more (they lie in a cache) and writes the advantages of group g, and its statistics.
+template <typename T, typename Team>
+GAPO_DEVICE void write_rows(const Team& team, const Call& call, int64_t g, const Slice& slice,
+                            const GroupStats& stats) {
+  const Groups& groups = call.groups;
+  with_element<T>(call.element, [&](auto* type) {
+    using E = std::remove_pointer_t<decltype(type)>;
+    const E* const rewards = static_cast<const E*>(groups.rewards);
+    E* const advantage = static_cast<E*>(call.out.advantage);
+    E* const report = static_cast<E*>(call.out.stats);
+#pragma unroll 4
+    for (int p = 0; p < Team::kRewards; ++p) {
+      const int place = place_of(team, p);
+      if (place >= slice.size) continue;
+      const int64_t row = row_of(groups, slice.begin + place);
+      const bool member = groups.valid == nullptr || groups.valid[row];
+      advantage[row] = to_element<E>(member ? advantage_of(to_compute(rewards[row]), stats) : T{0});
+      if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
+    }
+    if (report && !call.out.stats_by_row && team.lane == 0) write_stats<E, T>(stats, report + 4 * g);
+  });
+}
+
+}  // namespace
+}  // namespace gapo::cuda

@@ -1,0 +1,223 @@
+// The statistics of one group, step by step, on values that its team holds in registers and, sorted, in memory.
+//
+// Every lane comes to the same GroupStats. Sums are taken by lane, then over the lanes in a fixed order: a group's bits
+// depend on its rewards and the team's shape alone.
+#pragma once
+
+#include "cuda/rows.h"
+
+namespace gapo::cuda {
+namespace {
+
+// The narrowest window so far; kNoStart behind all others.
+struct Window {
+  double width;
+  int start;
+};
+inline constexpr int kNoStart = 0x7FFFFFFF;
+
+template <typename Thread>
+GAPO_DEVICE Window partner_of(Window window, int mask) {
+  return {Thread::partner(window.width, mask), Thread::partner(window.start, mask)};
+}
+
+GAPO_DEVICE Window narrower(const Window& a, const Window& b) {
+  return b.width < a.width || (b.width == a.width && b.start < a.start) ? b : a;
+}
+
+// Rank at which the leftmost narrowest window of k starts; kNoStart where no window has a width.
+template <typename Team, typename T>
+GAPO_DEVICE int narrowest_window(const Team& team, const T* values, int n, int k) {
+  Window best{kInfinity, kNoStart};
+  const int first = team.lane * Team::kRewards;
+  const int left = n - k - first;  // windows start up to this value
+#pragma unroll
+  for (int p = 0; p < Team::kRewards; ++p) {
+    T last = static_cast<T>(kInfinity);
+    if (p <= left) last = team.at(first + p + k - 1);
+    const double width = static_cast<double>(last) - static_cast<double>(values[p]);
+    if (width < best.width) best = {width, first + p};
+  }
+  best = team.reduce(best, narrower);
+  if (best.start == kNoStart) {  // no finite width: the first infinite one, if there is any
+#pragma unroll 1
+    for (int rank = 0; rank + k <= n; ++rank) {
+      const T width = team.at(rank + k - 1) - team.at(rank);
+      if (width == width) return rank;
+    }
+  }
+  return best.start;
+}
+
+// The sum over the values for which member(p) holds, of term(value) as add(sum, value) does it.
+template <typename Team, typename T, typename Member, typename Add>
+GAPO_DEVICE double sum_of(const Team& team, const T* values, Member member, Add add) {
+  constexpr int chains = Team::kRewards < 4 ? 1 : 4;  // the additions need not wait for one another
+  double sums[chains] = {};
+#pragma unroll
+  for (int p = 0; p < Team::kRewards; ++p) {
+    if (member(p)) sums[p % chains] = add(sums[p % chains], static_cast<double>(values[p]));
+  }
+  double sum = sums[0];
+  if constexpr (chains == 4) sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  return team.reduce(sum, [](double a, double b) { return a + b; });
+}
+
+template <typename Team, typename T, typename Member>
+GAPO_DEVICE double sum_of_squares(const Team& team, const T* values, Member member, double center) {
+  return sum_of(team, values, member, [center](double sum, double value) {
+    const double deviation = value - center;
+    return fma(deviation, deviation, sum);
+  });
+}
+
+template <typename Team, typename T, typename Member>
+GAPO_DEVICE double mean_of(const Team& team, const T* values, Member member, double anchor, int count) {
+  const double sum =
+      sum_of(team, values, member, [anchor](double sum, double value) { return sum + (value - anchor); });
+  return anchor + sum / static_cast<double>(count);
+}
+
+template <typename Team, typename T, typename Member, typename Choose>
+GAPO_DEVICE T extreme_of(const Team& team, const T* values, Member member, T none, Choose choose) {
+  T extreme = none;
+#pragma unroll
+  for (int p = 0; p < Team::kRewards; ++p) extreme = member(p) ? choose(extreme, values[p]) : extreme;
+  return team.reduce(extreme, choose);
+}
+
+// The median of the m values from rank `first` on. Sequence: at(rank).
+template <typename Sequence>
+GAPO_DEVICE double median_of(const Sequence& ascending, int first, int m) {
+  return middle(static_cast<double>(ascending.at(first + (m - 1) / 2)),
+                static_cast<double>(ascending.at(first + m / 2)));
+}
+
+// The deviation at `rank` of |value - center|: below and above the centre it grows outwards from rank `split` on; as
+// many are taken from below as belong among the first rank + 1 of both.
+template <typename Sequence>
+GAPO_DEVICE double deviation_at(const Sequence& ascending, int n, int split, double center, int rank) {
+  const auto down = [&](int i) { return center - static_cast<double>(ascending.at(split - 1 - i)); };
+  const auto up = [&](int i) { return static_cast<double>(ascending.at(split + i)) - center; };
+  int low = rank + 1 - (n - split), high = rank + 1 < split ? rank + 1 : split;
+  if (low < 0) low = 0;
+  while (low < high) {
+    const int taken = (low + high) / 2;
+    if (down(taken) <= up(rank - taken)) {
+      low = taken + 1;
+    } else {
+      high = taken;
+    }
+  }
+  const double last_down = low > 0 ? down(low - 1) : -kInfinity;
+  const double last_up = rank - low >= 0 ? up(rank - low) : -kInfinity;
+  return last_down < last_up ? last_up : last_down;
+}
+
+// The median of |value - center|.
+template <typename Sequence>
+GAPO_DEVICE double median_deviation(const Sequence& ascending, int n, double center) {
+  if (!is_finite(center)) return kNan;  // such a centre is itself a member: inf - inf
+  int split = 0;
+  for (int end = n; split < end;) {  // the first rank whose value is not below the centre
+    const int rank = (split + end) / 2;
+    if (static_cast<double>(ascending.at(rank)) < center) {
+      split = rank + 1;
+    } else {
+      end = rank;
+    }
+  }
+  const double low = deviation_at(ascending, n, split, center, (n - 1) / 2);
+  const double high = deviation_at(ascending, n, split, center, n / 2);
+  return fabs(middle(low, high));  // +0, whichever zeros were subtracted
+}
+
+// Q as it is reported and used: of the rewards' precision.
+template <typename T>
+GAPO_DEVICE double rounded_center(double center) {
+  return positive_zero(static_cast<T>(center));
+}
+
+// What is left when Q, the spread about it and the window are known. lowest, highest: of a group of n rewards.
+GAPO_DEVICE GroupStats finished(const Rule& rule, int64_t n, bool has_nan, double lowest, double highest,
+                                GroupStats stats, double spread) {
+  if (n == 0 || has_nan) return nan_group();
+  if (n == 1) return group_of_one(rule, lowest);
+  const auto scale = scale_of(rule, static_cast<double>(n), spread);
+  stats.scale = scale.scale;
+  stats.inverse = lowest == highest && is_finite(lowest) ? 0.0 : scale.inverse;
+  return stats;
+}
+
+// Sorts the values, lays them out by rank, and makes the lowest ranks the members.
+template <bool kUnroll, typename T, typename Team>
+GAPO_DEVICE void sort_values(const Team& team, Values<T, Team::kRewards>& values) {
+  constexpr int n = Team::kRewards;
+  sort_team<kUnroll>(team, values.value);
+  if constexpr (!Team::kOneWarp) team.sync();  // the memory took part in the sort
+  const int first = team.lane * n;
+#pragma unroll
+  for (int p = 0; p < n; ++p) team.put(first + p, values.value[p]);
+  team.sync();
+  const int left = values.count - first;
+  values.members = left >= n ? 0xFFFFFFFFu >> (32 - n) : left > 0 ? (1u << left) - 1 : 0;
+}
+
+// Q of a centre that is read off the ascending values.
+template <typename Team, typename T>
+GAPO_DEVICE double ordered_center(const Team& team, const T* values, int n, int k, int start, Center center) {
+  if (center == Center::kQuantile) return team.at(k - 1);
+  if (center == Center::kMedian) return median_of(team, 0, n);
+  const int first = start == kNoStart ? 0 : start;
+  double q;
+  if (center == Center::kHdiMedian) {
+    q = median_of(team, first, k);
+  } else {
+    const int rank = team.lane * Team::kRewards;
+    const auto inside = [&](int p) { return rank + p >= first && rank + p < first + k; };
+    q = mean_of(team, values, inside, anchor_of(team.at(first)), k);
+  }
+  return start == kNoStart ? kNan : q;
+}
+
+// Sorts the values where the rule needs an order.
+template <bool kUnroll, typename T, typename Team>
+GAPO_DEVICE GroupStats statistics(const Team& team, const Rule& rule, const Call& call, const Slice& slice,
+                                  Values<T, Team::kRewards>& values) {
+  const T* const v = values.value;
+  const int n = values.count;
+  const int k = static_cast<int>(window_size(n, rule.tau));
+  const auto member = [&](int p) { return (values.members >> p & 1) != 0; };
+  GroupStats stats{0.0, 0.0, kNan, kNan, 0.0};
+  if (takes_mean(rule.center)) {  // summed in the order of the rows, whether or not a sort follows
+    const double anchor = anchor_of(first_member<T>(team, call, slice, values));
+    stats.center = rounded_center<T>(mean_of(team, v, member, anchor, n));
+  }
+  double lowest, highest;
+  if (rule.needs_order()) {
+    sort_values<kUnroll>(team, values);
+    lowest = team.at(0);
+    highest = team.at(n > 0 ? n - 1 : 0);
+  } else {
+    lowest = extreme_of(team, v, member, static_cast<T>(kInfinity), [](T a, T b) { return lesser(a, b); });
+    highest = extreme_of(team, v, member, static_cast<T>(-kInfinity), [](T a, T b) { return greater(a, b); });
+  }
+  int start = kNoStart;
+  if (rule.needs_window()) start = narrowest_window(team, v, n, k);
+  if (rule.report_window && start != kNoStart) {
+    stats.lower = positive_zero(team.at(start));
+    stats.upper = positive_zero(team.at(start + k - 1));
+  }
+  if (takes_order(rule.center)) {
+    stats.center = rounded_center<T>(ordered_center(team, v, n, k, start, rule.center));
+  } else if (rule.center == Center::kNone && lowest == highest && is_finite(lowest)) {
+    stats.center = positive_zero(lowest);
+  }
+  double spread = 0.0;
+  if (rule.scale == Scale::kRms) spread = sum_of_squares(team, v, member, stats.center);
+  if (rule.scale == Scale::kMad) spread = median_deviation(team, n, stats.center);
+  return finished(rule, n, values.has_nan, lowest, highest, stats, spread);
+}
+
+}  // namespace
+}  // namespace gapo::cuda

@@ -1,0 +1,83 @@
+// The threads that share a group, and the memory in which they lay out its sorted rewards.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/thread.h"
+#include "host_device.h"
+
+namespace gapo::cuda {
+
+// kLanes threads of a block of kThreads, each with kRewards values of a group; powers of two. Where a team is smaller
+// than a warp, the warp's teams go through the same calls together: no branch on what a group holds may enclose one.
+template <typename T, typename Thread_, int kLanes_, int kRewards_, int kThreads_>
+struct Team {
+  using Thread = Thread_;
+  static constexpr int kLanes = kLanes_;
+  static constexpr int kRewards = kRewards_;
+  static constexpr int kThreads = kThreads_;
+  static constexpr int kCapacity = kLanes * kRewards;
+  static constexpr bool kOneWarp = kLanes <= kWarp;
+
+  // A rank's place. One thread: its own column. More: a row that is skewed by a value at each turn round the banks, so
+  // that lanes that read ranks kRewards apart meet different banks.
+  static constexpr int kTurn = 128 / static_cast<int>(sizeof(T));
+  static constexpr int kRow = kLanes == 1 ? 1 : kCapacity + kCapacity / kTurn;
+  // What the block brings: values for the ranks of all its teams, and float64 for sums of teams larger than a warp.
+  static constexpr int kMemory = kLanes == 1 ? kThreads * kRewards : kThreads / kLanes * kRow;
+  static constexpr int kScratch = kOneWarp ? 1 : 2 * kThreads / kWarp;
+
+  GAPO_DEVICE Team(T* block_memory, double* block_scratch)
+      : memory(block_memory + Thread::index() / kLanes * kRow),
+        scratch(block_scratch),
+        lane(Thread::index() % kLanes) {}
+
+  // The value at a rank, once every lane has put its own there and the team is in step.
+  GAPO_DEVICE T at(int rank) const { return memory[slot(rank)]; }
+  GAPO_DEVICE void put(int rank, T value) const { memory[slot(rank)] = value; }
+
+  GAPO_DEVICE static void sync() {
+    if constexpr (!kOneWarp) {
+      Thread::sync_block();
+    } else if constexpr (kLanes > 1) {
+      Thread::sync_warp();
+    }
+  }
+
+  // Combines one V of every lane, in one order for all of them. combine(a, b) = combine(b, a); of at most 16 bytes.
+  template <typename V, typename Combine>
+  GAPO_DEVICE V reduce(V value, Combine combine) const {
+#pragma unroll
+    for (int mask = 1; mask < kLanes && mask < kWarp; mask *= 2) {
+      value = combine(value, partner_of<Thread>(value, mask));
+    }
+    if constexpr (!kOneWarp) {
+      V* const of_warp = reinterpret_cast<V*>(scratch);
+      sync();  // someone may still read an earlier one
+      if (lane % kWarp == 0) of_warp[lane / kWarp] = value;
+      sync();
+      value = of_warp[0];
+      for (int warp = 1; warp < kLanes / kWarp; ++warp) value = combine(value, of_warp[warp]);
+    }
+    return value;
+  }
+
+  GAPO_DEVICE bool any(bool condition) const {
+    if constexpr (kLanes == 1) {
+      return condition;
+    } else if constexpr (kOneWarp) {
+      constexpr uint32_t team = kLanes == kWarp ? ~0u : (1u << kLanes) - 1;
+      return (Thread::ballot(condition) >> (Thread::index() % kWarp / kLanes * kLanes) & team) != 0;
+    } else {
+      return reduce(static_cast<int>(Thread::ballot(condition) != 0), [](int a, int b) { return a | b; }) != 0;
+    }
+  }
+
+  GAPO_DEVICE static int slot(int rank) { return kLanes == 1 ? rank * kThreads : rank + rank / kTurn; }
+
+  T* const memory;
+  double* const scratch;
+  const int lane;
+};
+
+}  // namespace gapo::cuda

@@ -1,0 +1,41 @@
+// The running thread, as the algorithms see it: its number, its warp's shuffles, the barriers. The tests put fibers of
+// the CPU in its place (tests/cuda/cpp/fiber.h), with the same members.
+#pragma once
+
+#include <cstdint>
+
+#include "host_device.h"
+
+namespace gapo::cuda {
+
+inline constexpr int kWarp = 32;
+
+#if defined(__CUDACC__)
+// Whole warps call the members together; a block's whole threads those that say so.
+struct Thread {
+  static __device__ __forceinline__ int index() { return static_cast<int>(threadIdx.x); }
+
+  template <typename T>
+  static __device__ __forceinline__ T from(T value, int lane) {
+    return __shfl_sync(kAll, value, lane);
+  }
+  template <typename T>
+  static __device__ __forceinline__ T partner(T value, int mask) {
+    return __shfl_xor_sync(kAll, value, mask);
+  }
+  static __device__ __forceinline__ uint32_t ballot(bool condition) { return __ballot_sync(kAll, condition); }
+  static __device__ __forceinline__ void sync_warp() { __syncwarp(); }
+  static __device__ __forceinline__ void sync_block() { __syncthreads(); }
+
+ private:
+  static constexpr uint32_t kAll = 0xFFFFFFFFu;
+};
+#endif
+
+// A value of the lane whose number differs by the bits of `mask`; structs overload it.
+template <typename Thread, typename T>
+GAPO_DEVICE T partner_of(T value, int mask) {
+  return Thread::partner(value, mask);
+}
+
+}  // namespace gapo::cuda
