@@ -83,13 +83,19 @@ def _with_metrics(
 
 
 def _wrap(module: ModuleType, name: str, wrapper: Callable[..., Any], *options: Any) -> None:
-    """Wrap a function of a module, once; a version of verl that has no such function has no such gap either."""
-    original = getattr(module, name, None)
-    original = getattr(original, "_gapo_original", original)
-    if original is not None:
-        wrapped = wrapper(original, *options)
-        wrapped._gapo_original = original
-        setattr(module, name, wrapped)
+    """Wrap a function of a module, there and wherever verl has imported it by name; once, however often this is called.
+
+    A version of verl that has no such function has no such gap either.
+    """
+    current = getattr(module, name, None)
+    if current is None:
+        return
+    original = getattr(current, "_gapo_original", current)
+    wrapped = wrapper(original, *options)
+    wrapped._gapo_original = original
+    for holder in [loaded for key, loaded in list(sys.modules.items()) if key.partition(".")[0] == "verl"]:
+        if vars(holder).get(name) in (original, current):
+            setattr(holder, name, wrapped)
 
 
 def _after_import(name: str, patch: Callable[[ModuleType], None]) -> None:

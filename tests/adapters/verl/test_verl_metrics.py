@@ -1,0 +1,54 @@
+"""verl's own metrics carry the statistics of the groups that were scored, once a batch."""
+
+import pytest
+
+pytest.importorskip("verl.trainer.ppo.core_algos", reason="needs verl: make test-adapters-verl")
+
+import torch
+from verl.trainer.ppo import metric_utils, ray_trainer
+from verl_batches import LENGTH, make_batch
+
+REWARDS, UIDS = [0, 0, 0, 1, 0.5, 0.5], ["a", "a", "a", "a", "b", "b"]
+
+
+def metrics_of(batch, estimator, config=None):
+    ray_trainer.compute_advantage(batch, estimator, config=config)
+    tensors = batch.batch
+    tensors["token_level_scores"] = tensors["token_level_rewards"]
+    tensors["responses"] = torch.zeros(len(batch), LENGTH, dtype=torch.int64)
+    tensors["prompts"] = torch.zeros(len(batch), 2, dtype=torch.int64)
+    tensors["attention_mask"] = torch.cat([tensors["prompts"] + 1, tensors["response_mask"]], 1)
+    tensors["prompt_length"] = torch.full((len(batch),), 2.0)
+    tensors["response_length"] = tensors["response_mask"].sum(-1).float()
+    return ray_trainer.compute_data_metrics(batch=batch, use_critic=False)
+
+
+def test_the_statistics_are_logged_once():
+    metrics = metrics_of(make_batch(REWARDS, UIDS), "gapo")
+    assert metrics["critic/advantages/max"] > 1  # verl's own are still there
+    assert metrics["gapo/center"] == pytest.approx((0 + 0.5) / 2)
+    assert metrics["gapo/frac_zero_advantage"] == pytest.approx(5 / 6)
+    assert metrics["gapo/frac_degenerate_groups"] == 0.5
+    assert metrics["gapo/advantage_sum"] == pytest.approx(3**0.5, rel=1e-4)
+    again = metrics_of(make_batch(REWARDS, UIDS), "grpo")
+    assert not [key for key in again if key.startswith("gapo/")]
+
+
+def test_they_follow_the_settings():
+    batch = make_batch(REWARDS, UIDS)
+    assert metrics_of(batch, "gapo", config={"gapo": {"center": "none"}})["gapo/center"] == pytest.approx(0.5 / 2)
+    assert metrics_of(batch, "gapo", config={"gapo": {"center": "mean"}})["gapo/center"] == pytest.approx(0.75 / 2)
+
+
+def test_padding_rows_are_not_counted():
+    """verl's v1 trainer fills a batch up with rows of reward 0 and no token to train, under a uid of their own."""
+    batch = make_batch([*REWARDS, 0, 0], [*UIDS, "pad", "pad"])
+    batch.batch["response_mask"][6:] = 0
+    metrics = metrics_of(batch, "gapo")
+    assert metrics["gapo/groups"] == 2
+    assert metrics["gapo/frac_zero_advantage"] == pytest.approx(5 / 6)
+
+
+def test_the_wrapper_keeps_the_functions_name():
+    assert ray_trainer.compute_data_metrics is metric_utils.compute_data_metrics
+    assert metric_utils.compute_data_metrics.__name__ == "compute_data_metrics"

@@ -1,0 +1,54 @@
+"""verl finds the plug-in by itself; registering again does no harm; a name that is taken is said aloud."""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("verl.trainer.ppo.core_algos", reason="needs verl: make test-adapters-verl")
+
+from verl.trainer.ppo import core_algos
+
+from gapo_kernels.adapters import verl as adapter
+
+HAS_PLUGINS = tuple(map(int, __import__("verl").__version__.split(".")[:2])) >= (0, 9)
+LIST = (
+    "import verl; from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY as r;"
+    " print(sorted(name for name, f in r.items() if f.__module__.startswith('gapo_kernels')))"
+)
+
+
+def registered(**environment):
+    done = subprocess.run([sys.executable, "-c", LIST], env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.skipif(not HAS_PLUGINS, reason="verl loads plug-ins from 0.9 on")
+def test_the_entry_point():
+    assert registered() == "['gapo', 'gapo_mean']"
+    assert registered(VERL_USE_EXTERNAL_PLUGINS="none") == "[]"
+
+
+def test_the_module_by_name():
+    loaded = registered(VERL_USE_EXTERNAL_PLUGINS="none", VERL_USE_EXTERNAL_MODULES="gapo_kernels.adapters.verl")
+    assert loaded == "['gapo', 'gapo_mean']"
+
+
+def test_registering_again():
+    adapter.register()
+    again = importlib.reload(adapter)
+    assert core_algos.get_adv_estimator_fn("gapo") is again.gapo
+    again.register()
+
+
+def test_a_name_that_is_taken(monkeypatch):
+    def somebody_elses():
+        raise AssertionError
+
+    monkeypatch.setitem(core_algos.ADV_ESTIMATOR_REGISTRY, "gapo", somebody_elses)
+    with pytest.warns(UserWarning, match=r"adv_estimator=gapo is .*somebody_elses, which was registered first"):
+        adapter.register()
+    assert core_algos.get_adv_estimator_fn("gapo") is somebody_elses
