@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Protocol
 
@@ -45,9 +46,13 @@ class WeightsAndBiases:
             import wandb
         except ImportError as error:
             raise UserError(f"wandb={config.wandb} needs a package: pip install wandb") from error
+        stored = folder / "wandb_id"  # a folder's name is no id: many runs are called "train"
+        if not stored.exists():
+            stored.write_text(secrets.token_hex(4), encoding="utf-8")
         self._run = wandb.init(
-            project=config.wandb, id=folder.name, name=folder.name, dir=str(folder), resume="allow", config=vars(config)
-        )
+            project=config.wandb, id=stored.read_text(encoding="utf-8"), name=folder.name, dir=str(folder),
+            resume="allow", config=vars(config),
+        )  # fmt: skip
 
     def log(self, numbers: dict[str, float], step: int) -> None:
         """See `Board`."""
