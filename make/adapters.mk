@@ -10,6 +10,14 @@ test-adapters: $(ADAPTER_TESTS)
 $(ADAPTER_TESTS): test-adapters-%: .venv-%/.built
 	.venv-$*/bin/python -m pytest tests/adapters/$*
 
+# the same in another release of verl, which need not find plug-ins itself
+VERL_RELEASE ?= 0.8.0
+.PHONY: test-adapters-verl-release
+test-adapters-verl-release: .venv-verl/.built
+	.venv-verl/bin/pip install --quiet --no-deps --upgrade --target build/verl-$(VERL_RELEASE) verl==$(VERL_RELEASE)
+	PYTHONPATH=build/verl-$(VERL_RELEASE) VERL_USE_EXTERNAL_MODULES=gapo_kernels.adapters.verl \
+	  .venv-verl/bin/python -m pytest tests/adapters/verl
+
 .venv-%/.installed: tests/adapters/%/requirements.txt
 	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/pip install --quiet -r $<

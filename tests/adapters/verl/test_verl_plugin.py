@@ -21,7 +21,8 @@ LIST = (
 
 
 def registered(**environment):
-    done = subprocess.run([sys.executable, "-c", LIST], env=os.environ | environment, capture_output=True, text=True)
+    clean = os.environ | {"VERL_USE_EXTERNAL_PLUGINS": "auto", "VERL_USE_EXTERNAL_MODULES": ""}
+    done = subprocess.run([sys.executable, "-c", LIST], env=clean | environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
 
