@@ -98,10 +98,14 @@ class GapoGRPOTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """TRL's batch of this rank, its ``advantages`` [len(inputs)], float32, replaced."""
         mode = "train" if self.model.training else "eval"
-        group_size = self.num_generations if mode == "train" else self.num_generations_eval
         batch, scored = self._watch_rewards(super()._generate_and_score_completions, inputs)
+        self._replace_advantages(batch, scored, len(inputs), mode)
+        return batch
 
-        count, world, rank = len(inputs), self.accelerator.num_processes, self.accelerator.process_index
+    def _replace_advantages(self, batch: dict[str, Any], scored: list[Tensor], count: int, mode: str) -> None:
+        """Put this rank's ``count`` advantages into its batch, all ranks' into the log, and the metrics beside."""
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        group_size = self.num_generations if mode == "train" else self.num_generations_eval
         shapes = [list(rewards.shape) for rewards in scored]
         if shapes != [[world * count, len(self.reward_funcs)]]:
             raise _unknown_trl(f"scored {shapes}, not once [{world * count}, {len(self.reward_funcs)}]")
@@ -120,7 +124,6 @@ class GapoGRPOTrainer(GRPOTrainer):
         log.extend(advantages.tolist())
         for name, value in metrics.items():
             self._metrics[mode][name].append(value)
-        return batch
 
     def _watch_rewards(
         self, generate_and_score: Callable[..., dict[str, Any]], inputs: list[dict[str, Any]]

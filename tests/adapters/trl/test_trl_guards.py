@@ -98,10 +98,15 @@ def test_rewards_that_a_subclass_changes_are_those_that_are_scored(tmp_path):
 
 
 def test_an_error_of_a_reward_function_leaves_the_trainer_usable(tmp_path):
-    rewards = Rewards(table=[0.5])  # too few: TRL refuses them
-    trainer = make_trainer(tmp_path, rewards, max_steps=1)
-    with pytest.raises(ValueError, match="returned 1 rewards, but 8 were expected"):
+    class Fails(Rewards):
+        def __call__(self, completion_ids, **kwargs):
+            if not self.calls:
+                self.calls.append("failed")
+                raise OSError("the judge does not answer")
+            return super().__call__(completion_ids, **kwargs)
+
+    trainer = make_trainer(tmp_path, Fails(table=TABLE), max_steps=1)
+    with pytest.raises(OSError, match="the judge does not answer"):
         trainer.train()
-    rewards.table = TABLE
     trainer.train()
     assert_advantages(trainer.batches["train"][0], reference_advantages([TABLE]))
