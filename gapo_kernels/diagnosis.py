@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import torch
 
+from gapo_kernels.adapters import presence
 from gapo_kernels.backends import OPS, Backend, backends, forced
 from gapo_numpy import build_info
 
@@ -38,11 +39,16 @@ def _state(backend: Backend) -> str:
     return f"  {backend.name:<10} {'in use' if backend.serves else 'not in use':<12} {backend.why}"
 
 
-def doctor() -> str:
+def doctor(load_plugins: bool = False) -> str:
     """A report for people, one fact a line; print it, and put it into bug reports.
 
+    Args:
+        load_plugins: import the plug-ins of the installed frameworks, and with them the frameworks, to see whether they
+            load. That takes seconds; without it metadata is read and no framework imported.
+
     Returns:
-        Versions and build facts, the backends with the reason why each is in use or not, and who serves each device.
+        Versions and build facts, the backends with the reason why each is in use or not, who serves each device, and
+        the RL frameworks that are installed with what makes GAPO active there, or why it is not.
     """
     info = build_info()
     return "\n".join(
@@ -57,5 +63,7 @@ def doctor() -> str:
             *map(_state, backends()),
             "devices:",
             *_devices(),
+            "frameworks:",
+            *presence.report(load_plugins),
         ]
     )

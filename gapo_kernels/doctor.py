@@ -1,6 +1,12 @@
 """``python -m gapo_kernels.doctor``: prints what ``gapo_kernels.doctor()`` returns."""
 
+import argparse
+
 from gapo_kernels.diagnosis import doctor
 
 if __name__ == "__main__":
-    print(doctor())
+    parser = argparse.ArgumentParser(
+        prog="python -m gapo_kernels.doctor", description="Versions, backends, frameworks."
+    )
+    parser.add_argument("--load-plugins", action="store_true", help="import the frameworks' plug-ins: do they load?")
+    print(doctor(parser.parse_args().load_plugins))

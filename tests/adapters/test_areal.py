@@ -1,7 +1,7 @@
 """AReaL's reward_norm, called as its PPOActor calls it.
 
-The stand-in mirrors ``PPOActor._compute_advantages`` of areal/trainer/ppo/actor.py at commit 4aef98d8 (the same lines
-as in release 1.0.4): the reward is shifted, scaled, clipped, and handed to ``reward_norm``, on the accelerator's device.
+The stand-in mirrors ``PPOActor._compute_advantages`` of areal/trainer/ppo/actor.py at commit 4aef98d8, the same lines
+as in release 1.0.4: the reward is shifted, scaled, clipped and handed to ``reward_norm``, on the accelerator's device.
 """
 
 import math

@@ -11,6 +11,7 @@ pytest.importorskip("verl.trainer.ppo.core_algos", reason="needs verl: make test
 
 from verl.trainer.ppo import core_algos
 
+from gapo_kernels.adapters import presence
 from gapo_kernels.adapters import verl as adapter
 
 HAS_PLUGINS = tuple(map(int, __import__("verl").__version__.split(".")[:2])) >= (0, 9)
@@ -53,3 +54,12 @@ def test_a_name_that_is_taken(monkeypatch):
     with pytest.warns(UserWarning, match=r"adv_estimator=gapo is .*somebody_elses, which was registered first"):
         adapter.register()
     assert core_algos.get_adv_estimator_fn("gapo") is somebody_elses
+
+
+def test_doctor_says_that_it_is_active(monkeypatch):
+    report = "\n".join(presence.report())  # verl is loaded here: its registry is asked
+    assert ("active: algorithm.adv_estimator=gapo" in report) == HAS_PLUGINS
+    monkeypatch.setenv("VERL_USE_EXTERNAL_MODULES", presence.VERL_PLUGIN)
+    assert "active: algorithm.adv_estimator=gapo" in "\n".join(presence.report())
+    monkeypatch.setitem(core_algos.ADV_ESTIMATOR_REGISTRY, "gapo", print)
+    assert "not active: gapo registered by somebody else" in "\n".join(presence.report())
