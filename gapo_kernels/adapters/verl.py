@@ -93,8 +93,17 @@ def _score(
     scorable = ~rewards.isnan()
     valid = None if scorable.all() else scorable
     advantages = ops.token_advantage(token_rewards, mask, ids, valid=valid, **settings)
-    _last = _Batch(rewards, ids, scorable, mask.any(-1), settings)
+    _last = _Batch(rewards, ids, scorable, _has_tokens(mask), settings)
     return advantages, advantages
+
+
+def _has_tokens(mask: Tensor) -> Tensor:
+    """Whether a row has a token to train, bool [bs]; most have their first one, and the mask is large to read."""
+    found = mask[:, 0] != 0 if mask.shape[1] else mask.any(-1)
+    others = ~found
+    if others.any():
+        found[others] = mask[others].any(-1)
+    return found
 
 
 def _settings(estimator: str, config: Mapping[str, Any] | None) -> Settings:

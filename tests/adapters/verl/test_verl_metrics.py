@@ -49,6 +49,13 @@ def test_padding_rows_are_not_counted():
     assert metrics["gapo/frac_zero_advantage"] == pytest.approx(5 / 6)
 
 
+def test_a_row_counts_whichever_of_its_tokens_is_trained():
+    batch = make_batch(REWARDS, UIDS)
+    batch.batch["response_mask"] = torch.eye(len(UIDS), LENGTH, dtype=torch.int64)
+    assert metrics_of(batch, "gapo")["gapo/groups"] == 2
+    assert ray_trainer.compute_advantage(batch, "gapo").batch["advantages"][3, 3] > 1
+
+
 def test_the_wrapper_keeps_the_functions_name():
     assert ray_trainer.compute_data_metrics is metric_utils.compute_data_metrics
     assert metric_utils.compute_data_metrics.__name__ == "compute_data_metrics"
