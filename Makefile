@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml requirements-dev.txt $(shell find csrc python -name '*.cpp' -o -name '*.h')
+SOURCES := setup.py pyproject.toml requirements-dev.txt make/cuda_build.py \
+  $(shell find csrc python -name '*.cpp' -o -name '*.h' -o -name '*.cu')
 
-.PHONY: setup train test test-gpu fuzz lint format bench wheel check-install tiny-model clean
+.PHONY: setup train test test-gpu fuzz lint format wheel check-install tiny-model clean
 
 setup: $(VENV)/.built
 
@@ -15,8 +16,9 @@ $(VENV)/.installed: requirements-dev.txt
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@
 
+# for development one architecture is enough: `make wheel` builds them all
 $(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	$(BIN)/pip install --quiet --no-build-isolation --no-deps -e .
+	TORCH_CUDA_ARCH_LIST="$${TORCH_CUDA_ARCH_LIST:-9.0}" $(BIN)/pip install --quiet --no-build-isolation --no-deps -e .
 	touch $@
 
 train: setup
@@ -37,15 +39,12 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	find csrc python tests -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	find csrc python tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	find csrc python tests -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format -i
-
-bench: setup
-	$(BIN)/python bench/run_cpu.py
+	find csrc python tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' | xargs $(BIN)/clang-format -i
 
 wheel: setup
 	$(BIN)/python -m build --wheel --no-isolation
@@ -61,4 +60,5 @@ clean:
 	rm -rf build dist *.egg-info $(VENV) .venv-*
 
 include make/adapters.mk
+include make/bench.mk
 include make/cpp.mk

@@ -1,14 +1,19 @@
 """The extensions; everything else stands in pyproject.toml."""
 
 import subprocess
+import sys
 import sysconfig
 from glob import glob
+from pathlib import Path
 
 import pybind11
 import torch
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from torch.utils import cpp_extension
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated build does not put it there
+from make.cuda_build import Library, find_cuda
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
 CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
@@ -40,6 +45,12 @@ def git_revision() -> str:
 class BuildSharedLibraries(build_ext):
     """Builds the torch libraries without a Python in their names: they depend on none, and are loaded by torch."""
 
+    def build_extension(self, ext: Extension) -> None:
+        """The CUDA library by nvcc, the others as ever."""
+        if ext is not cuda_ops:
+            return super().build_extension(ext)
+        CUDA_LIBRARY.build(CUDA, Path(self.build_temp), Path(self.get_ext_fullpath(ext.name)))
+
     def get_ext_filename(self, fullname: str) -> str:
         """The file of an extension, a plain .so for the torch libraries."""
         filename = super().get_ext_filename(fullname)
@@ -48,18 +59,39 @@ class BuildSharedLibraries(build_ext):
         return filename
 
 
+# the oldest torch whose stable ABI the code may use: one build runs on it and on every later one
+OLDEST_TORCH = ("TORCH_TARGET_VERSION", "0x020a000000000000")
 torch_ops = Extension(
     "gapo_kernels._C",
-    sources=[*CORE, *sorted(glob("csrc/torch/*.cpp"))],
+    sources=[*CORE, *(f"csrc/torch/{name}.cpp" for name in ("checks", "cpu_ops", "schema"))],
     depends=HEADERS,
     include_dirs=["csrc", *cpp_extension.include_paths()],
     library_dirs=cpp_extension.library_paths(),
     libraries=["torch_cpu"],
     extra_compile_args=[*CXXFLAGS, *WARNINGS, "-Wno-unused-parameter"],
-    # the oldest torch whose stable ABI the code may use: one build runs on it and on every later one
-    define_macros=[("TORCH_TARGET_VERSION", "0x020a000000000000")],
+    define_macros=[OLDEST_TORCH],
     language="c++",
 )
+CUDA = find_cuda()
+ARCHITECTURES = " ".join(CUDA.architectures) if CUDA else ""
+CUDA_LIBRARY = Library(
+    sources=[
+        *sorted(glob("csrc/cuda/*.cu") + glob("csrc/cuda/*.cpp")),
+        "csrc/torch/checks.cpp",
+        "csrc/torch/cuda_ops.cpp",
+    ],
+    headers=HEADERS,
+    flags=[
+        "-Icsrc",
+        *(f"-isystem={path}" for path in cpp_extension.include_paths()),
+        "-DUSE_CUDA",
+        "-D" + "=".join(OLDEST_TORCH),
+        f'-DGAPO_CUDA_ARCHITECTURES="{ARCHITECTURES}"',
+    ],
+    link_flags=[*(f"-L{path}" for path in cpp_extension.library_paths()), "-ltorch", "-ltorch_cpu"],
+)
+# built by CUDA_LIBRARY; here for its place beside the others
+cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *CUDA_LIBRARY.sources])
 numpy_door = Extension(
     "gapo_numpy._core",
     sources=[*CORE, *sorted(glob("python/*.cpp"))],
@@ -69,7 +101,9 @@ numpy_door = Extension(
     define_macros=[
         ("GAPO_REVISION", f'"{git_revision()}"'),
         ("GAPO_BUILD_TORCH", f'"{torch.__version__}"'),
+        ("GAPO_CUDA_VERSION", f'"{CUDA.version if CUDA else ""}"'),
+        ("GAPO_CUDA_ARCHITECTURES", f'"{ARCHITECTURES}"'),
     ],
     language="c++",
 )
-setup(ext_modules=[torch_ops, numpy_door], cmdclass={"build_ext": BuildSharedLibraries})
+setup(ext_modules=[torch_ops, *([cuda_ops] if CUDA else []), numpy_door], cmdclass={"build_ext": BuildSharedLibraries})

@@ -17,6 +17,7 @@ import torch
 from gapo_kernels import reference_ops
 
 OPS = ("advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage")
+CUDA_LIBRARY = Path(__file__).with_name("_C_cuda.so")
 NOT_IN_THIS_VERSION = "this version has no {} kernels yet"
 
 _library: torch.library.Library | None = None  # keeps the Python registrations alive
@@ -52,7 +53,7 @@ def backends() -> list[Backend]:
         cpu = "GAPO_BACKEND=reference"
     return [
         Backend("cpu", () if choice == "reference" else ("cpu",), cpu),
-        Backend("cuda", (), NOT_IN_THIS_VERSION.format("CUDA")),
+        _cuda_backend(),
         Backend("triton", (), NOT_IN_THIS_VERSION.format("Triton")),
         Backend(
             "reference",
@@ -60,6 +61,29 @@ def backends() -> list[Backend]:
             "GAPO_BACKEND=reference" if choice == "reference" else "for tests; GAPO_BACKEND=reference turns it on",
         ),
     ]
+
+
+def _cuda_obstacle() -> str | None:
+    """Why the CUDA library is not to be loaded, or None; asked without looking at any device."""
+    choice = forced()
+    if choice not in (None, "cuda"):
+        return f"GAPO_BACKEND={choice}"
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} has no CUDA"
+    if not CUDA_LIBRARY.exists():
+        return "this build has no CUDA kernels: there was no nvcc, or GAPO_CUDA=0"
+    return None
+
+
+def _cuda_backend() -> Backend:
+    from gapo_numpy import build_info
+
+    obstacle = _cuda_obstacle()
+    if obstacle is not None:
+        return Backend("cuda", (), obstacle)
+    info = build_info()
+    architectures = ", ".join(info["cuda_architectures"])
+    return Backend("cuda", ("cuda",), f"compiled kernels for {architectures}, CUDA {info['cuda']}")
 
 
 def load() -> None:
@@ -73,6 +97,8 @@ def load() -> None:
     if not path.exists():
         raise ImportError(f"gapo_kernels was not built: {path.name} is missing beside {path.parent.name}/__init__.py")
     torch.ops.load_library(path)
+    if _cuda_obstacle() is None:
+        torch.ops.load_library(CUDA_LIBRARY)
     _library = torch.library.Library("gapo", "IMPL")
     for op in OPS:
         # Autograd-free: the dispatcher passes the Autograd keys over, so no graph is recorded and no hop is paid.

@@ -88,20 +88,33 @@ def advantage(rewards: ArrayLike, group_ids: ArrayLike | None = None, **options:
 
 
 def build_info() -> dict[str, Any]:
-    """The build's facts: git revision, torch it was built with, compiler, CPU capability in use, CUDA architectures."""
+    """The build's facts: git revision, torch, compiler, CPU capability in use, CUDA version or None, architectures."""
     return _core.build_info()
 
 
-def plan(groups: int, group_size: int) -> dict[str, Any]:
-    """How a call of ``groups`` groups of ``group_size`` float32 rewards is run on this CPU.
+def plan(groups: int, group_size: int, device: str = "cpu", dtype: str = "float32") -> dict[str, Any]:
+    """How a dense call of ``groups`` groups of ``group_size`` rewards is run; read from the kernels' own tables.
+
+    Args:
+        groups: number of groups, >= 0.
+        group_size: rewards a group, >= 1.
+        device: "cpu" (this one) or "cuda" (any; the library need not be there).
+        dtype: "float32", "float64", "float16" or "bfloat16".
 
     Returns:
-        device, tier ("columns": groups side by side in SIMD lanes; "ranked": one large group at a time, binned), lanes
-        (groups that one task computes side by side), tasks (units of work that threads share).
+        On the CPU: device, tier ("columns": groups side by side in SIMD lanes; "ranked": one large group at a time,
+        binned), lanes (groups that one task computes side by side), tasks (units of work that threads share).
+        On CUDA: device, tier ("thread": one thread a group; "lanes": some lanes of a warp; "block": a block; "binned":
+        larger than what is sorted whole), and for all but the last largest (group of this class), lanes and
+        rewards_per_lane (of a group), threads and shared_bytes (of a block), groups_per_block, blocks.
 
     Raises:
-        ValueError: a negative number of groups or a group size below 1.
+        ValueError: a negative number of groups, a group size below 1, an unknown device or dtype.
     """
     if groups < 0 or group_size < 1:
         raise ValueError(f"plan expects groups >= 0 and group_size >= 1, got {groups} and {group_size}")
+    _one_of("device", device, ("cpu", "cuda"))
+    _one_of("dtype", dtype, ("float32", "float64", "float16", "bfloat16"))
+    if device == "cuda":
+        return _core.cuda_plan(groups, group_size, dtype == "float64")
     return _core.plan(groups, group_size)

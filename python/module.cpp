@@ -4,9 +4,11 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <sstream>
 #include <string>
 
 #include "cpu/op.h"
+#include "cuda/tiers.h"
 
 namespace py = pybind11;
 
@@ -55,10 +57,44 @@ py::dict build_info() {
   facts["torch"] = GAPO_BUILD_TORCH;
   facts["compiler"] = __VERSION__;
   facts["cpu_capability"] = backend().name;
-  facts["cuda"] = py::none();  // no CUDA kernels in this build
-  facts["cuda_architectures"] = py::tuple();
+  const std::string cuda = GAPO_CUDA_VERSION;  // empty: no CUDA kernels in this build
+  facts["cuda"] = cuda.empty() ? py::object(py::none()) : py::str(cuda);
+  py::list architectures;
+  std::istringstream words(GAPO_CUDA_ARCHITECTURES);
+  for (std::string word; words >> word;) architectures.append(word);
+  facts["cuda_architectures"] = py::tuple(architectures);
   return facts;
 }
+
+py::dict describe_class(const cuda::SizeClass& shape, bool doubles) {
+  const int64_t value_bytes = doubles ? 8 : 4;
+  py::dict facts;
+  facts["tier"] = cuda::kTierNames[static_cast<int>(shape.tier)];
+  facts["largest"] = shape.capacity();
+  facts["lanes"] = shape.lanes;
+  facts["rewards_per_lane"] = shape.rewards;
+  facts["threads"] = shape.threads;
+  facts["groups_per_block"] = shape.groups_per_block();
+  facts["shared_bytes"] = cuda::shared_values(shape, value_bytes) * value_bytes + cuda::scratch_bytes(shape);
+  return facts;
+}
+
+// The rows of the table of size classes, with their budgets.
+py::list cuda_size_classes() {
+  py::list rows;
+  for (const auto& shape : cuda::kSizeClasses) {
+    py::dict row = describe_class(shape, false);
+    row["doubles"] = shape.doubles;
+    row["registers"] = shape.registers;
+    row["double_registers"] = shape.double_registers;
+    row["instructions"] = shape.instructions;
+    rows.append(row);
+  }
+  return rows;
+}
+
+// -1: larger than any class, binned
+int cuda_size_class(int64_t group_size, bool doubles) { return cuda::size_class(group_size, doubles); }
 
 py::dict plan(int64_t groups, int64_t group_size) {
   const bool columns = group_size <= kLargestColumn;
@@ -68,6 +104,21 @@ py::dict plan(int64_t groups, int64_t group_size) {
   chosen["lanes"] = columns ? backend().float_lanes : 1;
   chosen["tasks"] = columns ? (groups + backend().float_lanes - 1) / backend().float_lanes : groups;
   return chosen;
+}
+
+// A dense call on a CUDA device; larger groups than kLargestSorted are planned by the number of the GPU's processors.
+py::dict cuda_plan(int64_t groups, int64_t group_size, bool doubles) {
+  const int chosen = cuda::size_class(group_size, doubles);
+  py::dict facts;
+  if (chosen < 0) {
+    facts["tier"] = cuda::kTierNames[static_cast<int>(cuda::Tier::kBinned)];
+  } else {
+    const cuda::SizeClass& shape = cuda::kSizeClasses[chosen];
+    facts = describe_class(shape, doubles);
+    facts["blocks"] = (groups + shape.groups_per_block() - 1) / shape.groups_per_block();
+  }
+  facts["device"] = "cuda";
+  return facts;
 }
 
 }  // namespace
@@ -82,4 +133,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("window_size", &gapo::window_size);
   m.def("build_info", &gapo::build_info);
   m.def("plan", &gapo::plan);
+  m.def("cuda_plan", &gapo::cuda_plan);
+  m.def("cuda_size_classes", &gapo::cuda_size_classes);
+  m.def("cuda_size_class", &gapo::cuda_size_class);
 }

@@ -90,3 +90,26 @@ def test_plan():
     assert small["tasks"] == -(-1000 // small["lanes"])
     assert large == {"device": "cpu", "tier": "ranked", "lanes": 1, "tasks": 3}
     assert gapo_numpy.plan(0, 1)["tasks"] == 0
+
+
+def test_cuda_plan():
+    plan = gapo_numpy.plan(1000, 16, "cuda")
+    assert plan == {
+        "device": "cuda", "tier": "thread", "largest": 16, "lanes": 1, "rewards_per_lane": 16, "threads": 64,
+        "groups_per_block": 64, "blocks": 16, "shared_bytes": 64 * 16 * 4,
+    }  # fmt: skip
+    assert gapo_numpy.plan(1000, 16, "cuda", "float64")["shared_bytes"] == 64 * 16 * 8
+    tiers = [gapo_numpy.plan(1, size, "cuda")["tier"] for size in (1, 32, 33, 1024, 1025, 4096, 4097, 2**20)]
+    assert tiers == ["thread", "thread", "lanes", "lanes", "block", "block", "binned", "binned"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, 4, "tpu"), "device expects one of cpu, cuda, got 'tpu'"),
+        ((1, 4, "cuda", "int8"), "dtype expects one of float32, float64, float16, bfloat16, got 'int8'"),
+    ],
+)
+def test_plan_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        gapo_numpy.plan(*arguments)

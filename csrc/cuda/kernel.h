@@ -40,5 +40,11 @@ inline unsigned blocks_for(int64_t groups, int groups_per_block) {
   return static_cast<unsigned>((groups + groups_per_block - 1) / groups_per_block);
 }
 
+// The grid of a kernel that goes through its work in steps: enough to fill any GPU several times over.
+inline unsigned grid_for(int64_t blocks) {
+  constexpr int64_t most = 8192;
+  return static_cast<unsigned>(blocks < most ? blocks : most);
+}
+
 }  // namespace
 }  // namespace gapo::cuda

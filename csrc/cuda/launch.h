@@ -59,11 +59,11 @@ struct Call {
   Output out;
 };
 
-// Group numbers in device memory, written by an earlier kernel of the stream.
+// Group numbers in device memory, appended by one kernel of the stream and read by the next.
 struct WorkList {
-  const int64_t* groups = nullptr;  // [capacity]
-  const int32_t* count = nullptr;   // how many there are
-  int64_t capacity = 0;             // the most there can be
+  int64_t* groups = nullptr;  // [capacity]
+  int32_t* count = nullptr;   // how many there are
+  int64_t capacity = 0;       // the most there can be
 };
 
 // ---- groups up to kLargestSorted
@@ -79,11 +79,12 @@ cudaError_t launch_thread_groups(const Call& call, int size_class, cudaStream_t 
 cudaError_t launch_lane_groups(const Call& call, int size_class, cudaStream_t stream);
 cudaError_t launch_block_groups(const Call& call, int size_class, cudaStream_t stream);
 
-// block_groups.cu: the listed groups, each of at most kLargestSorted rewards.
+// block_groups.cu: the listed groups, each of at most kLargestSorted rewards (tiers.h).
 cudaError_t launch_listed_block_groups(const Call& call, const WorkList& list, cudaStream_t stream);
 
 // ragged_groups.cu: a warp a group, up to kLargestRagged; longer ones are appended to a list: those up to
-// kLargestSorted to block_list, the others to large_list. The counts have to be 0 before.
+// kLargestSorted to block_list, the others to large_list. The counts have to be 0 before. A list may be empty (groups
+// null) where max_group_size leaves it nothing.
 cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, const WorkList& large_list,
                                  cudaStream_t stream);
 

@@ -155,11 +155,9 @@ GAPO_DEVICE void sort_values(const Team& team, Values<T, Team::kRewards>& values
   constexpr int n = Team::kRewards;
   sort_team<kUnroll>(team, values.value);
   if constexpr (!Team::kOneWarp) team.sync();  // the memory took part in the sort
-  const int first = team.lane * n;
-#pragma unroll
-  for (int p = 0; p < n; ++p) team.put(first + p, values.value[p]);
+  team.put_own(values.value);
   team.sync();
-  const int left = values.count - first;
+  const int left = values.count - team.lane * n;
   values.members = left >= n ? 0xFFFFFFFFu >> (32 - n) : left > 0 ? (1u << left) - 1 : 0;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cuda/thread.h"
+#include "cuda/tiers.h"
 #include "host_device.h"
 
 namespace gapo::cuda {
@@ -22,19 +23,23 @@ struct Team {
   // A rank's place. One thread: its own column. More: a row that is skewed by a value at each turn round the banks, so
   // that lanes that read ranks kRewards apart meet different banks.
   static constexpr int kTurn = 128 / static_cast<int>(sizeof(T));
-  static constexpr int kRow = kLanes == 1 ? 1 : kCapacity + kCapacity / kTurn;
+  static constexpr int kRow = kLanes == 1 ? 1 : row_of_values(kLanes, kRewards, sizeof(T));
   // What the block brings: values for the ranks of all its teams, and float64 for sums of teams larger than a warp.
   static constexpr int kMemory = kLanes == 1 ? kThreads * kRewards : kThreads / kLanes * kRow;
-  static constexpr int kScratch = kOneWarp ? 1 : 2 * kThreads / kWarp;
+  static constexpr int kScratch = scratch_doubles(kLanes);
 
-  GAPO_DEVICE Team(T* block_memory, double* block_scratch)
-      : memory(block_memory + Thread::index() / kLanes * kRow),
-        scratch(block_scratch),
-        lane(Thread::index() % kLanes) {}
+  GAPO_DEVICE Team(T* block_memory, double* block_scratch, int thread = Thread::index())
+      : memory(block_memory + thread / kLanes * kRow), scratch(block_scratch), lane(thread % kLanes) {}
 
   // The value at a rank, once every lane has put its own there and the team is in step.
   GAPO_DEVICE T at(int rank) const { return memory[slot(rank)]; }
-  GAPO_DEVICE void put(int rank, T value) const { memory[slot(rank)] = value; }
+  // A lane holds the ranks lane * kRewards and following; their places are apart by constants.
+  GAPO_DEVICE void put_own(const T* values) const {
+    static_assert(kTurn % kRewards == 0 || kRewards % kTurn == 0);
+    T* const own = memory + slot(lane * kRewards);
+#pragma unroll
+    for (int p = 0; p < kRewards; ++p) own[slot(p)] = values[p];
+  }
 
   GAPO_DEVICE static void sync() {
     if constexpr (!kOneWarp) {

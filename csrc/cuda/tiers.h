@@ -55,6 +55,25 @@ static_assert(kSizeClasses[kSizeClassCount - 1].capacity() == kLargestSorted);
 // Largest group that the one launch for ragged groups serves; longer ones go to lists in device memory.
 inline constexpr int64_t kLargestRagged = 1024;
 
+// What a lane of the warp takes there: the first that fits is chosen, group by group.
+inline constexpr int kRaggedRewards[] = {1, 4, 16, 32};
+inline constexpr int kRaggedClassCount = sizeof(kRaggedRewards) / sizeof(kRaggedRewards[0]);
+static_assert(32 * kRaggedRewards[kRaggedClassCount - 1] == kLargestRagged);
+
+// A team's place in shared memory, in values of value_bytes each. One lane: a column of its own. More: a row that is
+// skewed by a value at each turn round the 128 bytes of the banks.
+constexpr int row_of_values(int lanes, int rewards, int value_bytes) {
+  const int capacity = lanes * rewards;
+  return lanes == 1 ? rewards : capacity + capacity / (128 / value_bytes);
+}
+constexpr int64_t shared_values(const SizeClass& shape, int value_bytes) {
+  return int64_t{1} * shape.groups_per_block() * row_of_values(shape.lanes, shape.rewards, value_bytes);
+}
+
+// Float64 for the sums of teams larger than a warp: two a warp.
+constexpr int scratch_doubles(int lanes) { return lanes <= 32 ? 0 : 2 * lanes / 32; }
+constexpr int64_t scratch_bytes(const SizeClass& shape) { return 8 * scratch_doubles(shape.lanes); }
+
 // The first row that takes a group of this size; -1 where the group is binned.
 constexpr int size_class(int64_t group_size, bool doubles) {
   for (int i = 0; i < kSizeClassCount; ++i) {

@@ -68,7 +68,10 @@ std::string describe(const Tensor& tensor) {
   return text + "]";
 }
 
-Rule check_rule(const char* op, double tau, const Text& center, const Text& scale, double eps) {
+namespace {
+
+Rule check_rule(const char* op, const Options& options) {
+  const auto& [tau, center, scale, eps, valid] = options;
   STD_TORCH_CHECK(tau > 0 && tau <= 1, "gapo::", op, " expects 0 < tau <= 1, got ", digits(tau));
   STD_TORCH_CHECK(eps >= 0 && std::isfinite(eps), "gapo::", op, " expects a finite eps >= 0, got ", digits(eps));
   const auto known_center = find_name(kCenters, center.value);
@@ -78,16 +81,6 @@ Rule check_rule(const char* op, double tau, const Text& center, const Text& scal
   STD_TORCH_CHECK(known_scale, "gapo::", op, " expects scale to be one of ", names_of(kScales), ", got '", scale.value,
                   "'");
   return {tau, *known_center, *known_scale, eps};
-}
-
-void check_mask(const char* op, const Tensor& mask, const Tensor& token_rewards) {
-  const bool typed =
-      is_floating(mask) || is_integer(mask) || (mask.defined() && mask.scalar_type() == ScalarType::Bool);
-  const bool same =
-      typed && mask.dim() == 2 && mask.size(0) == token_rewards.size(0) && mask.size(1) == token_rewards.size(1);
-  STD_TORCH_CHECK(same, "gapo::", op, " expects a bool, integer or float mask [", token_rewards.size(0), ", ",
-                  token_rewards.size(1), "], got ", describe(mask));
-  check_same_device(op, "mask", mask, token_rewards);
 }
 
 void check_rewards(const char* op, const char* argument, const Tensor& tensor, const char* shape, bool fits) {
@@ -114,6 +107,74 @@ void check_valid(const char* op, const std::optional<Tensor>& valid, const Tenso
   STD_TORCH_CHECK(same && valid->scalar_type() == ScalarType::Bool, "gapo::", op, " expects bool valid [", shape,
                   "], got ", describe(*valid));
   check_same_device(op, "valid", *valid, rewards);
+}
+
+void check_mask(const char* op, const Tensor& mask, const Tensor& token_rewards) {
+  const bool typed =
+      is_floating(mask) || is_integer(mask) || (mask.defined() && mask.scalar_type() == ScalarType::Bool);
+  const bool same =
+      typed && mask.dim() == 2 && mask.size(0) == token_rewards.size(0) && mask.size(1) == token_rewards.size(1);
+  STD_TORCH_CHECK(same, "gapo::", op, " expects a bool, integer or float mask [", token_rewards.size(0), ", ",
+                  token_rewards.size(1), "], got ", describe(mask));
+  check_same_device(op, "mask", mask, token_rewards);
+}
+
+void check_ids(const char* op, const Tensor& ids, const Tensor& rewards) {
+  check_integers(op, "group_ids", ids, rewards.size(0), "[N]");
+  check_same_device(op, "group_ids", ids, rewards);
+}
+
+}  // namespace
+
+Rule check_advantage(const Tensor& rewards, const Options& options) {
+  constexpr const char* op = "advantage";
+  const Rule rule = check_rule(op, options);
+  check_rewards(op, "rewards", rewards, "[..., group_size]", rewards.dim() >= 1);
+  check_valid(op, options.valid, rewards, rewards.dim());
+  return rule;
+}
+
+Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, const Options& options) {
+  constexpr const char* op = "advantage_varlen";
+  const Rule rule = check_rule(op, options);
+  check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
+  const ScalarType type = offsets.scalar_type();
+  STD_TORCH_CHECK((type == ScalarType::Int || type == ScalarType::Long) && offsets.dim() == 1 && offsets.size(0) >= 1,
+                  "gapo::", op, " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
+  check_same_device(op, "offsets", offsets, rewards);
+  check_valid(op, options.valid, rewards, 1);
+  return rule;
+}
+
+Rule check_advantage_by_id(const Tensor& rewards, const Tensor& group_ids, const Options& options) {
+  constexpr const char* op = "advantage_by_id";
+  const Rule rule = check_rule(op, options);
+  check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
+  check_valid(op, options.valid, rewards, 1);
+  check_ids(op, group_ids, rewards);
+  return rule;
+}
+
+Rule check_advantage_stats(const Tensor& rewards, const std::optional<Tensor>& group_ids, const Options& options) {
+  constexpr const char* op = "advantage_stats";
+  Rule rule = check_rule(op, options);
+  rule.report_window = true;
+  const int64_t dims = rewards.dim();
+  check_rewards(op, "rewards", rewards, group_ids ? "[N]" : "[..., group_size]", group_ids ? dims == 1 : dims >= 1);
+  check_valid(op, options.valid, rewards, dims);
+  if (group_ids) check_ids(op, *group_ids, rewards);
+  return rule;
+}
+
+Rule check_token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids,
+                           const Options& options) {
+  constexpr const char* op = "token_advantage";
+  const Rule rule = check_rule(op, options);
+  check_rewards(op, "token_rewards", token_rewards, "[N, L]", token_rewards.dim() == 2);
+  check_mask(op, mask, token_rewards);
+  check_valid(op, options.valid, token_rewards, 1);
+  check_ids(op, group_ids, token_rewards);
+  return rule;
 }
 
 void check_offsets(const char* op, const int64_t* offsets, int64_t count, int64_t rewards, int64_t max_group_size) {

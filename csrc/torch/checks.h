@@ -19,13 +19,24 @@ using torch::stable::Tensor;
 // "int64 [4, 2]": dtype and shape, as a user knows them.
 std::string describe(const Tensor& tensor);
 
-Rule check_rule(const char* op, double tau, const Text& center, const Text& scale, double eps);
-void check_rewards(const char* op, const char* argument, const Tensor& tensor, const char* shape, bool fits);
-void check_integers(const char* op, const char* argument, const Tensor& tensor, int64_t length, const char* shape);
-void check_same_device(const char* op, const char* argument, const Tensor& tensor, const Tensor& rewards);
-void check_mask(const char* op, const Tensor& mask, const Tensor& token_rewards);
-// valid is one bool a row: for dense rewards one a reward
-void check_valid(const char* op, const std::optional<Tensor>& valid, const Tensor& rewards, int64_t dims);
+// The arguments that every op ends with.
+struct Options {
+  double tau;
+  const Text& center;
+  const Text& scale;
+  double eps;
+  const std::optional<Tensor>& valid;
+};
+
+// The arguments of each op, on any device; what they return is the rule to compute by.
+Rule check_advantage(const Tensor& rewards, const Options& options);
+Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, const Options& options);
+Rule check_advantage_by_id(const Tensor& rewards, const Tensor& group_ids, const Options& options);
+Rule check_advantage_stats(const Tensor& rewards, const std::optional<Tensor>& group_ids, const Options& options);
+Rule check_token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids,
+                           const Options& options);
+
+// The values of offsets that lie in the CPU's memory.
 void check_offsets(const char* op, const int64_t* offsets, int64_t count, int64_t rewards, int64_t max_group_size);
 
 }  // namespace gapo

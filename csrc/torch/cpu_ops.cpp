@@ -10,6 +10,7 @@
 
 #include "cpu/op.h"
 #include "torch/checks.h"
+#include "torch/tensors.h"
 
 namespace gapo::op {
 namespace {
@@ -19,15 +20,6 @@ void torch_parallel(int64_t count, int64_t grain, RangeBody body) {
 }
 
 Threads torch_threads() { return {torch_parallel, static_cast<int64_t>(torch::stable::get_num_threads())}; }
-
-// Neither copies nor asks the dispatcher where there is nothing to do: a small call takes a few microseconds in all.
-Tensor as_contiguous(const Tensor& tensor) {
-  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
-}
-
-Tensor as_type(const Tensor& tensor, ScalarType type) {
-  return as_contiguous(tensor.scalar_type() == type ? tensor : torch::stable::to(tensor, type));
-}
 
 // A fresh result of this size is mapped page by page as it is first written, which takes longer than writing it; from
 // 32 MiB on, malloc gives it a mapping of its own, and Linux may back that with huge pages.
@@ -57,16 +49,6 @@ Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
   return tensor;
 }
 
-std::vector<int64_t> sizes_of(const Tensor& tensor) {
-  const auto sizes = tensor.sizes();
-  return {sizes.begin(), sizes.end()};
-}
-
-// float16 and bfloat16 are computed in float32.
-ScalarType precision_of(const Tensor& rewards) {
-  return rewards.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-}
-
 // Calls body(T{}) with the C++ type of the precision.
 template <typename Body>
 void with_precision(ScalarType precision, Body body) {
@@ -76,24 +58,6 @@ void with_precision(ScalarType precision, Body body) {
     body(float{});
   }
 }
-
-template <typename T>
-const T* data(const Tensor& tensor) {
-  return static_cast<const T*>(tensor.data_ptr());
-}
-template <typename T>
-T* mutable_data(const Tensor& tensor) {
-  return static_cast<T*>(tensor.data_ptr());
-}
-
-// The memory of an optional mask, kept alive as long as this is.
-struct Valid {
-  explicit Valid(const std::optional<Tensor>& mask) {
-    if (mask) held = as_contiguous(*mask);
-  }
-  const bool* get() const { return held ? data<bool>(*held) : nullptr; }
-  std::optional<Tensor> held;
-};
 
 // Rewards in the precision of the computation, with room for the result.
 struct Prepared {
@@ -116,9 +80,7 @@ int64_t groups_of(const Tensor& rewards) {
 
 Tensor advantage(const Tensor& rewards, double tau, const Text& center, const Text& scale, double eps,
                  const std::optional<Tensor>& valid) {
-  const Rule rule = check_rule("advantage", tau, center, scale, eps);
-  check_rewards("advantage", "rewards", rewards, "[..., group_size]", rewards.dim() >= 1);
-  check_valid("advantage", valid, rewards, rewards.dim());
+  const Rule rule = check_advantage(rewards, {tau, center, scale, eps, valid});
   const Prepared call(rewards);
   const Valid mask(valid);
   with_precision(call.precision, [&](auto zero) {
@@ -131,17 +93,10 @@ Tensor advantage(const Tensor& rewards, double tau, const Text& center, const Te
 
 Tensor advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
                         const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
-  constexpr const char* op = "advantage_varlen";
-  const Rule rule = check_rule(op, tau, center, scale, eps);
-  check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
-  const ScalarType type = offsets.scalar_type();
-  STD_TORCH_CHECK((type == ScalarType::Int || type == ScalarType::Long) && offsets.dim() == 1 && offsets.size(0) >= 1,
-                  "gapo::", op, " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
-  check_same_device(op, "offsets", offsets, rewards);
-  check_valid(op, valid, rewards, 1);
+  const Rule rule = check_advantage_varlen(rewards, offsets, {tau, center, scale, eps, valid});
   const Tensor bounds = as_type(offsets, ScalarType::Long);
   const int64_t count = bounds.size(0) - 1;
-  check_offsets(op, data<int64_t>(bounds), count, rewards.size(0), max_group_size);
+  check_offsets("advantage_varlen", data<int64_t>(bounds), count, rewards.size(0), max_group_size);
   const Prepared call(rewards);
   const Valid mask(valid);
   with_precision(call.precision, [&](auto zero) {
@@ -152,17 +107,10 @@ Tensor advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t ma
   return call.result();
 }
 
-// Checks the ids and brings them to int64.
-Tensor prepare_ids(const char* op, const Tensor& ids, const Tensor& rewards) {
-  check_integers(op, "group_ids", ids, rewards.size(0), "[N]");
-  check_same_device(op, "group_ids", ids, rewards);
-  return as_type(ids, ScalarType::Long);
-}
-
 // stats: [N, 4] to be filled, or none.
-Tensor by_id(const char* op, Rule rule, const Tensor& rewards, const Tensor& group_ids,
-             const std::optional<Tensor>& valid, const Prepared& call, const std::optional<Tensor>& stats) {
-  const Tensor ids = prepare_ids(op, group_ids, rewards);
+Tensor by_id(const Rule& rule, const Tensor& rewards, const Tensor& group_ids, const std::optional<Tensor>& valid,
+             const Prepared& call, const std::optional<Tensor>& stats) {
+  const Tensor ids = as_type(group_ids, ScalarType::Long);
   const Valid mask(valid);
   with_precision(call.precision, [&](auto zero) {
     using T = decltype(zero);
@@ -175,72 +123,36 @@ Tensor by_id(const char* op, Rule rule, const Tensor& rewards, const Tensor& gro
 
 Tensor advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const Text& center,
                        const Text& scale, double eps, const std::optional<Tensor>& valid) {
-  constexpr const char* op = "advantage_by_id";
-  const Rule rule = check_rule(op, tau, center, scale, eps);
-  check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
-  check_valid(op, valid, rewards, 1);
-  return by_id(op, rule, rewards, group_ids, valid, Prepared(rewards), std::nullopt);
+  const Rule rule = check_advantage_by_id(rewards, group_ids, {tau, center, scale, eps, valid});
+  return by_id(rule, rewards, group_ids, valid, Prepared(rewards), std::nullopt);
 }
 
 std::tuple<Tensor, Tensor> advantage_stats(const Tensor& rewards, const std::optional<Tensor>& group_ids, double tau,
                                            const Text& center, const Text& scale, double eps,
                                            const std::optional<Tensor>& valid) {
-  constexpr const char* op = "advantage_stats";
-  Rule rule = check_rule(op, tau, center, scale, eps);
-  rule.report_window = true;
-  const int64_t dims = rewards.dim();
-  check_rewards(op, "rewards", rewards, group_ids ? "[N]" : "[..., group_size]", group_ids ? dims == 1 : dims >= 1);
-  check_valid(op, valid, rewards, dims);
-
+  const Rule rule = check_advantage_stats(rewards, group_ids, {tau, center, scale, eps, valid});
   const Prepared call(rewards);
-  std::vector<int64_t> shape = sizes_of(rewards);
-  if (!group_ids) shape.pop_back();
-  shape.push_back(4);
-  const Tensor stats = empty(shape, call.precision);
+  const Tensor stats = empty(stats_shape(rewards, group_ids.has_value()), call.precision);
   const auto rounded = [&] { return as_type(stats, call.result_type); };
   if (group_ids) {
-    const Tensor advantage = by_id(op, rule, rewards, *group_ids, valid, call, stats);
+    const Tensor advantage = by_id(rule, rewards, *group_ids, valid, call, stats);
     return {advantage, rounded()};
   }
   const Valid mask(valid);
   with_precision(call.precision, [&](auto zero) {
     using T = decltype(zero);
     // groups without rewards still have a row of statistics, NaN
-    const Groups<T> groups{data<T>(call.rewards), nullptr, rewards.size(dims - 1), stats.numel() / 4};
+    const Groups<T> groups{data<T>(call.rewards), nullptr, rewards.size(rewards.dim() - 1), stats.numel() / 4};
     contiguous_advantage<T>(rule, groups, mask.get(), {mutable_data<T>(call.advantage), mutable_data<T>(stats)},
                             torch_threads());
   });
   return {call.result(), rounded()};
 }
 
-// The mask in one of the types that the kernels read.
-std::tuple<Tensor, MaskType> prepare_mask(const Tensor& mask) {
-  switch (mask.scalar_type()) {
-    case ScalarType::Bool:
-    case ScalarType::Byte:
-      return {as_contiguous(mask), MaskType::kUint8};
-    case ScalarType::Int:
-      return {as_contiguous(mask), MaskType::kInt32};
-    case ScalarType::Char:
-    case ScalarType::Short:
-      return {as_type(mask, ScalarType::Int), MaskType::kInt32};
-    case ScalarType::Long:
-      return {as_contiguous(mask), MaskType::kInt64};
-    case ScalarType::Double:
-      return {as_contiguous(mask), MaskType::kDouble};
-    default:
-      return {as_type(mask, ScalarType::Float), MaskType::kFloat};
-  }
-}
-
 Tensor token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids, double tau,
                        const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
-  constexpr const char* op = "token_advantage";
-  const Rule rule = check_rule(op, tau, center, scale, eps);
-  check_rewards(op, "token_rewards", token_rewards, "[N, L]", token_rewards.dim() == 2);
-  check_mask(op, mask, token_rewards);
-  check_valid(op, valid, token_rewards, 1);
-  const Tensor ids = prepare_ids(op, group_ids, token_rewards);
+  const Rule rule = check_token_advantage(token_rewards, mask, group_ids, {tau, center, scale, eps, valid});
+  const Tensor ids = as_type(group_ids, ScalarType::Long);
   const auto [typed_mask, mask_type] = prepare_mask(mask);
   const Prepared call(token_rewards);
   const Valid valid_rows(valid);

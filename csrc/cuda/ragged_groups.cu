@@ -1,0 +1,68 @@
+// Groups of any sizes, a warp each: a uniform branch on the size chooses how many rewards a lane takes. Longer groups
+// go to lists in device memory, which other kernels of the same stream drain.
+#include "cuda/kernel.h"
+
+namespace gapo::cuda {
+namespace {
+
+inline constexpr int kThreads = 128;
+inline constexpr int kWidest = kRaggedRewards[kRaggedClassCount - 1];
+
+template <typename T, int kRewards>
+using WarpTeam = Team<T, Thread, kWarp, kRewards, kThreads>;
+
+template <bool kPlain, typename T, int kRagged = 0>
+GAPO_DEVICE void ragged_advantage(T* memory, const Call& call, int64_t g, const Slice& slice) {
+  using Warp = WarpTeam<T, kRaggedRewards[kRagged]>;
+  if constexpr (kRagged + 1 < kRaggedClassCount) {
+    if (slice.size > Warp::kCapacity) return ragged_advantage<kPlain, T, kRagged + 1>(memory, call, g, slice);
+  }
+  // every warp keeps to its own part of the memory, whatever the others' groups are
+  const int spare = WarpTeam<T, kWidest>::kRow - Warp::kRow;
+  int thread = Thread::index();
+  asm volatile("" : "+r"(thread));  // else the addresses of all classes are computed before the loop, and spill
+  const Warp team(memory + thread / kWarp * spare, nullptr, thread);
+  group_advantage<kPlain, T>(team, call, g, slice);
+}
+
+template <typename T>
+GAPO_DEVICE void hand_on(const Call& call, int64_t g, const Slice& slice, const WorkList& block_list,
+                         const WorkList& large_list) {
+  const WorkList& list = slice.size <= kLargestSorted ? block_list : large_list;
+  if (list.groups == nullptr) {  // longer than max_group_size
+    return refuse_group<T>(WarpTeam<T, 1>(nullptr, nullptr), call, g, slice);
+  }
+  if (threadIdx.x % kWarp == 0) list.groups[atomicAdd(list.count, 1)] = g;
+}
+
+template <bool kPlain, typename T>
+__global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 3)
+    ragged_groups(const __grid_constant__ Call call, const __grid_constant__ WorkList block_list,
+                  const __grid_constant__ WorkList large_list) {
+  __shared__ T memory[WarpTeam<T, kWidest>::kMemory];
+  const int64_t count = group_count(call.groups);
+  const int64_t warps = int64_t{gridDim.x} * (kThreads / kWarp);
+  for (int64_t g = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / kWarp; g < count; g += warps) {
+    const Slice slice = slice_of(call.groups, g);
+    if (slice.size > kLargestRagged) {
+      hand_on<T>(call, g, slice, block_list, large_list);
+    } else {
+      ragged_advantage<kPlain, T>(memory, call, g, slice);
+    }
+    Thread::sync_warp();  // before the next group's values take the place of this one's
+  }
+}
+
+}  // namespace
+
+cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, const WorkList& large_list,
+                                 cudaStream_t stream) {
+  return with_kind(call, [&](auto plain, auto zero) {
+    const unsigned blocks = grid_for(blocks_for(call.groups.count, kThreads / kWarp));
+    ragged_groups<decltype(plain)::value, decltype(zero)>
+        <<<blocks, kThreads, 0, stream>>>(call, block_list, large_list);
+    return cudaGetLastError();
+  });
+}
+
+}  // namespace gapo::cuda

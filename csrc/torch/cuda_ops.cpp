@@ -1,0 +1,208 @@
+// The CUDA implementations of torch.ops.gapo.*: check, describe the call, enqueue it on the current stream.
+//
+// Nothing waits for the device or reads from its memory, and all memory comes from torch's caching allocator, so that
+// every op may be captured in a CUDA graph.
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/accelerator.h>
+
+#include <limits>
+#include <tuple>
+#include <vector>
+
+#include "cuda/launch.h"
+#include "torch/checks.h"
+#include "torch/tensors.h"
+
+namespace gapo::op {
+namespace {
+
+using cuda::Call;
+using cuda::Element;
+
+Element element_of(ScalarType type) {
+  switch (type) {
+    case ScalarType::Double:
+      return Element::kFloat64;
+    case ScalarType::Half:
+      return Element::kFloat16;
+    case ScalarType::BFloat16:
+      return Element::kBFloat16;
+    default:
+      return Element::kFloat32;
+  }
+}
+
+// Makes the tensor's device the current one, as long as this is, and knows its current stream.
+struct Device {
+  explicit Device(const Tensor& tensor) : index(tensor.get_device_index()), guard(index) {
+    void* current = nullptr;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(index, &current));
+    stream = static_cast<cudaStream_t>(current);
+  }
+  int32_t index;
+  torch::stable::accelerator::DeviceGuard guard;
+  cudaStream_t stream;
+};
+
+void check_launch(const char* op, cudaError_t error) {
+  STD_TORCH_CHECK(error == cudaSuccess, "gapo::", op, " could not be launched: ", cudaGetErrorString(error),
+                  " (this build has kernels for ", GAPO_CUDA_ARCHITECTURES, ")");
+}
+
+// Memory from the caching allocator, handed out piece by piece.
+class Workspace {
+ public:
+  Workspace(const Tensor& like, std::size_t bytes) {
+    const std::vector<int64_t> sizes{static_cast<int64_t>(bytes)};
+    if (bytes > 0) held_ = torch::stable::new_empty(like, sizes, ScalarType::Byte);
+  }
+  template <typename T>
+  T* take(std::size_t count) {
+    char* const piece = held_ ? static_cast<char*>(held_->data_ptr()) + taken_ : nullptr;
+    taken_ += cuda::aligned(count * sizeof(T));
+    return reinterpret_cast<T*>(piece);
+  }
+
+ private:
+  std::optional<Tensor> held_;
+  std::size_t taken_ = 0;
+};
+
+// Groups that lie one after the other, in a call whose group sizes and outputs are set.
+void run(const char* op, const Call& call, const Tensor& rewards) {
+  const Device device(rewards);
+  Workspace memory(rewards, cuda::advantage_workspace(call));
+  check_launch(op, cuda::launch_advantage(call, memory.take<char>(0), device.stream));
+}
+
+Call describe_call(const Rule& rule, const Tensor& rewards, const Valid& valid, const Tensor& advantage,
+                   const std::optional<Tensor>& stats) {
+  Call call;
+  call.rule = rule;
+  call.element = element_of(rewards.scalar_type());
+  call.groups.rewards = rewards.data_ptr();
+  call.groups.valid = valid.get();
+  call.groups.total = rewards.numel();
+  call.out.advantage = advantage.data_ptr();
+  call.out.stats = stats ? stats->data_ptr() : nullptr;
+  return call;
+}
+
+Tensor dense(const char* op, const Rule& rule, const Tensor& given, const std::optional<Tensor>& given_valid,
+             const std::optional<Tensor>& stats) {
+  const Tensor rewards = as_contiguous(given);
+  const Valid valid(given_valid);
+  const Tensor result = empty_like(rewards);
+  Call call = describe_call(rule, rewards, valid, result, stats);
+  const int64_t size = rewards.size(rewards.dim() - 1);
+  call.groups.group_size = call.groups.max_group_size = size;
+  // groups without rewards still have a row of statistics, NaN
+  call.groups.count = stats ? stats->numel() / 4 : size == 0 ? 0 : rewards.numel() / size;
+  run(op, call, rewards);
+  return result;
+}
+
+Tensor advantage(const Tensor& rewards, double tau, const Text& center, const Text& scale, double eps,
+                 const std::optional<Tensor>& valid) {
+  const Rule rule = check_advantage(rewards, {tau, center, scale, eps, valid});
+  return dense("advantage", rule, rewards, valid, std::nullopt);
+}
+
+Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_t max_group_size, double tau,
+                        const Text& center, const Text& scale, double eps, const std::optional<Tensor>& given_valid) {
+  constexpr const char* op = "advantage_varlen";
+  const Rule rule = check_advantage_varlen(given, given_offsets, {tau, center, scale, eps, given_valid});
+  STD_TORCH_CHECK(max_group_size >= 0, "gapo::", op, " expects max_group_size >= 0, got ", max_group_size);
+  const Tensor rewards = as_contiguous(given), offsets = as_contiguous(given_offsets);
+  const Valid valid(given_valid);
+  const Tensor result = empty_like(rewards);
+  Call call = describe_call(rule, rewards, valid, result, std::nullopt);
+  call.groups.offsets = offsets.data_ptr();
+  call.groups.wide_offsets = offsets.scalar_type() == ScalarType::Long;
+  call.groups.count = rewards.numel() == 0 ? 0 : offsets.size(0) - 1;
+  call.groups.max_group_size = max_group_size;
+  run(op, call, rewards);
+  return result;
+}
+
+// rewards: [N], contiguous; result and stats (or none): by row.
+void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor& group_ids,
+           const std::optional<Tensor>& given_valid, const Tensor& result, const std::optional<Tensor>& stats) {
+  const int64_t n = rewards.numel();
+  STD_TORCH_CHECK(n <= std::numeric_limits<int32_t>::max(), "gapo::", op, " expects fewer than 2^31 rows, got ", n);
+  if (n == 0) return;
+  const Device device(rewards);
+  const Tensor ids = as_type(group_ids, ScalarType::Long);
+  const Valid valid(given_valid);
+  Call call = describe_call(rule, rewards, valid, result, stats);
+  call.groups.count = call.groups.max_group_size = n;  // at most
+  call.out.stats_by_row = true;
+  const auto rows = static_cast<std::size_t>(n);
+  const std::size_t sorting = cuda::sort_ids_workspace(n);
+  Workspace segments(rewards, cuda::aligned(rows * sizeof(int32_t)) + cuda::aligned((rows + 1) * sizeof(int32_t)) +
+                                  cuda::aligned(sizeof(int64_t)) + sorting);
+  cuda::SegmentedRows sorted{};
+  sorted.rows = segments.take<int32_t>(rows);
+  sorted.offsets = segments.take<int32_t>(rows + 1);
+  sorted.count = segments.take<int64_t>(1);
+  check_launch(op, cuda::launch_sort_ids(data<int64_t>(ids), n, sorted, segments.take<char>(sorting), device.stream));
+  call.groups.rows = sorted.rows;
+  call.groups.offsets = sorted.offsets;
+  call.groups.device_count = sorted.count;
+  run(op, call, rewards);
+}
+
+Tensor advantage_by_id(const Tensor& given, const Tensor& group_ids, double tau, const Text& center, const Text& scale,
+                       double eps, const std::optional<Tensor>& valid) {
+  const Rule rule = check_advantage_by_id(given, group_ids, {tau, center, scale, eps, valid});
+  const Tensor rewards = as_contiguous(given);
+  const Tensor result = empty_like(rewards);
+  by_id("advantage_by_id", rule, rewards, group_ids, valid, result, std::nullopt);
+  return result;
+}
+
+std::tuple<Tensor, Tensor> advantage_stats(const Tensor& given, const std::optional<Tensor>& group_ids, double tau,
+                                           const Text& center, const Text& scale, double eps,
+                                           const std::optional<Tensor>& valid) {
+  constexpr const char* op = "advantage_stats";
+  const Rule rule = check_advantage_stats(given, group_ids, {tau, center, scale, eps, valid});
+  const Tensor stats = torch::stable::new_empty(given, stats_shape(given, group_ids.has_value()));
+  if (!group_ids) return {dense(op, rule, given, valid, stats), stats};
+  const Tensor rewards = as_contiguous(given);
+  const Tensor result = empty_like(rewards);
+  by_id(op, rule, rewards, *group_ids, valid, result, stats);
+  return {result, stats};
+}
+
+Tensor token_advantage(const Tensor& given, const Tensor& given_mask, const Tensor& group_ids, double tau,
+                       const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
+  constexpr const char* op = "token_advantage";
+  const Rule rule = check_token_advantage(given, given_mask, group_ids, {tau, center, scale, eps, valid});
+  const Tensor tokens = as_contiguous(given);
+  const Tensor result = empty_like(tokens);
+  const int64_t rows = tokens.size(0), length = tokens.size(1);
+  if (rows == 0 || length == 0) return result;
+  const Device device(tokens);
+  const auto [mask, mask_type] = prepare_mask(given_mask);
+  const Element element = element_of(tokens.scalar_type());
+  const std::vector<int64_t> by_row{rows};
+  const Tensor sums = torch::stable::new_empty(tokens, by_row, precision_of(tokens));
+  const Tensor scores = torch::stable::new_empty(tokens, by_row, precision_of(tokens));
+  check_launch(op, cuda::launch_row_sums(tokens.data_ptr(), element, rows, length, sums.data_ptr(), device.stream));
+  by_id(op, rule, sums, group_ids, valid, scores, std::nullopt);
+  check_launch(op, cuda::launch_token_broadcast(scores.data_ptr(), mask.data_ptr(), mask_type, rows, length,
+                                                result.data_ptr(), element, device.stream));
+  return result;
+}
+
+}  // namespace
+}  // namespace gapo::op
+
+// Another backend that GAPO_BACKEND names has CUDA tensors to itself: this library is then not loaded.
+STABLE_TORCH_LIBRARY_IMPL(gapo, CUDA, m) {
+  m.impl("advantage", TORCH_BOX(&gapo::op::advantage));
+  m.impl("advantage_varlen", TORCH_BOX(&gapo::op::advantage_varlen));
+  m.impl("advantage_by_id", TORCH_BOX(&gapo::op::advantage_by_id));
+  m.impl("advantage_stats", TORCH_BOX(&gapo::op::advantage_stats));
+  m.impl("token_advantage", TORCH_BOX(&gapo::op::token_advantage));
+}

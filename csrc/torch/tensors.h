@@ -1,0 +1,83 @@
+// Tensors as the backends take them, through torch's stable ABI.
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "definition.h"
+
+namespace gapo {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// Neither copies nor asks the dispatcher where there is nothing to do: a small call takes a few microseconds in all.
+inline Tensor as_contiguous(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
+inline Tensor as_type(const Tensor& tensor, ScalarType type) {
+  return as_contiguous(tensor.scalar_type() == type ? tensor : torch::stable::to(tensor, type));
+}
+
+inline std::vector<int64_t> sizes_of(const Tensor& tensor) {
+  const auto sizes = tensor.sizes();
+  return {sizes.begin(), sizes.end()};
+}
+
+// float16 and bfloat16 are computed in float32.
+inline ScalarType precision_of(const Tensor& rewards) {
+  return rewards.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+template <typename T>
+const T* data(const Tensor& tensor) {
+  return static_cast<const T*>(tensor.data_ptr());
+}
+template <typename T>
+T* mutable_data(const Tensor& tensor) {
+  return static_cast<T*>(tensor.data_ptr());
+}
+
+// The memory of an optional mask, kept alive as long as this is.
+struct Valid {
+  explicit Valid(const std::optional<Tensor>& mask) {
+    if (mask) held = as_contiguous(*mask);
+  }
+  const bool* get() const { return held ? data<bool>(*held) : nullptr; }
+  std::optional<Tensor> held;
+};
+
+// The shape of the statistics: [..., 4], a row a group, or with ids [N, 4], a row a reward.
+inline std::vector<int64_t> stats_shape(const Tensor& rewards, bool by_row) {
+  std::vector<int64_t> shape = sizes_of(rewards);
+  if (!by_row) shape.pop_back();
+  shape.push_back(4);
+  return shape;
+}
+
+// The mask in one of the types that the kernels read.
+inline std::tuple<Tensor, MaskType> prepare_mask(const Tensor& mask) {
+  switch (mask.scalar_type()) {
+    case ScalarType::Bool:
+    case ScalarType::Byte:
+      return {as_contiguous(mask), MaskType::kUint8};
+    case ScalarType::Int:
+      return {as_contiguous(mask), MaskType::kInt32};
+    case ScalarType::Char:
+    case ScalarType::Short:
+      return {as_type(mask, ScalarType::Int), MaskType::kInt32};
+    case ScalarType::Long:
+      return {as_contiguous(mask), MaskType::kInt64};
+    case ScalarType::Double:
+      return {as_contiguous(mask), MaskType::kDouble};
+    default:
+      return {as_type(mask, ScalarType::Float), MaskType::kFloat};
+  }
+}
+
+}  // namespace gapo

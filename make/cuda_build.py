@@ -1,0 +1,132 @@
+"""How setup.py builds the CUDA library: whether, with which nvcc, for which GPUs. It never looks at the machine's GPU.
+
+``GAPO_CUDA=0`` skips it, ``GAPO_CUDA=1`` insists on it; else it is built where nvcc is. ``TORCH_CUDA_ARCH_LIST``
+chooses the architectures as it does for torch: numbers with semicolons or spaces between, ``+PTX`` for what comes.
+``MAX_JOBS`` is how many files are compiled at once, 2 at most.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+OLDEST = (12, 8)  # the first that knows sm_100
+DEFAULT_ARCHITECTURES = "8.0;9.0;10.0+PTX"
+MOST_JOBS = 2
+
+# What docs/cuda.md says of the code holds for these flags: no contraction, so that sums are what they are written as.
+NVCC_FLAGS = ["-std=c++20", "-O3", "-fmad=false", "--expt-relaxed-constexpr", "-Xcompiler=-fPIC,-fvisibility=hidden"]
+
+
+class CudaUnavailable(Exception):
+    """Why the CUDA library cannot be built here."""
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """The compiler, its version, and the architectures as ``TORCH_CUDA_ARCH_LIST`` writes them."""
+
+    nvcc: str
+    version: str
+    architectures: tuple[str, ...]
+
+    def flags(self) -> list[str]:
+        """``-gencode`` for every architecture."""
+        flags = []
+        for architecture in self.architectures:
+            number = architecture.removesuffix("+PTX").replace(".", "")
+            flags += ["-gencode", f"arch=compute_{number},code=sm_{number}"]
+            if architecture.endswith("+PTX"):
+                flags += ["-gencode", f"arch=compute_{number},code=compute_{number}"]
+        return flags
+
+
+def find_cuda() -> Cuda | None:
+    """What to build the CUDA library with; None where it is left out, with a line that says why.
+
+    Raises:
+        SystemExit: ``GAPO_CUDA=1`` and it cannot be built, or a setting that cannot be read.
+    """
+    choice = os.environ.get("GAPO_CUDA", "")
+    if choice not in ("", "0", "1"):
+        raise SystemExit(f"GAPO_CUDA expects 0 (skip the CUDA kernels) or 1 (insist on them), got {choice!r}")
+    if choice == "0":
+        print("gapo-kernels: built without CUDA kernels, as GAPO_CUDA=0 asks")
+        return None
+    try:
+        nvcc, version = _find_nvcc()
+    except CudaUnavailable as why:
+        if choice == "1":
+            raise SystemExit(f"GAPO_CUDA=1 asks for the CUDA kernels, but {why}") from why
+        print(f"gapo-kernels: built without CUDA kernels: {why}")
+        return None
+    return Cuda(nvcc, version, parse_architectures(os.environ.get("TORCH_CUDA_ARCH_LIST") or DEFAULT_ARCHITECTURES))
+
+
+def parse_architectures(text: str) -> tuple[str, ...]:
+    """``"8.0;9.0a 10.0+PTX"`` as a tuple.
+
+    Raises:
+        SystemExit: an entry that is not a number.
+    """
+    entries = tuple(re.split(r"[;\s]+", text.strip()))
+    for entry in entries:
+        if not re.fullmatch(r"\d+\.\d[af]?(\+PTX)?", entry):
+            raise SystemExit(f"TORCH_CUDA_ARCH_LIST expects entries such as 9.0 or 10.0+PTX, got {entry!r} in {text!r}")
+    return entries
+
+
+def _find_nvcc() -> tuple[str, str]:
+    home = os.environ.get("CUDA_HOME")
+    nvcc = shutil.which(str(Path(home, "bin", "nvcc"))) if home else shutil.which("nvcc")
+    if nvcc is None and not home:
+        nvcc = shutil.which("/usr/local/cuda/bin/nvcc")
+    if nvcc is None:
+        raise CudaUnavailable(f"there is no nvcc {f'in CUDA_HOME={home}' if home else 'on the PATH'}")
+    report = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"release (\d+)\.(\d+)", report)
+    if found is None:
+        raise CudaUnavailable(f"{nvcc} --version does not tell its release")
+    if (int(found[1]), int(found[2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise CudaUnavailable(f"{nvcc} is release {found[1]}.{found[2]}, and {oldest} is the oldest that will do")
+    return nvcc, f"{found[1]}.{found[2]}"
+
+
+@dataclass(frozen=True)
+class Library:
+    """A shared library of .cu and .cpp files, all compiled and linked by nvcc, which finds its own headers."""
+
+    sources: list[str]
+    headers: list[str]
+    flags: list[str]
+    link_flags: list[str]
+
+    def build(self, cuda: Cuda, objects: Path, target: Path) -> None:
+        """Compiles what has changed into the folder ``objects`` and links ``target``."""
+        jobs = max(1, min(MOST_JOBS, int(os.environ.get("MAX_JOBS", MOST_JOBS))))
+        folder = objects / "-".join(cuda.architectures).replace("+", "_")
+        with ThreadPoolExecutor(jobs) as pool:
+            compiled = list(pool.map(lambda source: self._compile(cuda, folder, source), self.sources))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # torch's CUDA symbols are not in the headers' torch: they are found where the library is loaded
+        linker = ["-Xlinker=--no-as-needed,--allow-shlib-undefined", *self.link_flags]
+        _run([cuda.nvcc, "-shared", "-cudart=static", *cuda.flags(), *map(str, compiled), "-o", str(target), *linker])
+
+    def _compile(self, cuda: Cuda, folder: Path, source: str) -> Path:
+        compiled = (folder / source).with_suffix(".o")
+        newest = max(os.path.getmtime(path) for path in [source, *self.headers])
+        if not compiled.exists() or compiled.stat().st_mtime < newest:
+            compiled.parent.mkdir(parents=True, exist_ok=True)
+            _run([cuda.nvcc, *NVCC_FLAGS, *cuda.flags(), *self.flags, "-c", source, "-o", str(compiled)])
+        return compiled
+
+
+def _run(command: list[str]) -> None:
+    print(" ".join(command), flush=True)
+    subprocess.run(command, check=True)
