@@ -1,107 +1,122 @@
-"""Runs the CPU benchmark and writes bench/results/cpu.json and the README's table from it.
+"""Measures the op and its peers on this CPU and writes bench/results/cpu.json, table by table.
 
-``python bench/run_cpu.py`` measures; ``--table`` only writes the table anew from the committed results.
+A run that was cut off goes on: a table that was measured at this commit is kept, unless ``--fresh`` is given. In an
+environment with verl, verl's own functions are measured as well; elsewhere the file says why they are not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
+import xml.etree.ElementTree as xml
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results" / "cpu.json"
-README = ROOT / "README.md"
-BEGIN, END = "<!-- table: bench/results/cpu.json -->", "<!-- end of table -->"
-COMMAND = "make bench"
+sys.path.append(str(ROOT))
+from bench import memory, results_file  # noqa: E402
+from bench.forms import FORMS  # noqa: E402
+from bench.results_file import Entry  # noqa: E402
+from bench.tables import TABLES  # noqa: E402
+
+RESULTS = results_file.FOLDER / "cpu.json"
 
 
-def measure() -> dict[str, Any]:
-    """Runs pytest-benchmark and keeps, of each case, what a reader needs: median, quartiles, rounds; microseconds."""
-    from gapo_numpy import build_info
-    from gapo_trainer.provenance import provenance
-
+def run_pytest(name: str, options: list[str]) -> tuple[list[Entry], dict[str, str]]:
+    """One table by pytest-benchmark: its raw entries, and by peer why one was left out."""
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        arguments = ["bench/test_op.py", "--benchmark-only", "--benchmark-enable", f"--benchmark-json={report}"]
+        report, log = Path(folder) / "report.json", Path(folder) / "log.xml"
+        settings = ["-q", "-o", "addopts=", "-o", "timeout=0", "-p", "no:cacheprovider", "--benchmark-only"]
+        outputs = ["--benchmark-disable-gc", f"--benchmark-json={report}", f"--junitxml={log}"]
         subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "--benchmark-warmup=on", *arguments],
+            [sys.executable, "-m", "pytest", "bench/test_op.py", f"--table={name}", *settings, *outputs, *options],
             cwd=ROOT,
             check=True,
+            stdout=subprocess.DEVNULL,
         )
-        raw = json.loads(report.read_text())
-    cases = []
-    for entry in raw["benchmarks"]:
-        stats = {key: round(entry["stats"][key] * 1e6, 3) for key in ("median", "q1", "q3")}
-        cases.append({**entry["extra_info"], **stats, "rounds": entry["stats"]["rounds"]})
-    facts = {**provenance("cpu"), "command": COMMAND, "cpu_capability": build_info()["cpu_capability"]}
-    facts["versions"]["numpy"] = version("numpy")
-    return {"provenance": facts, "unit": "microseconds", "cases": cases}
+        skipped = {}
+        for test in xml.parse(log).iter("testcase"):
+            reason = test.find("skipped")
+            if reason is not None:
+                skipped[str(test.get("name"))] = str(reason.get("message"))
+        return json.loads(report.read_text(encoding="utf-8"))["benchmarks"], skipped
 
 
-def median(results: dict[str, Any], table: str, name: str, shape: list[int], threads: int) -> float:
-    """The median of one case, in microseconds."""
-    key = (table, name, shape, threads)
-    return next(c["median"] for c in results["cases"] if (c["table"], c["name"], c["shape"], c["threads"]) == key)
-
-
-def time(microseconds: float) -> str:
-    """Three digits and a unit."""
-    return f"{microseconds:,.3g} µs" if microseconds < 1000 else f"{microseconds / 1000:,.3g} ms"
-
-
-def table(results: dict[str, Any]) -> str:
-    """The README's tables, in Markdown."""
-    facts = results["provenance"]
-    lines = ["| groups × size | this op | vectorised torch | `numpy.sort` alone | against torch | against the sort |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
-    ours_alone = ("advantage", "gapo", 1)
-    for shape in [c["shape"] for c in results["cases"] if (c["table"], c["name"], c["threads"]) == ours_alone]:
-        ours, torch_, sort = (median(results, "advantage", name, shape, 1) for name in ("gapo", "torch", "numpy.sort"))
-        lines.append(
-            f"| {shape[0]:,} × {shape[1]:,} | {time(ours)} | {time(torch_)} | {time(sort)}"
-            f" | {torch_ / ours:.1f}× | {sort / ours:.2f}× |"
-        )
-    shape = next(c["shape"] for c in results["cases"] if c["table"] == "token_advantage")
-    lines += ["", f"`token_advantage` for {shape[0]:,} groups × {shape[1]} rows × {shape[2]:,} tokens, int64 mask:", ""]
-    lines += [
-        "| threads | this op | torch operations | a copy of as many bytes, fresh memory | the same, warm memory |"
+def summarise(raw: list[Entry]) -> list[Entry]:
+    """One entry a case, in microseconds: the median over the turns' medians and quartiles, and every turn's median."""
+    turns: dict[str, list[Entry]] = {}
+    for entry in raw:
+        facts = {key: value for key, value in entry["extra_info"].items() if key not in ("turn", "table", "form")}
+        turns.setdefault(json.dumps(facts), []).append(entry["stats"])
+    return [
+        {
+            **json.loads(facts),
+            **{key: round(statistics.median(one[key] for one in stats) * 1e6, 3) for key in ("median", "q1", "q3")},
+            "turns": [round(one["median"] * 1e6, 3) for one in stats],
+            "rounds": sum(one["rounds"] for one in stats),
+        }
+        for facts, stats in turns.items()
     ]
-    lines.append("| --- | --- | --- | --- | --- |")
-    for threads in (1, 2):
-        names = ("gapo", "torch", "copy, fresh memory", "copy, warm memory")
-        cells = [time(median(results, "token_advantage", name, shape, threads)) for name in names]
-        lines.append(f"| {threads} | " + " | ".join(cells) + " |")
-    lines += ["", f"Medians, float32, one thread in the first table. {describe(facts)}"]
-    return "\n".join(lines)
 
 
-def describe(facts: dict[str, Any]) -> str:
-    """Where the figures come from, in one line."""
-    return (
-        f"Measured on {facts['device']} ({facts['cpu_capability']}), torch {facts['versions']['torch']}, numpy"
-        f" {facts['versions']['numpy']}, {facts['date']}, commit {facts['commit'][:12]}, by `{facts['command']}`."
-    )
+def measure_table(name: str, options: list[str]) -> dict[str, Any]:
+    raw, skipped = run_pytest(name, options)
+    measured = {entry["extra_info"]["peer"] for entry in raw}
+    left_out = {
+        peer: reason
+        for peer in FORMS[TABLES[name].form].peers
+        if peer not in measured
+        for test, reason in skipped.items()
+        if f"-{peer.replace(' ', '_')}-" in test
+    }
+    return {"unit": "microseconds", "left_out": left_out, "cases": summarise(raw)}
 
 
-def write_table(results: dict[str, Any]) -> None:
-    """Replaces what stands between the README's two marks."""
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{after}", encoding="utf-8")
+def measure_memory() -> dict[str, Any]:
+    cases, left_out = [], {}
+    for form, peer, shape in memory.CASES:
+        if reason := FORMS[form].peers[peer].absent():
+            left_out[peer] = reason
+            continue
+        beyond = memory.measured_apart(form, peer, shape)
+        cases.append({"form": form, "peer": peer, "shape": list(shape), "beyond": beyond})
+    return {"unit": "bytes beyond inputs and result, at the peak", "left_out": left_out, "cases": cases}
 
 
 def main() -> None:
+    from gapo_numpy import build_info
+    from gapo_trainer.provenance import provenance
+
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--table", action="store_true", help="only write the README's table from the results")
-    if not parser.parse_args().table:
-        RESULTS.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
-    write_table(json.loads(RESULTS.read_text(encoding="utf-8")))
+    parser.add_argument("--only", nargs="+", choices=[*TABLES, "memory"], default=[*TABLES, "memory"])
+    parser.add_argument("--fresh", action="store_true", help="measure every table anew")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.3, help="a case and turn")
+    parser.add_argument("--small", action="store_true", help="small shapes, to rehearse; give --out as well")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    origin = {
+        **provenance("cpu", results_file.PACKAGES),
+        "command": f"python bench/run_cpu.py --turns {given.turns} --seconds {given.seconds}",
+        "cpu_capability": build_info()["cpu_capability"],
+    }
+    options = [f"--turns={given.turns}", f"--seconds={given.seconds}", *(["--small"] if given.small else [])]
+    results = results_file.read(given.out)
+    for name in given.only:
+        kept = results.get(name, {}).get("provenance", {})
+        if not given.fresh and kept.get("commit") == origin["commit"] is not None:
+            continue
+        before = os.getloadavg()[0]
+        table = measure_memory() if name == "memory" else measure_table(name, options)
+        load = {"load_before": round(before, 2), "load_after": round(os.getloadavg()[0], 2)}
+        results[name] = {"provenance": {**origin, **load}, **table}
+        results_file.write(given.out, {key: results[key] for key in [*TABLES, "memory"] if key in results})
+        print(f"{name}: {len(table['cases'])} figures", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,173 @@
+"""Measures the op and its peers on a GPU and writes bench/results/gpu.json, case by case, within a time budget.
+
+``bench/gpu.sh`` builds, tests and runs it. ``--device cpu --small`` rehearses it where no GPU is. Nothing but torch,
+NumPy and this package is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+from bench import results_file  # noqa: E402
+from bench.device_time import Record, device_time, host_dispatch, record_calls, record_graph, record_waiting, rotation  # noqa: E402
+from bench.forms import FORMS, Inputs, Peer  # noqa: E402
+from bench.results_file import Entry  # noqa: E402
+from bench.tables import SMALL, TABLES, Case, cases  # noqa: E402
+
+RESULTS = results_file.FOLDER / "gpu.json"
+ORDER = ("dense", "tokens", "unordered", "ragged", "dtypes", "by_size", "by_batch")  # the first ones matter most
+REPLAYS = 25
+MANY_KERNELS = 256  # calls in a graph of a peer that launches tens of kernels a call
+WARM_CALLS = 200
+HOST_CALLS = 20  # few enough that no launch queue fills and makes the host wait
+TOLERANCE = 1e-4  # of the greatest advantage; sums are ordered otherwise on a GPU
+ROUNDED = {"float16": 1e-2, "bfloat16": 3e-2}
+
+
+class LeftOut(Exception):
+    """A case that is not measured, with the reason."""
+
+
+def cache_bytes(device: str) -> int:
+    """The L2 cache of a GPU; of a CPU a token, for a rehearsal."""
+    return torch.cuda.get_device_properties(device).L2_cache_size if device == "cuda" else 1 << 16
+
+
+def synchronise(device: str) -> Callable[[], None]:
+    return torch.cuda.synchronize if device == "cuda" else lambda: None
+
+
+def recorder(peer: Peer, device: str) -> Record:
+    if device == "cpu":
+        return record_calls
+    return record_waiting if peer.waits else record_graph
+
+
+def check(case: Case, peer: Peer, inputs: Inputs, device: str) -> float:
+    """The greatest error against the CPU's op, relative to the greatest advantage: before speed, the same result.
+
+    Raises:
+        LeftOut: it is wrong.
+    """
+    result = peer.call(*peer.prepare(*inputs)).float().cpu()
+    on_cpu = [value.cpu() if isinstance(value, torch.Tensor) else value for value in inputs]
+    expected = FORMS[case.form].peers["gapo"].call(*on_cpu).float()
+    error = float((result - expected).abs().max() / expected.abs().max().clamp(min=1))
+    if not error <= ROUNDED.get(case.dtype, TOLERANCE):  # NaN is wrong as well
+        raise LeftOut(f"wrong: off by {error:.2g} of the greatest advantage")
+    return error
+
+
+def measure(case: Case, device: str, cache: int) -> Entry:
+    """Times of one case: cold (inputs rotated past the L2 cache), warm (one input), and the host's dispatch.
+
+    Raises:
+        LeftOut: the peer cannot run here, or computes something else than the CPU.
+    """
+    form, peer = FORMS[case.form], FORMS[case.form].peers[case.peer]
+    if reason := peer.absent():
+        raise LeftOut(reason)
+    if peer.at_most is not None:
+        raise LeftOut("a loop over rows in Python, or over strings: on a GPU every row waits for the device")
+    generator = torch.Generator().manual_seed(0)
+    dtype = getattr(torch, case.dtype)
+    first = form.draw(case.shape, dtype, device, generator)
+    error = check(case, peer, first, device) if case.peer in ("gapo", "triton") else None
+    traffic = form.traffic(*first)
+    single = peer.floor or case.peer in ("gapo", "triton")
+    sets = rotation(traffic, cache, *(() if single else (MANY_KERNELS,)))
+    drawn = [first, *(form.draw(case.shape, dtype, device, generator) for _ in range(sets - 1))]
+    prepared = [peer.prepare(*one) for one in drawn]
+    calls = [(lambda one=one: peer.call(*one)) for one in prepared]
+    record = recorder(peer, device)
+    cold = device_time(calls, record, REPLAYS)
+    warm = device_time(calls[:1] * min(sets, WARM_CALLS), record, REPLAYS, keep=False)
+    return {
+        "peer": case.peer,
+        "shape": list(case.shape),
+        "dtype": case.dtype,
+        **{key: getattr(cold, key) for key in ("median", "q1", "q3", "replays", "calls")},
+        "warm": warm.median,
+        "host": host_dispatch(calls[:HOST_CALLS], synchronise(device)),
+        "traffic": traffic,
+        "error": error,
+    }
+
+
+def copy_bandwidth(device: str, cache: int) -> float:
+    """Bytes a second, read and written, of a copy far larger than the L2 cache; the median of the replays."""
+    source = torch.randn(max(1 << 16, 8 * cache // 4), device=device)
+    target = torch.empty_like(source)
+    record = record_calls if device == "cpu" else record_graph
+    taken = device_time([lambda: target.copy_(source)] * 3, record, REPLAYS, keep=False)
+    return 2 * source.nbytes / (taken.median / 1e6)
+
+
+def run(tables: dict[str, Any], device: str, deadline: float, origin: Entry, out: Path) -> results_file.Results:
+    """All tables, the most important first, until the deadline; the file is written after every case."""
+    cache = cache_bytes(device)
+    facts = {"provenance": origin, "unit": "microseconds", "copy_bandwidth": copy_bandwidth(device, cache), "l2": cache}
+    results: results_file.Results = {}
+    for name in ORDER:
+        table = results.setdefault(name, {**facts, "left_out": {}, "cases": []})
+        for case in cases(name, tables[name], device):
+            results_file.write(out, results)
+            label = f"{case.peer} {'x'.join(map(str, case.shape))} {case.dtype}"
+            if time.monotonic() > deadline:
+                table["left_out"][label] = "the time budget was spent"
+                continue
+            try:
+                table["cases"].append(measure(case, device, cache))
+            except LeftOut as reason:
+                table["left_out"][label] = str(reason)
+            except (RuntimeError, torch.OutOfMemoryError) as error:  # one peer must not lose the others
+                table["left_out"][label] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        results_file.write(out, results)
+    return results
+
+
+def short_table(results: results_file.Results) -> str:
+    """Microseconds a call from a cold cache, a line for every shape: the end of a log tells what matters."""
+    lines = []
+    for name in ("dense", "tokens", "unordered", "ragged"):
+        entries = results[name]["cases"]
+        names = list(dict.fromkeys(entry["peer"] for entry in entries))
+        lines.append(f"{name:<20}" + "".join(f"{peer[:13]:>14}" for peer in names))
+        for shape in dict.fromkeys(tuple(entry["shape"]) for entry in entries):
+            row = [results_file.find(results[name], peer=peer, shape=list(shape)) for peer in names]
+            cells = "".join(f"{entry['median']:>14.2f}" if entry else f"{'-':>14}" for entry in row)
+            lines.append(f"{'x'.join(map(str, shape)):<20}" + cells)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    from gapo_kernels.backends import backends
+    from gapo_trainer.provenance import provenance
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--small", action="store_true", help="small shapes, to rehearse")
+    parser.add_argument("--budget", type=float, default=170, help="seconds, after which no case is begun")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    deadline = time.monotonic() + given.budget
+    serving = [backend.name for backend in backends() if given.device in backend.serves]
+    origin = provenance(given.device, results_file.PACKAGES) | {
+        "command": "bench/gpu.sh",
+        "served_by": serving,
+    }
+    results = run(SMALL if given.small else TABLES, given.device, deadline, origin, given.out)
+    print(short_table(results))
+
+
+if __name__ == "__main__":
+    main()

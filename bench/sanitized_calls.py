@@ -1,0 +1,63 @@
+"""One call of every op for every tier of group sizes, small enough for compute-sanitizer; ``bench/gpu.sh`` runs it.
+
+Inputs are made on the CPU, so that only this package's kernels run on the device, and each result is compared with the
+CPU's. ``--device cpu`` rehearses it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+import gapo_kernels  # noqa: F401  registers torch.ops.gapo
+
+# one size on each side of what a tier may end at, and the smallest that a cluster or a stream of blocks may serve
+SIZES = (1, 2, 7, 16, 31, 33, 64, 65, 129, 257, 1023, 1025, 2049, 4097, 33000, 70000)
+LARGEST = 300_000
+GROUPS_OF = 2048  # rewards of a call of small groups, at most
+
+
+def calls() -> Iterator[tuple[str, tuple]]:
+    """Every op's name with its arguments, on the CPU."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    for size in SIZES:
+        yield "advantage", (draw(max(1, GROUPS_OF // size), size),)
+    yield "advantage", (draw(1, LARGEST),)
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):
+        yield "advantage", (draw(9, 33).to(dtype),)
+    sizes = torch.tensor([0, 3, 0, 1, 40, 700, 5000, 16])
+    rewards, offsets = draw(int(sizes.sum())), sizes.cumsum(0)
+    offsets = torch.nn.functional.pad(offsets, (1, 0))
+    yield "advantage_varlen", (rewards, offsets, int(sizes.max()))
+    ids = torch.randint(50, (4000,), generator=generator) * 1_000_003 - 7
+    yield "advantage_by_id", (draw(4000), ids)
+    yield "advantage_stats", (draw(12, 48),)
+    yield "advantage_stats", (draw(4000), ids)
+    for mask in (torch.ones(64, 33, dtype=torch.int64), torch.ones(64, 33, dtype=torch.bool)):
+        yield "token_advantage", (draw(64, 33), mask, torch.arange(64) // 8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda")
+    device = parser.parse_args().device
+    made = 0
+    for op, arguments in calls():
+        call = getattr(torch.ops.gapo, op)
+        moved = [value.to(device) if isinstance(value, Tensor) else value for value in arguments]
+        results, expected = call(*moved), call(*arguments)
+        for result, wanted in zip(*([r] if isinstance(r, Tensor) else r for r in (results, expected)), strict=True):
+            assert torch.allclose(result.cpu(), wanted, rtol=1e-3, atol=1e-3, equal_nan=True), (op, arguments[0].shape)
+        made += 1
+    print(f"{made} calls agree with the CPU")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The benchmarks run: on a CPU with small shapes, and the GPU's logic with a clock and a recorder of our own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import bench_modules
+import pytest
+import torch
+
+from bench import memory, results_file, run_gpu, sanitized_calls
+from bench.device_time import LEAST_CALLS, MOST_BYTES, device_time, host_dispatch, record_calls, rotation
+from bench.forms import FORMS, Peer
+from bench.run_cpu import summarise
+from bench.tables import SMALL, TABLES, Case, cases
+
+ROOT = bench_modules.ROOT
+
+
+class Clock:
+    """Time that passes only where the test lets it."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_turns_are_summed_up_by_case_in_microseconds():
+    facts = {"table": "dense", "form": "advantage", "peer": "gapo", "shape": [2, 2], "dtype": "float32", "threads": 1}
+    raw = [
+        {"extra_info": {**facts, "turn": turn}, "stats": {"median": m, "q1": m, "q3": m, "rounds": 10}}
+        for turn, m in enumerate((1e-6, 3e-6, 2e-6))
+    ]
+    (entry,) = summarise(raw)
+    assert (entry["median"], entry["turns"], entry["rounds"]) == (2.0, [1.0, 3.0, 2.0], 30)
+    assert "turn" not in entry
+    assert len(summarise([*raw, {**raw[0], "extra_info": {**facts, "threads": 2, "turn": 0}}])) == 2
+
+
+def test_a_table_is_measured_and_a_run_that_was_cut_off_goes_on(tmp_path):
+    out = tmp_path / "cpu.json"
+    command = [sys.executable, "bench/run_cpu.py", "--small", "--seconds=0.001", "--turns=2", f"--out={out}", "--only"]
+    first = subprocess.run([*command, "ragged"], cwd=ROOT, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    (entry,) = [case for case in results_file.read(out)["ragged"]["cases"] if case["peer"] == "gapo"]
+    assert entry["shape"] == [16, 8]
+    assert len(entry["turns"]) == 2
+    assert 0 < entry["median"] < 1e6
+    if results_file.read(out)["ragged"]["provenance"]["commit"] is not None:
+        again = subprocess.run([*command, "ragged"], cwd=ROOT, capture_output=True, text=True)
+        assert (again.returncode, again.stdout) == (0, ""), "the table was measured again"
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="reads Linux's peak of a process")
+def test_the_peak_of_a_call_is_seen():
+    elements = 8 << 20
+    torch_needs = memory.measured_apart("advantage", "torch", (1 << 17, 64))
+    assert 4 * elements < torch_needs < 40 * elements  # torch.sort alone makes values and int64 indices
+    assert memory.measured_apart("advantage", "gapo", (1 << 17, 64)) < 4 * elements
+
+
+def test_inputs_rotate_past_the_cache_within_the_memory():
+    assert rotation(traffic=1 << 20, cache=50 << 20) == 150
+    assert rotation(traffic=64 << 20, cache=50 << 20) == LEAST_CALLS
+    assert rotation(traffic=MOST_BYTES, cache=50 << 20) == 2
+    assert rotation(traffic=0, cache=50 << 20, most=99) == 99
+
+
+def test_device_time_divides_a_replay_by_its_calls():
+    clock, made = Clock(), []
+
+    def call():
+        made.append(1)
+        clock.now += 5e-6
+
+    times = device_time([call] * 40, lambda calls, keep: record_calls(calls, keep, clock), replays=7)
+    assert times.median == times.q1 == times.q3 == pytest.approx(5.0)
+    assert (times.replays, times.calls) == (7, 40)
+    assert len(made) == 3 + 40 * (1 + 7), "three calls warm up, one replay is thrown away"
+
+
+class Result:
+    """Counts how many of its kind are alive at a time."""
+
+    alive, most = 0, 0
+
+    def __init__(self):
+        Result.alive += 1
+        Result.most = max(Result.most, Result.alive)
+
+    def __del__(self):
+        Result.alive -= 1
+
+
+@pytest.mark.parametrize(("keep", "most"), [(True, 8), (False, 2)])
+def test_cold_results_are_kept_so_that_each_has_memory_of_its_own(keep, most):
+    replay = record_calls([Result] * 8, keep)
+    Result.most = Result.alive = 0
+    replay()
+    assert Result.most == most
+
+
+def test_host_dispatch_leaves_the_device_out():
+    clock = Clock()
+
+    def call():
+        clock.now += 2e-6
+
+    def synchronise():
+        clock.now += 1.0  # what the device takes
+
+    assert host_dispatch([call] * 10, synchronise, clock=clock) == pytest.approx(2.0)
+
+
+def test_a_wrong_result_is_not_timed(monkeypatch):
+    wrong = Peer(lambda rewards: torch.ops.gapo.advantage(rewards) + 0.01)
+    monkeypatch.setitem(FORMS["advantage"].peers, "gapo", wrong)
+    case = Case("dense", "advantage", "gapo", (4, 8), "float32", 1)
+    right = Peer(torch.ops.gapo.advantage)
+    inputs = FORMS["advantage"].draw(case.shape, torch.float32, "cpu", torch.Generator().manual_seed(0))
+    assert run_gpu.check(case, wrong, inputs, "cpu") == 0.0  # against itself
+    with pytest.raises(run_gpu.LeftOut, match="wrong: off by"):
+        run_gpu.check(case, right, inputs, "cpu")
+
+
+def test_the_gpu_tables_are_written_up_to_the_deadline(tmp_path):
+    origin = {"device": "a CPU", "commit": "0", "command": "none", "date": "today", "versions": {}}
+    out = tmp_path / "gpu.json"
+    results = run_gpu.run(SMALL, "cpu", time.monotonic() - 1, origin, out)
+    assert all(not table["cases"] for table in results.values())
+    assert set(results["dense"]["left_out"].values()) == {"the time budget was spent"}
+    assert results_file.read(out) == results
+
+
+def test_only_what_runs_there_is_measured_on_a_gpu():
+    on_gpu = {case.peer for name in TABLES for case in cases(name, TABLES[name], "cuda")}
+    assert {"gapo", "triton", "torch", "torch.compile", "copy", "empty kernel"} <= on_gpu
+    assert not {"numpy", "numpy.sort", "empty call"} & on_gpu
+    on_cpu = {case.peer for name in TABLES for case in cases(name, TABLES[name])}
+    assert not {"triton", "empty kernel"} & on_cpu
+
+
+def test_the_sanitised_calls_cover_every_op():
+    made = {op for op, _ in sanitized_calls.calls()}
+    assert made == {"advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage"}
+
+
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs the command timeout")
+def test_the_gpu_script_rehearses_on_a_cpu(tmp_path):
+    command = ["bash", "bench/gpu.sh", "--dry-run", "--out", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable}
+    )
+    assert "measure: passed" in done.stdout, done.stdout + done.stderr
+    assert "16x8" in done.stdout, "no short table"
+    measured = results_file.read(tmp_path / "gpu.json")
+    assert results_file.find(measured["dense"], peer="gapo", shape=[16, 8])["error"] == 0.0
+    assert (tmp_path / "logs.tar.gz").exists()
+
+
+def test_the_gpu_script_refuses_what_it_does_not_know():
+    done = subprocess.run(["bash", "bench/gpu.sh", "--fast"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "unknown option --fast" in done.stderr
