@@ -1,0 +1,141 @@
+// A block of threads as the large groups' algorithms see it: phases that all its threads run, with a barrier after
+// each.
+//
+// An algorithm is written once against these members; tests/cuda/host_block.h has the same ones for the CPU, where the
+// threads of a phase run one after the other, in any order: a phase may not read what another thread of it writes.
+//
+//   each(body)              body(thread) for every thread
+//   reduce(produce, combine)  all threads' produce(thread), combined in a fixed order; every thread gets the result
+//   scan(count, place)      place(thread, sum of count(earlier thread)) for every thread; returns the sum of all
+//   meet()                  waits for the other blocks that share the group; what was written before can be read after
+//   rank, count             this block's number among those blocks, and how many they are
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "cuda/thread.h"
+#include "host_device.h"
+
+namespace gapo::cuda {
+namespace {
+
+#if defined(__CUDACC__)
+
+// Integer atomics on shared or global memory, at the device's scope.
+template <typename V>
+__device__ __forceinline__ V atomic_add(V* place, V value) {
+  return atomicAdd(place, value);
+}
+__device__ __forceinline__ uint32_t atomic_peek(const uint32_t* place) {
+  uint32_t value;
+  asm volatile("ld.relaxed.gpu.u32 %0, [%1];" : "=r"(value) : "l"(place) : "memory");
+  return value;
+}
+__device__ __forceinline__ unsigned long long atomic_peek(const unsigned long long* place) {
+  unsigned long long value;
+  asm volatile("ld.relaxed.gpu.u64 %0, [%1];" : "=l"(value) : "l"(place) : "memory");
+  return value;
+}
+// Most calls change nothing: those cost a load.
+template <typename V>
+__device__ __forceinline__ void atomic_lower(V* place, V value) {
+  if (value < atomic_peek(place)) atomicMin(place, value);
+}
+template <typename V>
+__device__ __forceinline__ void atomic_raise(V* place, V value) {
+  if (value > atomic_peek(place)) atomicMax(place, value);
+}
+
+// 32-bit words of any small type, through the warp's shuffles.
+template <typename V, typename Exchange>
+__device__ __forceinline__ V exchange_words(const V& value, Exchange exchange) {
+  static_assert(sizeof(V) % 4 == 0);
+  uint32_t words[sizeof(V) / 4];
+  memcpy(words, &value, sizeof(V));
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(sizeof(V) / 4); ++i) words[i] = exchange(words[i]);
+  V result;
+  memcpy(&result, words, sizeof(V));
+  return result;
+}
+
+// In shared memory: every member is the same for all threads, and rarely used.
+template <int kThreads_>
+struct DeviceBlock {
+  static constexpr int kThreads = kThreads_;
+  static constexpr int kWarps = kThreads / kWarp;
+  static constexpr int kLargestReduced = 32;  // bytes
+
+  int rank, count;
+  uint32_t* arrivals;  // in global memory, one for the blocks that meet, 0 at the launch
+  uint32_t expected;   // arrivals at the last meeting
+  alignas(8) unsigned char scratch[kWarps * kLargestReduced];
+
+  template <typename Body>
+  __device__ __forceinline__ void each(Body body) {
+    body(static_cast<int>(threadIdx.x));
+    __syncthreads();
+  }
+
+  template <typename Produce, typename Combine>
+  __device__ __forceinline__ auto reduce(Produce produce, Combine combine) {
+    auto value = produce(static_cast<int>(threadIdx.x));
+    using V = decltype(value);
+    static_assert(sizeof(V) <= kLargestReduced);
+#pragma unroll
+    for (int mask = kWarp / 2; mask > 0; mask /= 2) {
+      value = combine(value, exchange_words(value, [mask](uint32_t word) { return Thread::partner(word, mask); }));
+    }
+    V* const warps = reinterpret_cast<V*>(scratch);
+    if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = value;
+    __syncthreads();
+    value = warps[0];
+    for (int warp = 1; warp < kWarps; ++warp) value = combine(value, warps[warp]);
+    __syncthreads();
+    return value;
+  }
+
+  template <typename Count, typename Place>
+  __device__ __forceinline__ uint32_t scan(Count count_of, Place place) {
+    const int thread = static_cast<int>(threadIdx.x);
+    const uint32_t own = count_of(thread);
+    uint32_t sum = own;
+#pragma unroll
+    for (int distance = 1; distance < kWarp; distance *= 2) {
+      const uint32_t before = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
+      if (thread % kWarp >= distance) sum += before;
+    }
+    uint32_t* const warps = reinterpret_cast<uint32_t*>(scratch);
+    if (thread % kWarp == kWarp - 1) warps[thread / kWarp] = sum;
+    __syncthreads();
+    uint32_t before = 0, total = 0;
+    for (int warp = 0; warp < kWarps; ++warp) {
+      if (warp == thread / kWarp) before = total;
+      total += warps[warp];
+    }
+    place(thread, before + sum - own);
+    __syncthreads();
+    return total;
+  }
+
+  // A counter that only grows: the blocks' n-th meeting is complete at n * count. The launch is cooperative, so that
+  // all of them run at once.
+  __device__ __forceinline__ void meet() {
+    __syncthreads();
+    if (threadIdx.x == 0 && count > 1) {
+      expected += static_cast<uint32_t>(count);
+      __threadfence();
+      atomicAdd(arrivals, 1u);
+      while (atomic_peek(arrivals) < expected) {
+      }
+      __threadfence();
+    }
+    __syncthreads();
+  }
+};
+
+#endif
+
+}  // namespace
+}  // namespace gapo::cuda

@@ -1,0 +1,119 @@
+// How many blocks serve a call's large groups, and where in the workspace they exchange what. Plain C++.
+#pragma once
+
+#include "cuda/large_group.h"
+#include "cuda/median_deviation.h"
+#include "cuda/sort_group.h"
+#include "cuda/tiers.h"
+
+namespace gapo::cuda {
+namespace {
+
+inline constexpr int kLargeThreads = 512;
+
+// Above this size several blocks share a group where there are fewer groups than blocks. A guess: not measured.
+inline constexpr int64_t kLargestAlone = 2 * kTile<kLargeThreads>;
+
+// At the front of the workspace, 0 at the start.
+struct LargeControl {
+  uint32_t shared_count;  // listed groups above kLargestAlone, and the size of the longest
+  uint32_t longest;
+  uint32_t alone_count;  // the other listed groups
+  uint32_t next_alone;   // the next of them that a block takes
+};
+
+struct LargePlan {
+  uint32_t blocks = 0, bins = 0;
+  int64_t longest = 0;  // no group is longer
+  int64_t tile = 0;
+  bool listed = false;
+  bool place_by_block = false;  // keys and sums have a place for each block, otherwise one for each group
+
+  int64_t list_capacity = 0, key_places = 0, tile_places = 0;
+  // bytes from the workspace's start
+  std::size_t arrivals = 0, list = 0, ranges = 0, windows = 0, bin_count = 0, bin_filled = 0, bin_low = 0, bin_high = 0;
+  std::size_t digits = 0, sums = 0, tile_digits = 0, keys = 0, sorted = 0, bytes = 0;
+  std::size_t cleared = 0;  // these many from the start have to be 0
+};
+
+// key: bytes of one. Positions of groups that lie one after the other have places for tiles of their own at
+// begin / (tile / 2): a group is at least half a tile long.
+inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint32_t bins,
+                            int64_t tile = kTile<kLargeThreads>) {
+  LargePlan plan;
+  const Groups& groups = call.groups;
+  const std::size_t key = call.element == Element::kFloat64 ? 8 : 4;
+  plan.blocks = blocks;
+  plan.bins = bins;
+  plan.longest = groups.max_group_size < groups.total ? groups.max_group_size : groups.total;
+  plan.tile = tile;
+  plan.listed = listed;
+  const int64_t by_block = int64_t{blocks} * plan.longest;
+  plan.place_by_block = by_block < groups.total;
+  plan.key_places = plan.place_by_block ? by_block : groups.total;
+  plan.tile_places = plan.place_by_block ? blocks * tile_count(plan.longest, tile) : groups.total / (tile / 2) + 1;
+  if (listed) {
+    const int64_t most = groups.total / (kLargestSorted + 1);
+    plan.list_capacity = most < groups.count ? most : groups.count;
+  }
+  const auto take = [&](std::size_t bytes) {
+    const std::size_t place = plan.bytes;
+    plan.bytes += aligned(bytes);
+    return place;
+  };
+  take(sizeof(LargeControl));
+  plan.arrivals = take(blocks * sizeof(uint32_t));
+  plan.cleared = plan.bytes;
+  plan.list = take(plan.list_capacity * sizeof(int64_t));
+  plan.ranges = take(blocks * sizeof(Exchange<double>::Range));
+  plan.windows = take(blocks * sizeof(Window));
+  const std::size_t all_bins = std::size_t{blocks} * bins;
+  plan.bin_count = take(all_bins * sizeof(uint32_t));
+  plan.bin_filled = take(all_bins * sizeof(uint32_t));
+  plan.bin_low = take(all_bins * key);
+  plan.bin_high = take(all_bins * key);
+  if (call.rule.scale == Scale::kMad) plan.digits = take(blocks * kDeviationCounters * sizeof(uint32_t));
+  plan.sums = take(plan.tile_places * kSumKinds * sizeof(double));
+  plan.tile_digits = take(plan.tile_places * kDigits * sizeof(uint32_t));
+  plan.keys = take(plan.key_places * key);
+  plan.sorted = take(plan.key_places * key);
+  return plan;
+}
+
+// How many blocks share each of `groups` groups of at most `longest` rewards.
+GAPO_HD inline uint32_t blocks_per_group(uint32_t blocks, uint32_t groups, int64_t longest, int64_t tile) {
+  const int64_t tiles = (longest + tile - 1) / tile;
+  int64_t share = groups < blocks ? blocks / groups : 1;
+  if (share > tiles) share = tiles;
+  return static_cast<uint32_t>(share);
+}
+
+// The exchange of the blocks from `first_block` on, which share the group.
+template <typename T>
+GAPO_DEVICE Exchange<T> exchange_at(const LargePlan& plan, unsigned char* workspace, uint32_t first_block,
+                                    const Slice& slice) {
+  const int64_t key = plan.place_by_block ? first_block * plan.longest : slice.begin;
+  const int64_t tile =
+      plan.place_by_block ? first_block * tile_count(plan.longest, plan.tile) : slice.begin / (plan.tile / 2);
+  const int64_t bin = int64_t{first_block} * plan.bins;
+  const auto at = [&](std::size_t place, auto* type, int64_t index) {
+    return reinterpret_cast<decltype(type)>(workspace + place) + index;
+  };
+  using Key = KeyOf<T>;
+  Exchange<T> exchange;
+  exchange.ranges = at(plan.ranges, static_cast<typename Exchange<T>::Range*>(nullptr), first_block);
+  exchange.windows = at(plan.windows, static_cast<Window*>(nullptr), first_block);
+  exchange.sums = at(plan.sums, static_cast<double*>(nullptr), tile * kSumKinds);
+  exchange.bin_count = at(plan.bin_count, static_cast<uint32_t*>(nullptr), bin);
+  exchange.bin_low = at(plan.bin_low, static_cast<Key*>(nullptr), bin);
+  exchange.bin_high = at(plan.bin_high, static_cast<Key*>(nullptr), bin);
+  exchange.bin_filled = at(plan.bin_filled, static_cast<uint32_t*>(nullptr), bin);
+  exchange.digits = at(plan.digits, static_cast<uint32_t*>(nullptr), int64_t{first_block} * kDeviationCounters);
+  exchange.tile_digits = at(plan.tile_digits, static_cast<uint32_t*>(nullptr), tile * kDigits);
+  exchange.keys = at(plan.keys, static_cast<Key*>(nullptr), key);
+  exchange.sorted = at(plan.sorted, static_cast<Key*>(nullptr), key);
+  return exchange;
+}
+
+}  // namespace
+}  // namespace gapo::cuda

@@ -1,0 +1,91 @@
+// How a row of tokens is shared out: neighbouring tokens in chunks of 16 bytes, a chunk a lane in turn. The same for
+// any alignment, so that a row's sum depends on its tokens and their number alone.
+#pragma once
+
+#include "cuda/element.h"
+
+namespace gapo::cuda {
+namespace {
+
+inline constexpr int kTokenThreads = 256;
+
+template <typename E>
+inline constexpr int kTokensPerChunk = 16 / sizeof(E);
+
+// Lanes that share a row: a power of two, at most a block; a warp or less where it has up to sixteen chunks a lane.
+GAPO_HD constexpr int lanes_for(int64_t length, int tokens_per_chunk) {
+  const int64_t chunks = (length + tokens_per_chunk - 1) / tokens_per_chunk;
+  int lanes = 1;
+  while (lanes < 32 && lanes < chunks) lanes *= 2;
+  while (lanes < kTokenThreads && lanes * 16 < chunks) lanes *= 2;
+  return lanes;
+}
+
+// Several values that are read and written at once.
+template <typename V, int kCount>
+struct alignas(kCount * sizeof(V) < 16 ? kCount * sizeof(V) : 16) Chunk {
+  V value[kCount];
+};
+
+// Values begin .. begin + kCount of a row, zeros beyond its end. whole: chunks lie at their alignment, and rows end
+// with one.
+template <int kCount, typename V>
+GAPO_DEVICE Chunk<V, kCount> load_tokens(const V* row, int64_t begin, int64_t length, bool whole) {
+  if (whole) return *reinterpret_cast<const Chunk<V, kCount>*>(row + begin);
+  Chunk<V, kCount> chunk;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) chunk.value[i] = begin + i < length ? row[begin + i] : V(0);
+  return chunk;
+}
+
+// One lane's part of a row's sum.
+template <typename E>
+GAPO_DEVICE double lane_sum(const E* row, int64_t length, bool whole, int lane, int lanes) {
+  constexpr int n = kTokensPerChunk<E>;
+  constexpr int batch = 4;  // chunks on their way at once
+  double sum = 0.0;
+#pragma unroll 1
+  for (int64_t first = int64_t{lane} * n; first < length; first += int64_t{batch} * n * lanes) {
+    Chunk<E, n> chunks[batch];
+#pragma unroll
+    for (int b = 0; b < batch; ++b) {
+      const int64_t begin = first + int64_t{b} * n * lanes;
+      chunks[b] = begin < length ? load_tokens<n>(row, begin, length, whole) : Chunk<E, n>{};
+    }
+#pragma unroll
+    for (int b = 0; b < batch; ++b) {
+#pragma unroll
+      for (int i = 0; i < n; ++i) sum += static_cast<double>(to_compute(chunks[b].value[i]));
+    }
+  }
+  return sum;
+}
+
+// value * mask, and 0 where the mask is 0: a NaN group leaves its padding 0.
+template <typename T, typename Mask>
+GAPO_DEVICE T masked(T value, Mask mask) {
+  const T factor = static_cast<T>(mask);
+  return factor == 0 ? T{0} : value * factor;
+}
+
+// One lane's part of a row.
+template <typename E, typename T, typename Mask>
+GAPO_DEVICE void write_tokens(T value, const Mask* mask, int64_t length, bool whole, int lane, int lanes, E* out) {
+  constexpr int n = kTokensPerChunk<E>;
+  if (!whole) {
+#pragma unroll 4
+    for (int64_t t = lane; t < length; t += lanes) out[t] = to_element<E>(masked(value, mask[t]));
+    return;
+  }
+#pragma unroll 2
+  for (int64_t begin = int64_t{lane} * n; begin < length; begin += int64_t{n} * lanes) {
+    const Chunk<Mask, n> masks = load_tokens<n>(mask, begin, length, true);
+    Chunk<E, n> chunk;
+#pragma unroll
+    for (int i = 0; i < n; ++i) chunk.value[i] = to_element<E>(masked(value, masks.value[i]));
+    *reinterpret_cast<Chunk<E, n>*>(out + begin) = chunk;
+  }
+}
+
+}  // namespace
+}  // namespace gapo::cuda

@@ -1,0 +1,115 @@
+// The two passes of the token-level step: sum the rows, write the broadcast. Both are bound by memory bandwidth.
+#include <cuda_runtime.h>
+
+#include "cuda/thread.h"
+#include "cuda/token_rows.h"
+
+namespace gapo::cuda {
+namespace {
+
+// The row of this thread and its lane there.
+struct TokenLane {
+  int64_t row;
+  int lane;
+
+  __device__ explicit TokenLane(int lanes)
+      : row(int64_t{blockIdx.x} * (kTokenThreads / lanes) + threadIdx.x / lanes), lane(threadIdx.x % lanes) {}
+};
+
+template <typename E, typename T>
+__global__ void __launch_bounds__(kTokenThreads) row_sums(const E* tokens,  // [rows, length]
+                                                          int64_t rows, int64_t length, bool whole, int lanes,
+                                                          T* sums) {  // [rows]
+  __shared__ double warp_sums[kTokenThreads / kWarp];
+  const TokenLane at(lanes);
+  double sum = 0.0;
+  if (at.row < rows) sum = lane_sum(tokens + at.row * length, length, whole, at.lane, lanes);
+  for (int mask = 1; mask < lanes && mask < kWarp; mask *= 2) sum += Thread::partner(sum, mask);
+  if (lanes > kWarp) {  // the same for all threads
+    const int warp = threadIdx.x / kWarp;
+    if (threadIdx.x % kWarp == 0) warp_sums[warp] = sum;
+    __syncthreads();
+    sum = warp_sums[warp];
+    for (int other = 1; at.lane == 0 && other < lanes / kWarp; ++other) sum += warp_sums[warp + other];
+  }
+  if (at.row < rows && at.lane == 0) sums[at.row] = static_cast<T>(sum);
+}
+
+template <typename E, typename T>
+__global__ void __launch_bounds__(kTokenThreads)
+    broadcast_rows(const T* values,   // [rows]
+                   const void* mask,  // [rows, length]
+                   MaskType mask_type, int64_t rows, int64_t length, bool whole, int lanes,
+                   E* out) {  // [rows, length]
+  const TokenLane at(lanes);
+  if (at.row >= rows) return;
+  const auto write = [&](auto* typed) {
+    write_tokens(values[at.row], typed + at.row * length, length, whole, at.lane, lanes, out + at.row * length);
+  };
+  switch (mask_type) {
+    case MaskType::kUint8:
+      return write(static_cast<const uint8_t*>(mask));
+    case MaskType::kInt32:
+      return write(static_cast<const int32_t*>(mask));
+    case MaskType::kInt64:
+      return write(static_cast<const int64_t*>(mask));
+    case MaskType::kFloat:
+      return write(static_cast<const float*>(mask));
+    case MaskType::kDouble:
+      return write(static_cast<const double*>(mask));
+  }
+}
+
+bool starts_chunks(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
+
+// Calls body(a null pointer to the element, one to the type it is computed in).
+template <typename Body>
+void for_element(Element element, Body body) {
+  switch (element) {
+    case Element::kFloat32:
+      return body(static_cast<float*>(nullptr), static_cast<float*>(nullptr));
+    case Element::kFloat64:
+      return body(static_cast<double*>(nullptr), static_cast<double*>(nullptr));
+    case Element::kFloat16:
+      return body(static_cast<__half*>(nullptr), static_cast<float*>(nullptr));
+    case Element::kBFloat16:
+      return body(static_cast<__nv_bfloat16*>(nullptr), static_cast<float*>(nullptr));
+  }
+}
+
+unsigned blocks_for_rows(int64_t rows, int lanes) {
+  const int64_t rows_per_block = kTokenThreads / lanes;
+  return static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block);
+}
+
+}  // namespace
+
+cudaError_t launch_row_sums(const void* tokens, Element element, int64_t rows, int64_t length, void* sums,
+                            cudaStream_t stream) {
+  if (rows == 0) return cudaSuccess;
+  for_element(element, [&](auto* token, auto* computed) {
+    using E = std::remove_pointer_t<decltype(token)>;
+    using T = std::remove_pointer_t<decltype(computed)>;
+    const int lanes = lanes_for(length, kTokensPerChunk<E>);
+    const bool whole = starts_chunks(tokens) && length % kTokensPerChunk<E> == 0;
+    row_sums<E, T><<<blocks_for_rows(rows, lanes), kTokenThreads, 0, stream>>>(
+        static_cast<const E*>(tokens), rows, length, whole, lanes, static_cast<T*>(sums));
+  });
+  return cudaGetLastError();
+}
+
+cudaError_t launch_token_broadcast(const void* values, const void* mask, MaskType mask_type, int64_t rows,
+                                   int64_t length, void* out, Element element, cudaStream_t stream) {
+  if (rows == 0 || length == 0) return cudaSuccess;
+  for_element(element, [&](auto* token, auto* computed) {
+    using E = std::remove_pointer_t<decltype(token)>;
+    using T = std::remove_pointer_t<decltype(computed)>;
+    const int lanes = lanes_for(length, kTokensPerChunk<E>);
+    const bool whole = starts_chunks(mask) && starts_chunks(out) && length % kTokensPerChunk<E> == 0;
+    broadcast_rows<E, T><<<blocks_for_rows(rows, lanes), kTokenThreads, 0, stream>>>(
+        static_cast<const T*>(values), mask, mask_type, rows, length, whole, lanes, static_cast<E*>(out));
+  });
+  return cudaGetLastError();
+}
+
+}  // namespace gapo::cuda
