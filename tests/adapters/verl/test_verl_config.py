@@ -79,8 +79,29 @@ def test_the_recipe(monkeypatch):
     monkeypatch.setenv("DATA", "data")
     with initialize_config_dir(str(RECIPE), version_base=None):
         config = compose("gapo", ["algorithm.gapo.tau=0.75"])
+    base = compose_base()
     assert config.algorithm.adv_estimator == "gapo"
     assert_is(config.algorithm, tau=0.75)
+    written = OmegaConf.load(RECIPE / "gapo.yaml")
+    ours = {key for name in written if name not in ("hydra", "defaults") for key in keys_of(written[name], name)}
+    assert ours - keys_of(base) == {"algorithm.gapo.tau"}, "settings that verl does not have"
+
+
+def compose_base():
+    with initialize_config_dir(str(VERL_CONFIG), version_base=None):
+        return compose("ppo_trainer")
+
+
+def keys_of(node, prefix=""):
+    """The full names of a configuration's leaves."""
+    if not OmegaConf.is_dict(node):
+        return {prefix}
+    container = OmegaConf.to_container(node, resolve=False)
+    found = set()
+    for key, value in container.items():
+        name = f"{prefix}.{key}".lstrip(".")
+        found |= keys_of(OmegaConf.create(value), name) if isinstance(value, dict) and value else {name}
+    return found
 
 
 @pytest.mark.parametrize(

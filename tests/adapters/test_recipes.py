@@ -1,0 +1,114 @@
+"""The recipes of docs/adapters do what they say, on stand-ins for the lines of the frameworks that they change.
+
+The stand-ins mirror OpenRLHF at commit 3c3be623, prime-rl at 559b4477, NeMo-RL at 7ea279ab and AReaL at 4aef98d8.
+"""
+
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import gapo_kernels
+
+DOCS = Path(__file__).parents[2] / "docs" / "adapters"
+REWARDS = torch.tensor([[0.1, 0.9, 0.2, 0.3], [0.0, 0.0, 1.0, 1.0]])
+
+OPENRLHF = """import torch
+def score(rewards, estimator):
+        if estimator == "group_norm":
+            rewards = (rewards - rewards.mean(-1, keepdim=True)) / (rewards.std(-1, keepdim=True) + 1e-9)
+        return rewards
+"""
+PRIME_RL = """from __future__ import annotations
+
+import torch
+def score(rewards, length_penalty):
+        if length_penalty is None:
+            advantages = rewards - rewards.mean()
+        else:
+            shaped_rewards = rewards - length_penalty
+            advantages = shaped_rewards - shaped_rewards.mean()
+        return advantages
+"""
+
+
+def patched(page, source, folder):
+    """The functions of ``source`` after the page's sed command."""
+    (command,) = re.findall(r"^sed .*$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE)
+    file = folder / "source.py"
+    file.write_text(source)
+    subprocess.run(["bash", "-c", command], env={"FILE": str(file), "PATH": "/usr/bin:/bin"}, check=True)
+    text = file.read_text()
+    assert sum("gapo_kernels" in line for line in text.splitlines()) == 2
+    names = {}
+    exec(compile(text, page, "exec"), names)
+    return names["score"]
+
+
+def test_openrlhf(tmp_path):
+    score = patched("openrlhf.md", OPENRLHF, tmp_path)
+    assert torch.equal(score(REWARDS, "group_norm"), gapo_kernels.advantage(REWARDS))
+    assert torch.equal(score(REWARDS, "reinforce"), REWARDS)
+
+
+def test_prime_rl(tmp_path):
+    score = patched("prime_rl.md", PRIME_RL, tmp_path)
+    assert torch.equal(score(REWARDS[0], None), gapo_kernels.advantage(REWARDS[0]))
+    assert torch.equal(score(REWARDS[0, :1], None), torch.zeros(1))
+    assert torch.equal(score(REWARDS[0], 0.5), REWARDS[0] - 0.5 - (REWARDS[0] - 0.5).mean())
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """Makes modules of those names importable, and runs a page's Python block."""
+
+    def make(name, **contents):
+        parents = name.split(".")
+        for end in range(1, len(parents) + 1):
+            path = ".".join(parents[:end])
+            module = types.ModuleType(path)
+            monkeypatch.setitem(sys.modules, path, module)
+            if end > 1:
+                setattr(sys.modules[path.rpartition(".")[0]], parents[end - 1], module)
+        vars(sys.modules[name]).update(contents)
+        return sys.modules[name]
+
+    return make
+
+
+def run_block(page):
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block, page, "exec"), {})
+
+
+def test_nemo_rl(modules):
+    grpo = modules("nemo_rl.algorithms.grpo", _create_advantage_estimator=lambda master_config: "its own")
+    run_block("nemo_rl.md")
+
+    def create(**config):
+        return grpo._create_advantage_estimator(
+            SimpleNamespace(grpo=SimpleNamespace(adv_estimator=SimpleNamespace(**config)))
+        )
+
+    assert create(name="grpo") == "its own"
+    estimator = create(name="gapo", gapo={"tau": 1.0}, normalize_rewards=True)
+    advantages = estimator.compute_advantage(torch.zeros(4, 2, dtype=torch.int64), REWARDS[0], torch.ones(4, 3))
+    assert torch.equal(advantages[:, 0], gapo_kernels.advantage(REWARDS[0], tau=1.0))
+
+
+def test_areal(modules):
+    class PPOActor:
+        def __init__(self, config, engine):
+            self.reward_norm = None
+
+    actor = modules("areal.trainer.ppo.actor", PPOActor=PPOActor)
+    run_block("areal.md")
+    rewards = torch.rand(32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(
+        actor.PPOActor(None, None).reward_norm(rewards), gapo_kernels.advantage(rewards.view(2, 16)).flatten()
+    )
