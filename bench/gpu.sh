@@ -49,7 +49,7 @@ part() {
 # without pytest's plugins, which may not be installed; a file that lacks a package is reported, and the others run
 gpu_tests() {
   local files
-  mapfile -t files < <(grep -rl --include='test_*.py' 'mark\.gpu' tests)
+  mapfile -t files < <(grep -rl --include='test_*.py' 'gpu' tests)
   "$python" -m pytest -q -o addopts= -p no:cacheprovider -m gpu --continue-on-collection-errors -rs "${files[@]}" "$@"
 }
 export -f gpu_tests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,7 +145,8 @@ def footnotes(table: dict[str, Any]) -> list[str]:
 
 def origin(facts: dict[str, Any]) -> str:
     """Where the figures come from, in one line."""
-    where = f" ({facts['cpu_capability']})" if "cpu_capability" in facts else f", driver {facts.get('driver')}"
+    where = f" ({facts['cpu_capability']})" if "cpu_capability" in facts else ""
+    where += f", driver {facts['driver']}" if "driver" in facts else ""
     versions = ", ".join(
         f"{name} {version}" for name, version in facts["versions"].items() if version and name != "gapo-kernels"
     )
@@ -195,18 +195,3 @@ def gpu(results: Results) -> str:
         titles = [TITLES.get(peer, peer) for peer in peers]
         parts += [grid([name, *titles, "warm L2", "host, a call", "of a copy's bandwidth"], rows), *footnotes(table)]
     return "\n\n".join(parts)
-
-
-def advantage_share(results: dict[str, Any]) -> str:
-    """The trainer's own step: what the advantage is of it."""
-    rows = [
-        [
-            f"{one['prompts']} × {one['group_size']:,}",
-            *(time(one[part] * 1e6) for part in ("rollout_s", "advantage_s", "update_s")),
-            f"{one['share']:.2%}",
-        ]
-        for one in results["sizes"]
-    ]
-    middle = statistics.median(one["share"] for one in results["sizes"])
-    table = grid(["prompts × completions", "rollout", "advantage", "update", "the advantage's share"], rows)
-    return f"{table}\n\nMedian share over these sizes: {middle:.2%}. {origin(results['provenance'])}"

@@ -16,11 +16,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
-from bench import markdown, results_file  # noqa: E402
+from bench import markdown, results_file, steps  # noqa: E402
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md"]
 MARK = re.compile(r"(<!-- table: (?P<name>[\w.]+) -->\n).*?(<!-- end of table -->)", flags=re.DOTALL)
 NOT_MEASURED = "Not measured yet."
+STEPS = {"verl_step": steps.verl, "trl_step": steps.trl, "advantage_share": steps.own}
 
 
 def tables() -> dict[str, Callable[[], str]]:
@@ -28,7 +29,7 @@ def tables() -> dict[str, Callable[[], str]]:
     cpu, gpu = (results_file.read(results_file.FOLDER / f"{name}.json") for name in ("cpu", "gpu"))
     plain = {
         name: json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        for name in ("advantage_share",)
+        for name in STEPS
         for path in [results_file.FOLDER / f"{name}.json"]
     }
 
@@ -47,7 +48,7 @@ def tables() -> dict[str, Callable[[], str]]:
         "cpu.memory": lambda: markdown.memory(cpu["memory"]),
         "cpu.noise": lambda: markdown.noise(cpu),
         "gpu": lambda: markdown.gpu(gpu),
-        "advantage_share": known("advantage_share", markdown.advantage_share),
+        **{name: known(name, draw) for name, draw in STEPS.items()},
     }
 
 

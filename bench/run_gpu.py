@@ -39,7 +39,7 @@ class LeftOut(Exception):
 
 def cache_bytes(device: str) -> int:
     """The L2 cache of a GPU; of a CPU a token, for a rehearsal."""
-    return torch.cuda.get_device_properties(device).L2_cache_size if device == "cuda" else 1 << 16
+    return torch.cuda.get_device_properties(device).L2_cache_size if device == "cuda" else 1 << 12
 
 
 def synchronise(device: str) -> Callable[[], None]:

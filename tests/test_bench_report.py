@@ -9,7 +9,7 @@ import re
 import bench_modules  # noqa: F401
 import pytest
 
-from bench import figures, markdown, report, results_file
+from bench import figures, markdown, report, results_file, steps
 from bench.forms import FORMS
 from bench.results_file import FOLDER
 from bench.tables import SMALL, TABLES, cases
@@ -84,6 +84,32 @@ def test_noise_is_the_spread_between_turns():
         for case in table["cases"]:
             case["turns"] = [1.0]
     assert "not measured" in markdown.noise(results)
+
+
+ORIGIN = {"device": "a CPU", "versions": {"torch": "2"}, "date": "2000-01-01", "commit": "01", "command": "none"}
+
+
+def test_steps_show_before_and_after():
+    cases = [
+        {"estimator": name, "threads": threads, "wall_ms": [median - 1, median, median + 1]}
+        for name, median in (("grpo", 900.0), ("grpo_vectorized", 80.0), ("gapo", 20.0))
+        for threads in (1, 2)
+    ]
+    batch = {"prompts": 512, "group_size": 16, "tokens": 1024}
+    text = steps.verl({"provenance": ORIGIN, **batch, "cases": cases})
+    assert "| this package's `gapo` | 20 ms (19 ms – 21 ms) | 20 ms (19 ms – 21 ms) |" in text
+    times = {"groups": 8, "group_size": 16, "functions": 3, "trl_ms": 0.5, "op_ms": 0.05, "replacement_ms": 0.2}
+    step = {
+        "prompt_tokens": 16,
+        "new_tokens": 24,
+        "group_size": 8,
+        "replacement_ms": 0.2,
+        "step_ms": 200,
+        "share": 0.001,
+    }
+    text = steps.trl({"provenance": ORIGIN, "batches": [times], "steps": [step]})
+    assert "| 8 × 16 | 3 | 500 µs | 50 µs | 200 µs |" in text
+    assert "| 8 × (16 + 24) | 200 µs | 200 ms | 0.10% |" in text
 
 
 def test_without_a_gpu_file_the_table_says_so():
