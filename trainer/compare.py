@@ -102,14 +102,21 @@ def _final_scores(folder: Path) -> dict[tuple[str, str], float]:
 
 
 def _means(results: dict[str, list[dict[tuple[str, str], float]]], seeds: int) -> Table:
-    table = Table(title=f"greedy scores at the end: mean [95% interval] over {seeds} seeds", title_style="bold")
+    table = Table(title=f"greedy scores at the end, over {seeds} seeds", title_style="bold")
     keys = [key for key in COMPARED if all(key in scores for runs in results.values() for scores in runs)]
-    table.add_column("")
-    for split, score in keys:
-        table.add_column(f"{SPLIT_NAMES[split]} {SCORE_NAMES[score]}", justify="right", no_wrap=True)
+    for heading in ("", "score"):
+        table.add_column(heading)
+    table.add_column("mean [95% interval]", justify="right")  # a row a score: it fits a terminal of 80 columns
     for name, runs in results.items():
-        table.add_row(name, *(str(mean_of_seeds([scores[key] for scores in runs])) for key in keys))
+        for key in keys:
+            interval = str(mean_of_seeds([scores[key] for scores in runs]))
+            table.add_row(name, _score_name(key), interval, end_section=key == keys[-1])
     return table
+
+
+def _score_name(key: tuple[str, str]) -> str:
+    split, score = key
+    return f"{SPLIT_NAMES[split]} {SCORE_NAMES[score]}"
 
 
 def _tests(results: dict[str, list[dict[tuple[str, str], float]]], names: Sequence[str]) -> Table:
@@ -125,6 +132,5 @@ def _tests(results: dict[str, list[dict[tuple[str, str], float]]], names: Sequen
             pairs = [(a[key], b[key]) for a, b in zip(results[first], results[other], strict=True) if key in a]
             if pairs:
                 test = paired_test(*zip(*pairs, strict=True))
-                score = f"{SPLIT_NAMES[key[0]]} {SCORE_NAMES[key[1]]}"
-                table.add_row(f"{first} - {other}", score, str(test.difference), f"{test.p:.3f}")
+                table.add_row(f"{first} - {other}", _score_name(key), str(test.difference), f"{test.p:.3f}")
     return table
