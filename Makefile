@@ -62,3 +62,4 @@ clean:
 include make/adapters.mk
 include make/bench.mk
 include make/cpp.mk
+include make/cuda.mk

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
-#include "cuda/launch.h"
+#include "cuda/call.h"
 #include "host_device.h"
 #if defined(__CUDACC__)
 #include <cuda_bf16.h>

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cuda/group.h"
+#include "cuda/launch.h"
 #include "cuda/tiers.h"
 
 // The block and the register budget of a size class, for the compiler.

@@ -1,4 +1,4 @@
-// Every launcher of the CUDA library, and the structs that describe a call. Free of torch.
+// Every launcher of the CUDA library. Free of torch.
 //
 // A launcher enqueues on the stream and returns: it neither synchronises nor allocates, so it may be captured in a
 // graph. Memory that it needs besides its arguments is asked for by the size function next to it; the caller brings it,
@@ -11,60 +11,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "definition.h"
+#include "cuda/call.h"
 
 namespace gapo::cuda {
-
-inline constexpr std::size_t kWorkspaceAlignment = 256;
-
-constexpr std::size_t aligned(std::size_t bytes) {
-  return (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
-}
-
-// What rewards and results are made of. kFloat64 is computed in double, everything else in float; sums are always
-// added in double.
-enum class Element { kFloat32, kFloat64, kFloat16, kBFloat16 };
-
-constexpr std::size_t size_of(Element element) {
-  return element == Element::kFloat64 ? 8 : element == Element::kFloat32 ? 4 : 2;
-}
-
-// Groups that lie one after the other: all of one size (offsets null), or group g at positions offsets[g] ..
-// offsets[g+1].
-struct Groups {
-  const void* rewards = nullptr;  // [total] of the call's element
-  const bool* valid = nullptr;    // [total] or null; rows that are not valid get advantage 0 and are in no statistic
-  int64_t total = 0;              // rewards of all groups
-  int64_t count = 0;              // groups; where device_count is set, the most there can be
-  int64_t group_size = 0;         // of every group, where offsets is null
-  int64_t max_group_size = 0;     // no group is longer; equal to group_size where offsets is null
-
-  const void* offsets = nullptr;          // [count + 1], int32 or int64, or null
-  bool wide_offsets = false;              // int64
-  const int64_t* device_count = nullptr;  // number of groups in device memory, where the host does not know it, or null
-  const int32_t* rows = nullptr;          // [total] or null: position p of the groups is row rows[p] of rewards, valid,
-                                          // advantage, and of stats where those are by row
-};
-
-struct Output {
-  void* advantage = nullptr;  // [total] of the call's element
-  void* stats = nullptr;      // [count, 4] or, by row, [total, 4], of the call's element; or null
-  bool stats_by_row = false;  // each row its group's; otherwise one row a group
-};
-
-struct Call {
-  Rule rule;  // report_window is set where stats are wanted
-  Element element = Element::kFloat32;
-  Groups groups;
-  Output out;
-};
-
-// Group numbers in device memory, appended by one kernel of the stream and read by the next.
-struct WorkList {
-  int64_t* groups = nullptr;  // [capacity]
-  int32_t* count = nullptr;   // how many there are
-  int64_t capacity = 0;       // the most there can be
-};
 
 // ---- groups up to kLargestSorted
 // -------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ GAPO_DEVICE void exchange(T& low, T& high) {
 }
 
 template <const auto& kNetwork, typename T, std::size_t... I>
-GAPO_DEVICE void run_network(T* values, std::index_sequence<I...>) {
+GAPO_DEVICE void run_network([[maybe_unused]] T* values, std::index_sequence<I...>) {
   (exchange(values[std::integral_constant<int, kNetwork.comparators[I].low>::value],
             values[std::integral_constant<int, kNetwork.comparators[I].high>::value]),
    ...);

@@ -1,0 +1,3 @@
+#include "teams_of.h"
+
+template void gapo::cuda::test_shapes<double>(Effort);
