@@ -105,14 +105,16 @@ def engine_steps(prompt_length: int, group: int, micro_batch: int, steps: int) -
     return Measured(times, start_mb)
 
 
-def trl_steps(prompt_length: int, group: int, micro_batch: int, steps: int) -> Measured:
+def trl_trainer(
+    kind: type, config: type, folder: str, prompt_length: int, group: int, micro_batch: int, steps: int
+) -> Any:
+    """A trainer of TRL's or of a class derived from it, for the same model, prompt and reward as the engine's side."""
     import trl.trainer.utils
     from datasets import Dataset
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit
-    from transformers import PreTrainedTokenizerFast, TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from transformers import PreTrainedTokenizerFast
 
     trl.trainer.utils._use_triton = lambda device: True  # where it only decides which positions are scored
 
@@ -123,6 +125,39 @@ def trl_steps(prompt_length: int, group: int, micro_batch: int, steps: int) -> M
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>", pad_token="<pad>")
     text = " ".join(f"w{token}" for token in prompt.tolist())
     assert tokenizer(text).input_ids == prompt.tolist(), "TRL must get the same prompt"
+    return kind(
+        model=build_model(),
+        processing_class=tokenizer,
+        reward_funcs=lambda completion_ids, **_: [reward(row) for row in completion_ids],
+        train_dataset=Dataset.from_dict({"prompt": [text] * steps}),
+        args=config(
+            output_dir=folder,
+            per_device_train_batch_size=micro_batch,
+            gradient_accumulation_steps=group // micro_batch,
+            num_generations=group,
+            max_completion_length=NEW_TOKENS,
+            max_steps=steps,
+            learning_rate=LEARNING_RATE,
+            lr_scheduler_type="constant",
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            beta=0.0,
+            bf16=False,
+            gradient_checkpointing=False,
+            use_cpu=True,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+    )
+
+
+def trl_steps(prompt_length: int, group: int, micro_batch: int, steps: int) -> Measured:
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
     times: list[Step] = []
 
     class Timed(GRPOTrainer):
@@ -140,34 +175,8 @@ def trl_steps(prompt_length: int, group: int, micro_batch: int, steps: int) -> M
             times.append(Step(trainer.generation_s, time.process_time() - self.start))
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Timed(
-            model=build_model(),
-            processing_class=tokenizer,
-            reward_funcs=lambda completion_ids, **_: [reward(row) for row in completion_ids],
-            train_dataset=Dataset.from_dict({"prompt": [text] * steps}),
-            callbacks=[Watch()],
-            args=GRPOConfig(
-                output_dir=folder,
-                per_device_train_batch_size=micro_batch,
-                gradient_accumulation_steps=group // micro_batch,
-                num_generations=group,
-                max_completion_length=NEW_TOKENS,
-                max_steps=steps,
-                learning_rate=LEARNING_RATE,
-                lr_scheduler_type="constant",
-                temperature=1.0,
-                top_p=1.0,
-                top_k=0,
-                beta=0.0,
-                bf16=False,
-                gradient_checkpointing=False,
-                use_cpu=True,
-                save_strategy="no",
-                logging_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-            ),
-        )
+        trainer = trl_trainer(Timed, GRPOConfig, folder, prompt_length, group, micro_batch, steps)
+        trainer.add_callback(Watch())
         start_mb = start_memory_mb()
         trainer.train()
     return Measured(times, start_mb)
