@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 from bench import markdown, results_file, steps  # noqa: E402
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "adapters" / "verl.md"]
 MARK = re.compile(r"(<!-- table: (?P<name>[\w.]+) -->\n).*?(<!-- end of table -->)", flags=re.DOTALL)
 NOT_MEASURED = "Not measured yet."
 STEPS = {"verl_step": steps.verl, "trl_step": steps.trl, "advantage_share": steps.own}

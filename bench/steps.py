@@ -19,11 +19,13 @@ def verl(results: dict[str, Any]) -> str:
     rows = []
     for name, title in ESTIMATORS.items():
         found = {case["threads"]: case for case in results["cases"] if case["estimator"] == name}
-        quartiles = [tuple(map(milliseconds, found[number]["wall_ms"])) for number in threads]
+        quartiles = [tuple(map(milliseconds, found[n][clock])) for n in threads for clock in ("wall_ms", "cpu_ms")]
         rows.append([title, *(f"{median} ({q1} – {q3})" for q1, median, q3 in quartiles)])
-    header = ["estimator", *(f"{number} thread{'s' if number > 1 else ''}" for number in threads)]
+    names = [f"{number} thread{'s' if number > 1 else ''}" for number in threads]
+    header = ["estimator", *(f"{name}, {clock}" for name in names for clock in ("wall", "CPU"))]
+    load = f"Load average before: {results['load_before']:.1f}; where it exceeds the cores, wall times are too long"
     shape = f"{results['prompts']} prompts × {results['group_size']} completions × {results['tokens']:,} tokens"
-    return f"{shape}, wall time, quartiles in brackets:\n\n{grid(header, rows)}\n\n{origin(results['provenance'])}"
+    return f"{shape}, quartiles in brackets:\n\n{grid(header, rows)}\n\n{load}. {origin(results['provenance'])}"
 
 
 def trl(results: dict[str, Any]) -> str:

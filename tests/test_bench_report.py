@@ -91,13 +91,14 @@ ORIGIN = {"device": "a CPU", "versions": {"torch": "2"}, "date": "2000-01-01", "
 
 def test_steps_show_before_and_after():
     cases = [
-        {"estimator": name, "threads": threads, "wall_ms": [median - 1, median, median + 1]}
+        {"estimator": name, "threads": threads, "wall_ms": [median - 1, median, median + 1], "cpu_ms": [6.0, 7.0, 8.0]}
         for name, median in (("grpo", 900.0), ("grpo_vectorized", 80.0), ("gapo", 20.0))
         for threads in (1, 2)
     ]
-    batch = {"prompts": 512, "group_size": 16, "tokens": 1024}
+    batch = {"prompts": 512, "group_size": 16, "tokens": 1024, "load_before": 0.25}
     text = steps.verl({"provenance": ORIGIN, **batch, "cases": cases})
-    assert "| this package's `gapo` | 20 ms (19 ms – 21 ms) | 20 ms (19 ms – 21 ms) |" in text
+    assert "| this package's `gapo` | 20 ms (19 ms – 21 ms) | 7 ms (6 ms – 8 ms) | 20 ms (19 ms – 21 ms) |" in text
+    assert "Load average before: 0.2;" in text
     times = {"groups": 8, "group_size": 16, "functions": 3, "trl_ms": 0.5, "op_ms": 0.05, "replacement_ms": 0.2}
     step = {
         "prompt_tokens": 16,
