@@ -16,6 +16,9 @@ import gapo_kernels, torch
 result = torch.ops.gapo.advantage(torch.tensor([[1.0, 2.0, 3.0, 10.0]]))
 assert torch.allclose(result, torch.tensor([[-0.1, 0.1, 0.3, 1.7]]), atol=1e-3), result
 assert not gapo_kernels.__file__.startswith("'"$root"'"), gapo_kernels.__file__
+from importlib.metadata import entry_points
+import gapo_kernels.adapters.slime
+assert "gapo_kernels.adapters.verl" in [point.value for point in entry_points(group="verl.plugins")]
 print("computed with torch", torch.__version__)
 ')
 }
