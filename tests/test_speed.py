@@ -1,8 +1,8 @@
 """The lead over what people use, as ratios from one run on one thread: so that no change loses it unnoticed.
 
-Both sides take turns, and the least time of each counts: whatever else the machine does can only add to a time. A margin
-is about half of what was measured with the oldest instruction set that the package serves, where a lead is smallest; two
-thirds of it where that is small. Results stay so small that no call waits for fresh memory, which costs what it likes.
+Both sides take turns, and the least time of each counts: whatever else the machine does can only add to a time. A
+margin is about half of what was measured with the oldest instruction set that the package serves, where a lead is
+smallest; two thirds where that is small. Results are small, for what fresh memory costs differs from call to call.
 """
 
 from __future__ import annotations
