@@ -63,7 +63,7 @@ class BuildSharedLibraries(build_ext):
 OLDEST_TORCH = ("TORCH_TARGET_VERSION", "0x020a000000000000")
 torch_ops = Extension(
     "gapo_kernels._C",
-    sources=[*CORE, *(f"csrc/torch/{name}.cpp" for name in ("checks", "cpu_ops", "schema"))],
+    sources=[*CORE, *(f"csrc/torch/{name}.cpp" for name in ("check_ops", "checks", "cpu_ops", "schema"))],
     depends=HEADERS,
     include_dirs=["csrc", *cpp_extension.include_paths()],
     library_dirs=cpp_extension.library_paths(),

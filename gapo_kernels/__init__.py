@@ -14,6 +14,7 @@ from gapo_kernels.ops import (  # noqa: E402
     advantage_varlen,
     token_advantage,
 )
+from gapo_kernels.warm_up import warmup  # noqa: E402
 from gapo_numpy import build_info, plan  # noqa: E402
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "doctor",
     "plan",
     "token_advantage",
+    "warmup",
 ]

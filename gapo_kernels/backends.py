@@ -14,11 +14,10 @@ from pathlib import Path
 
 import torch
 
-from gapo_kernels import reference_ops
+from gapo_kernels import reference_ops, triton_kernels
 
 OPS = ("advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage")
 CUDA_LIBRARY = Path(__file__).with_name("_C_cuda.so")
-NOT_IN_THIS_VERSION = "this version has no {} kernels yet"
 
 _library: torch.library.Library | None = None  # keeps the Python registrations alive
 
@@ -54,7 +53,7 @@ def backends() -> list[Backend]:
     return [
         Backend("cpu", () if choice == "reference" else ("cpu",), cpu),
         _cuda_backend(),
-        Backend("triton", (), NOT_IN_THIS_VERSION.format("Triton")),
+        _triton_backend(),
         Backend(
             "reference",
             ("cpu", "cuda") if choice == "reference" else (),
@@ -86,6 +85,24 @@ def _cuda_backend() -> Backend:
     return Backend("cuda", ("cuda",), f"compiled kernels for {architectures}, CUDA {info['cuda']}")
 
 
+def _triton_backend() -> Backend:
+    """Triton serves CUDA and HIP devices, which torch both calls cuda, where the CUDA library does not."""
+    choice, installed = forced(), triton_kernels.installed_version()
+    if choice not in (None, "triton"):
+        obstacle = f"GAPO_BACKEND={choice}"
+    elif torch.version.cuda is None and torch.version.hip is None:
+        obstacle = f"torch {torch.__version__} has neither CUDA nor HIP"
+    elif installed is None:
+        obstacle = "triton is not installed; torch's CUDA and ROCm wheels bring it"
+    elif installed < triton_kernels.OLDEST:
+        obstacle = f"triton {installed} is installed, {triton_kernels.OLDEST} or later is needed"
+    elif choice is None and _cuda_obstacle() is None:
+        obstacle = f"the CUDA kernels serve; GAPO_BACKEND=triton puts triton {installed} in their place"
+    else:
+        return Backend("triton", ("cuda",), f"triton {installed}, compiled on the first call or by warmup()")
+    return Backend("triton", (), obstacle)
+
+
 def load() -> None:
     """Loads the shared library and registers what lives in Python; called once, by ``import gapo_kernels``.
 
@@ -107,6 +124,8 @@ def load() -> None:
     choice = forced()
     if choice == "reference":
         reference_ops.register(_library)
+    if _triton_backend().serves:
+        triton_kernels.register(_library, OPS)
     named = {backend.name: backend for backend in backends()}
     if choice is not None and (choice not in named or not named[choice].serves):
         why = named[choice].why if choice in named else f"expected one of {', '.join(named)}"

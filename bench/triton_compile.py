@@ -1,0 +1,171 @@
+"""Compiles the Triton kernels for GPUs that are not here, and reads what the compiler made of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from gapo_kernels.triton_kernels import launch, tiers
+from gapo_kernels.triton_kernels.long_groups import long_groups
+from gapo_kernels.triton_kernels.short_groups import short_groups
+from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
+
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+NVIDIA_TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"  # ptxas and cuobjdump come with triton
+ALIGNED = [["tt.divisibility", 16]]  # what a fresh tensor's pointer is specialised for
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kernel as a call would compile it.
+
+    Attributes:
+        name: for people.
+        kernel: the jitted function.
+        types: each run-time argument's type; None for an argument that is not given.
+        constants: the constexpr arguments.
+        threads: of a block.
+        capacity: the largest group, 0 where there is no limit.
+    """
+
+    name: str
+    kernel: Any
+    types: dict[str, str | None]
+    constants: dict[str, Any]
+    threads: int
+    capacity: int = 0
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What came of it.
+
+    Attributes:
+        seconds: of processor time that the compilation took, ptxas included: a busy machine does not change it.
+        binary: the cubin or hsaco.
+        registers: of a thread; None where the tools cannot tell.
+        spilled: bytes of a thread's stack, which these kernels use for nothing else.
+        instructions: of a thread of the whole kernel, by name.
+    """
+
+    seconds: float
+    binary: bytes
+    registers: int | None = None
+    spilled: int | None = None
+    instructions: dict[str, int] = field(default_factory=dict)
+
+
+NUMBERS = {"count": "i64", "group_size": "i64", "above": "i64", "tau": "fp64", "eps": "fp64"}
+FORMS = ("full", "dense", "valid", "stats", "varlen", "by_id", "by_id_stats")
+
+
+def _tensors(form: str, dtype: str) -> dict[str, str | None]:
+    """Types of the tensor arguments that short_groups and long_groups share."""
+    ragged = "*i64" if form in ("varlen", "by_id", "by_id_stats") else None
+    return {
+        "rewards": f"*{dtype}",
+        "valid": "*i1" if form == "valid" else None,
+        "begins": ragged,
+        "ends": ragged,
+        "rows": "*i64" if form.startswith("by_id") else None,
+        "advantage": f"*{dtype}",
+        "stats": f"*{dtype}" if "stats" in form else None,
+    }
+
+
+def short_variant(
+    tier: tiers.Tier, dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "full"
+) -> Variant:
+    """One class of ``short_groups``; full: groups of exactly its capacity, dense: of any size in it."""
+    layout = dict(zip(("LANES", "R", "LOADED", "GROUPS"), (*tier[:3], tier.groups), strict=True))
+    return Variant(
+        f"short_groups {tier.lanes}x{tier.rewards} {dtype} {center} {scale} {form}",
+        short_groups,
+        {**_tensors(form, dtype), **NUMBERS},
+        {"center": center, "scale": scale, "full": form in ("full", "stats"), **layout},
+        tier.threads,
+        tier.capacity,
+    )
+
+
+def long_variant(dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "dense") -> Variant:
+    """``long_groups``, which sorts where the batch is ragged."""
+    ragged = form in ("varlen", "by_id", "by_id_stats")
+    precision = "*fp64" if dtype == "fp64" else "*fp32"
+    return Variant(
+        f"long_groups {dtype} {center} {scale} {form}",
+        long_groups,
+        {**_tensors(form, dtype), **NUMBERS, "runs": precision, "spare": precision if ragged else None},
+        {"center": center, "scale": scale, "CHUNK": tiers.LONG_CHUNK},
+        tiers.LONG_THREADS,
+    )
+
+
+def token_variants(dtype: str = "fp32", mask: str = "i64", length: int = 1024) -> Iterator[Variant]:
+    """The two passes of token_advantage."""
+    numbers, values = {"count": "i64", "length": "i64"}, "*fp64" if dtype == "fp64" else "*fp32"
+    tile = dict(zip(("ROWS", "COLUMNS"), launch.token_tile(length), strict=True))
+    sums = {"tokens": f"*{dtype}", "sums": values, **numbers}
+    spread = {"values": values, "mask": f"*{mask}", "out": f"*{dtype}", **numbers}
+    for kernel, types in ((row_sums, sums), (spread_over_mask, spread)):
+        yield Variant(f"{kernel.fn.__name__} {dtype} {mask} {length}", kernel, types, tile, tiers.TOKEN_THREADS)
+
+
+def compile_variant(variant: Variant, target: str = "sm_90", **options: Any) -> Compiled:
+    """Compiles anew, whatever the cache holds; ``options`` are Triton's, besides those of a launch."""
+    gpu = TARGETS[target]
+    absent = {name: None for name, kind in variant.types.items() if kind is None}
+    constants = {**variant.constants, **absent}
+    order = variant.kernel.arg_names
+    signature = {name: "constexpr" if name in constants else variant.types[name] for name in order}
+    aligned = {"rewards", "advantage", "tokens", "sums", "values", "mask", "out"}
+    attributes = {(order.index(name),): ALIGNED for name in variant.types if name in aligned and name not in absent}
+    source = ASTSource(variant.kernel, signature, constexprs=constants, attrs=attributes)
+    with tempfile.TemporaryDirectory() as cache, triton.knobs.cache.scope():
+        triton.knobs.cache.dir = cache
+        begin = sum(os.times()[:4])
+        compiled = triton.compile(
+            source, target=gpu, options={**launch.options(variant.threads, gpu.warp_size), **options}
+        )
+        seconds = sum(os.times()[:4]) - begin
+    if gpu.backend == "hip":
+        return _read_amd(seconds, compiled.asm["hsaco"], compiled.asm["amdgcn"])
+    return _read_cubin(seconds, compiled.asm["cubin"])
+
+
+def _read_amd(seconds: float, binary: bytes, assembly: str) -> Compiled:
+    facts = {key: int(value) for key, value in re.findall(r"\.(vgpr_count|vgpr_spill_count):\s+(\d+)", assembly)}
+    return Compiled(seconds, binary, facts["vgpr_count"], 4 * facts["vgpr_spill_count"])
+
+
+def _read_cubin(seconds: float, binary: bytes) -> Compiled:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.cubin"
+        path.write_bytes(binary)
+        usage, sass = (_cuobjdump(option, path) for option in ("-res-usage", "-sass"))
+    registers, spilled = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
+    counts: dict[str, int] = {}
+    for name in re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ +)?([A-Z][A-Z0-9]*)", sass, re.MULTILINE):
+        counts[name] = counts.get(name, 0) + (name != "NOP")
+    return Compiled(seconds, binary, int(registers), int(spilled), counts)
+
+
+def _cuobjdump(option: str, path: Path) -> str:
+    command = [NVIDIA_TOOLS / "cuobjdump", option, path]
+    environment = {**os.environ, "PATH": f"{NVIDIA_TOOLS}:{os.environ['PATH']}"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout

@@ -1,0 +1,57 @@
+// The argument checks as ops of their own, gapo_checks::*, for the backends that are written in Python: they refuse
+// what the others refuse, in the same words. Each takes its op's tensors and options, on any device, and computes
+// nothing.
+#include <torch/csrc/stable/library.h>
+
+#include "torch/checks.h"
+
+namespace gapo::op {
+namespace {
+
+using Valid = std::optional<Tensor>;
+
+void advantage(const Tensor& rewards, double tau, const Text& center, const Text& scale, double eps,
+               const Valid& valid) {
+  check_advantage(rewards, {tau, center, scale, eps, valid});
+}
+
+void advantage_varlen(const Tensor& rewards, const Tensor& offsets, double tau, const Text& center, const Text& scale,
+                      double eps, const Valid& valid) {
+  check_advantage_varlen(rewards, offsets, {tau, center, scale, eps, valid});
+}
+
+void advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const Text& center, const Text& scale,
+                     double eps, const Valid& valid) {
+  check_advantage_by_id(rewards, group_ids, {tau, center, scale, eps, valid});
+}
+
+void advantage_stats(const Tensor& rewards, const std::optional<Tensor>& group_ids, double tau, const Text& center,
+                     const Text& scale, double eps, const Valid& valid) {
+  check_advantage_stats(rewards, group_ids, {tau, center, scale, eps, valid});
+}
+
+void token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids, double tau,
+                     const Text& center, const Text& scale, double eps, const Valid& valid) {
+  check_token_advantage(token_rewards, mask, group_ids, {tau, center, scale, eps, valid});
+}
+
+}  // namespace
+}  // namespace gapo::op
+
+#define GAPO_OPTIONS "float tau, str center, str scale, float eps, Tensor? valid"
+
+STABLE_TORCH_LIBRARY(gapo_checks, m) {
+  m.def("advantage(Tensor rewards, " GAPO_OPTIONS ") -> ()");
+  m.def("advantage_varlen(Tensor rewards, Tensor offsets, " GAPO_OPTIONS ") -> ()");
+  m.def("advantage_by_id(Tensor rewards, Tensor group_ids, " GAPO_OPTIONS ") -> ()");
+  m.def("advantage_stats(Tensor rewards, Tensor? group_ids, " GAPO_OPTIONS ") -> ()");
+  m.def("token_advantage(Tensor token_rewards, Tensor mask, Tensor group_ids, " GAPO_OPTIONS ") -> ()");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(gapo_checks, CompositeExplicitAutograd, m) {
+  m.impl("advantage", TORCH_BOX(&gapo::op::advantage));
+  m.impl("advantage_varlen", TORCH_BOX(&gapo::op::advantage_varlen));
+  m.impl("advantage_by_id", TORCH_BOX(&gapo::op::advantage_by_id));
+  m.impl("advantage_stats", TORCH_BOX(&gapo::op::advantage_stats));
+  m.impl("token_advantage", TORCH_BOX(&gapo::op::token_advantage));
+}

@@ -1,0 +1,144 @@
+"""Launches the kernels: which ones a call needs, their grids and their options."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+
+from gapo_kernels.triton_kernels import tiers
+from gapo_kernels.triton_kernels.long_groups import long_groups
+from gapo_kernels.triton_kernels.short_groups import short_groups
+from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What to compute for each group; the fields are the op's options."""
+
+    tau: float
+    center: str
+    scale: str
+    eps: float
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which rewards are one group.
+
+    Attributes:
+        count: of groups; where ``rows`` is given, of positions.
+        max_group_size: no group that is longer is scored; all have this size where ``begins`` is None.
+        begins: [groups] on the device, or by position, or None.
+        ends: as ``begins``.
+        rows: [N] or None: the row that lies at each position.
+    """
+
+    count: int
+    max_group_size: int
+    begins: Tensor | None = None
+    ends: Tensor | None = None
+    rows: Tensor | None = None
+
+    @property
+    def dense(self) -> bool:
+        """All groups have one size, and lie one after the other."""
+        return self.begins is None
+
+    def candidates(self, above: int) -> int:
+        """How many groups of more than ``above`` rewards there can be: what a grid has to cover."""
+        return self.count if self.rows is None else triton.cdiv(self.count, above + 1)
+
+
+def precision_of(rewards: Tensor) -> torch.dtype:
+    """The dtype of the computation: float64 for float64, float32 for all others."""
+    return torch.float64 if rewards.dtype == torch.float64 else torch.float32
+
+
+def on_device(tensor: Tensor) -> AbstractContextManager[Any]:
+    """The tensor's device is the current one, as Triton's launches ask; nothing to do for the interpreter's CPU."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+
+
+@cache
+def _warp_size(device: torch.device) -> int:
+    if device.type == "cpu":
+        return 32
+    return int(triton.runtime.driver.active.get_current_target().warp_size)  # 64 on AMD's data-centre GPUs
+
+
+def options(threads: int, warp_size: int) -> dict[str, Any]:
+    """How the kernels are compiled: no contraction, as on the CPU, and no pipelining, for which nothing is there."""
+    return {"num_warps": max(1, threads // warp_size), "num_stages": 1, "enable_fp_fusion": False}
+
+
+def score(
+    rule: Rule, rewards: Tensor, valid: Tensor | None, groups: Groups, advantage: Tensor, stats: Tensor | None
+) -> None:
+    """Fills ``advantage`` and ``stats``. All tensors are contiguous and not empty, on one device."""
+    if valid is not None:
+        rewards = rewards.masked_fill(~valid, torch.inf)  # sorted last, and not counted
+    pointers = (rewards, valid, groups.begins, groups.ends, groups.rows, advantage, stats)
+    numbers = (rule.tau, rule.eps, rule.center, rule.scale)
+    warp_size = _warp_size(rewards.device)
+    with on_device(rewards):
+        for above, tier in _launches(groups, rewards):
+            size = groups.max_group_size
+            grid = (triton.cdiv(groups.candidates(above), tier.groups if tier else 1),)
+            arguments = (*pointers, groups.count, size, above, *numbers)
+            if tier is None:
+                runs, spare = (rewards.view(-1, size).sort(-1).values, None) if groups.dense else _scratch(rewards)
+                long_groups[grid](*arguments, runs, spare, tiers.LONG_CHUNK, **options(tiers.LONG_THREADS, warp_size))
+            else:
+                layout = (groups.dense and size == tier.capacity, *tier[:3], tier.groups)
+                short_groups[grid](*arguments, *layout, **options(tier.threads, warp_size))
+
+
+def _launches(groups: Groups, rewards: Tensor) -> list[tuple[int, tiers.Tier | None]]:
+    """One launch a range of group sizes: (above this size, in this tier); None are the groups too long for any."""
+    largest = tiers.largest_short(precision_of(rewards).itemsize)
+    size = groups.max_group_size
+    if groups.dense:
+        return [(0, tiers.tier_of(size) if size <= largest else None)]
+    short: list[tuple[int, tiers.Tier | None]] = [*tiers.ragged_tiers(min(size, largest))]
+    return short + ([(largest, None)] if size > largest else [])
+
+
+def _scratch(rewards: Tensor) -> tuple[Tensor, Tensor]:
+    runs = torch.empty(rewards.numel(), dtype=precision_of(rewards), device=rewards.device)
+    return runs, torch.empty_like(runs)
+
+
+def token_tile(length: int) -> tuple[int, int]:
+    """(rows, columns) of a block: one class a power of two."""
+    columns = min(triton.next_power_of_2(length), tiers.TOKENS)
+    return tiers.TOKENS // columns, columns
+
+
+def sum_rows(tokens: Tensor) -> Tensor:
+    """[N, L], contiguous -> [N] of the precision."""
+    sums = torch.zeros(tokens.shape[0], dtype=precision_of(tokens), device=tokens.device)
+    if tokens.numel() > 0:
+        rows, columns = token_tile(tokens.shape[1])
+        with on_device(tokens):
+            row_sums[(triton.cdiv(tokens.shape[0], rows),)](
+                tokens, sums, *tokens.shape, rows, columns,
+                **options(tiers.TOKEN_THREADS, _warp_size(tokens.device)),
+            )  # fmt: skip
+    return sums
+
+
+def write_over_mask(values: Tensor, mask: Tensor, out: Tensor) -> None:
+    """[N] of the precision and [N, L] -> [N, L]; all contiguous."""
+    if out.numel() > 0:
+        rows, columns = token_tile(out.shape[1])
+        with on_device(out):
+            spread_over_mask[(triton.cdiv(out.shape[0], rows),)](
+                values, mask, out, *out.shape, rows, columns,
+                **options(tiers.TOKEN_THREADS, _warp_size(out.device)),
+            )  # fmt: skip

@@ -1,0 +1,120 @@
+"""The five ops on Triton: the arguments into order, then the launches. Nothing here waits for the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gapo_kernels.estimators import EPS, ESTIMATORS, TAU
+from gapo_kernels.triton_kernels.launch import Groups, Rule, score, sum_rows, write_over_mask
+
+checks = torch.ops.gapo_checks  # refuse what every backend refuses, in the same words
+CENTER, SCALE = ESTIMATORS["gapo"]  # the dispatcher leaves out arguments from the first default on
+
+
+def advantage(
+    rewards: Tensor,
+    tau: float = TAU,
+    center: str = CENTER,
+    scale: str = SCALE,
+    eps: float = EPS,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """``torch.ops.gapo.advantage``."""
+    checks.advantage(rewards, tau, center, scale, eps, valid)
+    return _dense(Rule(tau, center, scale, eps), rewards, valid, None)
+
+
+def advantage_varlen(
+    rewards: Tensor,
+    offsets: Tensor,
+    max_group_size: int,
+    tau: float = TAU,
+    center: str = CENTER,
+    scale: str = SCALE,
+    eps: float = EPS,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """``torch.ops.gapo.advantage_varlen``; the offsets stay on the device, and nobody checks them."""
+    checks.advantage_varlen(rewards, offsets, tau, center, scale, eps, valid)
+    bounds = offsets.contiguous()
+    groups = Groups(bounds.numel() - 1, min(max_group_size, rewards.numel()), bounds[:-1], bounds[1:])
+    return _score(Rule(tau, center, scale, eps), rewards, valid, groups, None)
+
+
+def advantage_by_id(
+    rewards: Tensor,
+    group_ids: Tensor,
+    tau: float = TAU,
+    center: str = CENTER,
+    scale: str = SCALE,
+    eps: float = EPS,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """``torch.ops.gapo.advantage_by_id``."""
+    checks.advantage_by_id(rewards, group_ids, tau, center, scale, eps, valid)
+    return _score(Rule(tau, center, scale, eps), rewards, valid, _groups_by_id(group_ids), None)
+
+
+def advantage_stats(
+    rewards: Tensor,
+    group_ids: Tensor | None = None,
+    tau: float = TAU,
+    center: str = CENTER,
+    scale: str = SCALE,
+    eps: float = EPS,
+    valid: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``torch.ops.gapo.advantage_stats``."""
+    checks.advantage_stats(rewards, group_ids, tau, center, scale, eps, valid)
+    rule = Rule(tau, center, scale, eps)
+    groups_of = rewards.shape[:-1] if group_ids is None else rewards.shape
+    stats = rewards.new_full((*groups_of, 4), torch.nan)  # groups of nothing keep it
+    if group_ids is None:
+        return _dense(rule, rewards, valid, stats), stats
+    groups = _groups_by_id(group_ids)
+    assert groups.rows is not None
+    assert groups.begins is not None
+    result = _score(rule, rewards, valid, groups, stats)
+    return result, torch.empty_like(stats).index_copy_(0, groups.rows, stats[groups.begins])
+
+
+def token_advantage(
+    token_rewards: Tensor,
+    mask: Tensor,
+    group_ids: Tensor,
+    tau: float = TAU,
+    center: str = CENTER,
+    scale: str = SCALE,
+    eps: float = EPS,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """``torch.ops.gapo.token_advantage``."""
+    checks.token_advantage(token_rewards, mask, group_ids, tau, center, scale, eps, valid)
+    rewards = sum_rows(token_rewards.detach().contiguous())
+    values = advantage_by_id(rewards, group_ids, tau, center, scale, eps, valid)
+    result = torch.empty(token_rewards.shape, dtype=token_rewards.dtype, device=token_rewards.device)
+    write_over_mask(values, mask.contiguous(), result)
+    return result
+
+
+def _dense(rule: Rule, rewards: Tensor, valid: Tensor | None, stats: Tensor | None) -> Tensor:
+    group_size = rewards.shape[-1]
+    groups = Groups(rewards.numel() // max(group_size, 1), group_size)
+    return _score(rule, rewards, valid, groups, stats)
+
+
+def _score(rule: Rule, rewards: Tensor, valid: Tensor | None, groups: Groups, stats: Tensor | None) -> Tensor:
+    given = rewards.detach().contiguous()
+    result = torch.empty_like(given)
+    if given.numel() > 0:
+        score(rule, given, None if valid is None else valid.contiguous(), groups, result, stats)
+    return result
+
+
+def _groups_by_id(ids: Tensor) -> Groups:
+    """Rows of equal ids side by side, each group's in the caller's order; each position knows its group's bounds."""
+    ordered, rows = torch.sort(ids, stable=True)
+    begins = torch.searchsorted(ordered, ordered)
+    ends = torch.searchsorted(ordered, ordered, right=True)
+    return Groups(ids.numel(), ids.numel(), begins, ends, rows)

@@ -1,0 +1,71 @@
+"""Which layout serves which group size: the one table that the launches, the tests and docs/triton.md read.
+
+A group of up to ``capacity`` = lanes x rewards is sorted in registers, in one launch; a longer one in memory, by
+``long_groups.py``. One class a power of two: a training run whose group sizes change compiles each class once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Tier(NamedTuple):
+    """How one class of group sizes is laid out over threads."""
+
+    lanes: int  # threads that share a group; 1: a thread a group
+    rewards: int  # that each of them holds in registers
+    loaded: int  # of them by one load: 4 for a 16-byte load, more where each further load would slow the compiler
+    threads: int  # of a block
+
+    @property
+    def capacity(self) -> int:
+        """The largest group."""
+        return self.lanes * self.rewards
+
+    @property
+    def groups(self) -> int:
+        """How many groups a block scores."""
+        return self.threads // self.lanes
+
+
+# The fewest lanes that keep the rewards in registers (docs/triton.md has what compiling each row showed).
+TIERS = (
+    Tier(1, 2, 2, 64),
+    Tier(1, 4, 4, 64),
+    Tier(1, 8, 4, 64),
+    Tier(1, 16, 4, 64),
+    Tier(1, 32, 8, 64),
+    Tier(4, 16, 16, 128),
+    Tier(8, 16, 16, 128),
+    Tier(16, 16, 16, 128),
+    Tier(32, 16, 16, 128),
+    Tier(32, 32, 32, 128),
+)
+
+# A ragged batch is scored by one launch a range of sizes, each passing over the groups of the others: a layout for the
+# largest group would leave most lanes idle on the small ones. Upper ends; the last range ends at the largest group.
+RAGGED_RANGES = (32, 128)
+
+LONG_CHUNK = 1024  # rewards that a block of long_groups.py sorts or walks over at a time
+LONG_THREADS = 256
+TOKENS = 1024  # tokens that a block of tokens.py reads at a time
+TOKEN_THREADS = 128
+
+
+def largest_short(itemsize: int) -> int:
+    """The largest group that is sorted in registers, from the bytes of a reward as it is computed.
+
+    32 x 32 float64 rewards took the compiler more than a minute.
+    """
+    return TIERS[-1 if itemsize <= 4 else -2].capacity
+
+
+def tier_of(group_size: int) -> Tier:
+    """The class of groups of up to ``group_size`` rewards, at most the last tier's."""
+    return next(tier for tier in TIERS if group_size <= tier.capacity)
+
+
+def ragged_tiers(largest: int) -> list[tuple[int, Tier]]:
+    """Which launches score groups of up to ``largest`` rewards: (sizes above this, in this tier)."""
+    ends = [end for end in RAGGED_RANGES if end < largest] + [largest]
+    return list(zip([0, *ends], map(tier_of, ends), strict=False))
