@@ -1,0 +1,99 @@
+"""Changing group sizes compile nothing without end: a kernel a class, whatever numbers a call brings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from op_samples import ids_of, offsets_of, rewards_of
+
+pytest.importorskip("triton")
+
+from gapo_kernels.triton_kernels import launch, ops, tiers
+from gapo_kernels.triton_kernels.long_groups import long_groups
+from gapo_kernels.triton_kernels.short_groups import short_groups
+from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
+
+KERNELS = {kernel.__name__: kernel for kernel in (short_groups, long_groups, row_sums, spread_over_mask)}
+
+
+class Recorder:
+    """Stands for a kernel: notes what a launch would be compiled for, and launches nothing."""
+
+    def __init__(self, kernel, compiled):
+        self.kernel, self.compiled = kernel, compiled
+
+    def __getitem__(self, grid):
+        assert all(size >= 1 for size in grid)
+        return self.launch
+
+    def launch(self, *arguments, **options):
+        key = [self.kernel.__name__, *sorted(options.items())]
+        for parameter, value in zip(self.kernel.params, arguments, strict=True):
+            if parameter.is_constexpr:
+                key.append(value)
+            elif not isinstance(value, int | float):  # numbers are run-time arguments: the next test
+                key.append(getattr(value, "dtype", None))
+        self.compiled.add(tuple(key))
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    found: set[tuple] = set()
+    for name, kernel in KERNELS.items():
+        monkeypatch.setattr(launch, name, Recorder(kernel, found))
+    return found
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_numbers_are_never_specialised(name):
+    """Neither 1 nor a multiple of 16 nor a number above 2^31 compiles a kernel of its own."""
+    numbers = [p for p in KERNELS[name].params if p.annotation_type]
+    assert {p.name for p in numbers} >= {"count"}
+    assert all(p.do_not_specialize for p in numbers)
+    assert {p.annotation_type for p in numbers} <= {"i64", "fp64"}
+    pointers = [p for p in KERNELS[name].params if not p.is_constexpr and not p.annotation_type]
+    wide = {"rewards", "advantage", "tokens", "sums", "values", "mask", "out"}  # alignment is worth a kernel of its own
+    assert {p.name for p in pointers if not p.do_not_specialize_on_alignment} <= wide
+
+
+def test_dense(compiled):
+    for size in range(1, 1200, 1):
+        ops.advantage(rewards_of(1, size))
+    assert len(compiled) == 2 * len(tiers.TIERS) + 1  # the class's own size, every other size; one for the long groups
+
+
+def test_varlen(compiled):
+    for size in range(1, 1200, 7):
+        ops.advantage_varlen(rewards_of(size), offsets_of(size), size)
+    assert len(compiled) <= len(tiers.TIERS) + 1
+
+
+def test_by_id(compiled):
+    for rows in range(1, 3000, 37):
+        ops.advantage_by_id(rewards_of(rows), ids_of(rows, 5))
+    assert len(compiled) <= len(tiers.TIERS) + 1
+
+
+def test_tokens(compiled):
+    for length in (*range(1, 70), 128, 200, 300, 600, 1024, 1025, 3000):
+        tokens = torch.zeros(2, length)
+        launch.write_over_mask(launch.sum_rows(tokens), tokens, tokens)
+    assert len(compiled) == 2 * 11  # lengths to 1, 2, 4, … 1024 and above
+
+
+def test_another_tau_compiles_nothing(compiled):
+    for tau, eps in ((0.5, 1e-6), (0.25, 0.0), (1.0, 1.0)):
+        ops.advantage(rewards_of(2, 16), tau, eps=eps)
+    assert len(compiled) == 1
+
+
+def test_every_group_size_has_a_class():
+    for itemsize in (4, 8):
+        largest = tiers.largest_short(itemsize)
+        for size in range(1, largest + 1):
+            tier = tiers.tier_of(size)
+            assert size <= tier.capacity < 2 * max(size, 2)
+            ranges = tiers.ragged_tiers(size)
+            ends = [tier.capacity for _, tier in ranges]
+            assert [above for above, _ in ranges[1:]] == ends[:-1]
+            assert ends[-1] >= size
