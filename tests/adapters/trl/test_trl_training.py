@@ -6,8 +6,9 @@ pytest.importorskip("trl.trainer", reason="needs TRL: make test-adapters-trl")
 
 import pyarrow.parquet as pq
 import torch
+from transformers import Qwen2ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
-from trl_runs import PROMPTS, Rewards, assert_advantages, make_trainer, reference_advantages, tiny_model
+from trl_runs import PROMPTS, Rewards, Watched, assert_advantages, make_trainer, reference_advantages, tiny_model
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo")
 METRICS = ("center", "scale", "window_width", "frac_zero_advantage", "frac_degenerate_groups", "advantage_sum")
@@ -47,13 +48,11 @@ def test_the_loss_is_of_the_replaced_advantages(tmp_path, loss_type):
 def test_the_correct_do_not_move_where_trl_would_move_them(tmp_path):
     """One-sided advantages reach the loss: with the wrong answers' tokens masked away nothing is left to train on."""
 
-    class OnlyTheCorrect:
+    class OnlyTheCorrect:  # mixed in front of a trainer
         def _compute_loss(self, model, inputs):
             kept = inputs["completion_mask"].clone()
             kept[inputs["advantages"] < 0] = 0
             return super()._compute_loss(model, inputs | {"completion_mask": kept})
-
-    from trl_runs import Watched
 
     table = [1.0, 1.0, 1.0, 0.0] * 2
     moved = {}
@@ -75,8 +74,6 @@ def test_accumulation_and_iterations_reuse_the_buffered_advantages(tmp_path):
         def _compute_loss(self, model, inputs):
             seen.append(inputs["advantages"].tolist())
             return super()._compute_loss(model, inputs)
-
-    from trl_runs import Watched
 
     trainer = make_trainer(
         tmp_path,
@@ -130,6 +127,7 @@ def test_evaluation_of_single_completions_has_nothing_to_compare(tmp_path):
     )
     trainer.evaluate()
     assert [batch["advantages"].tolist() for batch in trainer.batches["eval"]] == [[0.0, 0.0]] * 2
+    assert list(trainer._logs["advantages"]) == [0.0] * 4  # room for 8: TRL's own are gone
 
 
 def test_the_log_and_its_table_show_what_was_trained_on(tmp_path):
@@ -169,8 +167,6 @@ def test_a_resumed_training_is_the_uninterrupted_one(tmp_path):
 def test_a_reference_model_adds_its_penalty(tmp_path):
     """beta > 0: the KL term is TRL's, the advantages are ours."""
     tiny_model().save_pretrained(tmp_path / "model")
-    from transformers import Qwen2ForCausalLM
-
     rewards = Rewards()
     model = Qwen2ForCausalLM.from_pretrained(tmp_path / "model")
     trainer = make_trainer(tmp_path, rewards, model=model, beta=0.1)
