@@ -2,14 +2,14 @@
 # is needed. Contraction is off, as in the kernels' build.
 
 CUDA_LOGIC_SOURCES := $(wildcard tests/cuda/cpp/*.cpp) tests/cpp/reference.cpp tests/cpp/samples.cpp
-CUDA_LOGIC_FLAGS := -std=c++20 -O2 -ffp-contract=off -Icsrc -Itests/cpp -Itests/cuda/cpp -MMD \
+CUDA_LOGIC_FLAGS := -std=c++20 -O2 -ffp-contract=off -Icsrc -Itests/cpp -Itests/cuda/cpp -pthread -MMD \
   -Wall -Wextra -Wno-psabi -Wno-unused-function -Wno-unknown-pragmas -Wno-maybe-uninitialized
 CUDA_LOGIC := build/cpp/cuda
 
 .PHONY: cuda-logic-test
 
 $(CUDA_LOGIC)/cuda_logic_tests: $(CUDA_LOGIC_SOURCES:%.cpp=$(CUDA_LOGIC)/%.o)
-	$(CXX) $^ -o $@
+	$(CXX) -pthread $^ -o $@
 $(CUDA_LOGIC)/%.o: %.cpp make/cuda.mk
 	@mkdir -p $(@D)
 	$(CXX) $(CUDA_LOGIC_FLAGS) -c $< -o $@

@@ -1,6 +1,7 @@
 // How many blocks serve a call's large groups, and where in the workspace they exchange what. Plain C++.
 #pragma once
 
+#include "cuda/call.h"
 #include "cuda/large_group.h"
 #include "cuda/median_deviation.h"
 #include "cuda/sort_group.h"
@@ -11,12 +12,12 @@ namespace {
 
 inline constexpr int kLargeThreads = 512;
 
-// Above this size several blocks share a group where there are fewer groups than blocks. A guess: not measured.
-inline constexpr int64_t kLargestAlone = 2 * kTile<kLargeThreads>;
+// Above this many tiles several blocks share a group where there are fewer groups than blocks. A guess: not measured.
+inline constexpr int64_t kTilesAlone = 2;
 
 // At the front of the workspace, 0 at the start.
 struct LargeControl {
-  uint32_t shared_count;  // listed groups above kLargestAlone, and the size of the longest
+  uint32_t shared_count;  // listed groups above kTilesAlone, and the size of the longest
   uint32_t longest;
   uint32_t alone_count;  // the other listed groups
   uint32_t next_alone;   // the next of them that a block takes
@@ -34,10 +35,14 @@ struct LargePlan {
   std::size_t arrivals = 0, list = 0, ranges = 0, windows = 0, bin_count = 0, bin_filled = 0, bin_low = 0, bin_high = 0;
   std::size_t digits = 0, sums = 0, tile_digits = 0, keys = 0, sorted = 0, bytes = 0;
   std::size_t cleared = 0;  // these many from the start have to be 0
+
+  GAPO_HD int64_t largest_alone() const { return kTilesAlone * tile; }
 };
 
-// key: bytes of one. Positions of groups that lie one after the other have places for tiles of their own at
-// begin / (tile / 2): a group is at least half a tile long.
+// Where a list says which groups are large, each is longer than half a tile: as many places for tiles as half tiles in
+// all rewards are enough, and begin / (tile / 2) is a group's own.
+static_assert(kTile<kLargeThreads> / 2 == kLargestSorted);
+
 inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint32_t bins,
                             int64_t tile = kTile<kLargeThreads>) {
   LargePlan plan;
@@ -53,7 +58,7 @@ inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint
   plan.key_places = plan.place_by_block ? by_block : groups.total;
   plan.tile_places = plan.place_by_block ? blocks * tile_count(plan.longest, tile) : groups.total / (tile / 2) + 1;
   if (listed) {
-    const int64_t most = groups.total / (kLargestSorted + 1);
+    const int64_t most = groups.total / (tile / 2 + 1);
     plan.list_capacity = most < groups.count ? most : groups.count;
   }
   const auto take = [&](std::size_t bytes) {

@@ -39,6 +39,9 @@ class RankedGroup {
     return table > digits ? table : digits;
   }
 
+  // How many rewards were sorted.
+  GAPO_DEVICE uint32_t sorted_count() const { return all_sorted_ ? wanted_.size : placed_; }
+
   GAPO_DEVICE double operator[](uint32_t rank) const {
     if (all_sorted_) return from_key<T>(sorted_[rank]);
     return table_.reward(table_.of_rank(rank), rank, sorted_);

@@ -5,7 +5,7 @@
 #include "check.h"
 #include "cuda/sort.h"
 #include "cuda/tiers.h"
-#include "tests.h"
+#include "large_tests.h"
 
 namespace gapo::cuda {
 
@@ -92,6 +92,9 @@ int main(int argc, char** argv) {
       {"size_classes", gapo::cuda::test_size_classes},
       {"float", gapo::cuda::test_shapes<float>},
       {"double", gapo::cuda::test_shapes<double>},
+      {"pruning", test_pruning},
+      {"large_groups", test_large_groups},
+      {"token_rows", test_token_rows},
   };
   for (const auto& test : tests) {
     const int64_t count = check::count, failures = check::failures;

@@ -1,0 +1,121 @@
+// Which block works on which group: long groups first, each with as many blocks as there are to spare; then every block
+// takes the shorter ones by itself, one after the other. The sizes may be known to the device alone.
+#pragma once
+
+#include "cuda/large_plan.h"
+#include "cuda/large_statistics.h"
+
+namespace gapo::cuda {
+namespace {
+
+struct LargeCall {
+  Call call;
+  LargePlan plan;
+  unsigned char* workspace;
+
+  GAPO_DEVICE LargeControl& control() const { return *reinterpret_cast<LargeControl*>(workspace); }
+  GAPO_DEVICE int64_t* list() const { return reinterpret_cast<int64_t*>(workspace + plan.list); }
+
+  // How many groups blocks may share. Without a list all groups have one size.
+  GAPO_DEVICE uint32_t shared_groups() const {
+    if (plan.listed) return control().shared_count;
+    return plan.longest > plan.largest_alone() ? static_cast<uint32_t>(call.groups.count) : 0;
+  }
+  GAPO_DEVICE uint32_t alone_groups() const {
+    return plan.listed ? control().alone_count : static_cast<uint32_t>(call.groups.count) - shared_groups();
+  }
+};
+
+GAPO_DEVICE int64_t listed_groups(const LargeCall& large, const WorkList& given) {
+  return *given.count < large.plan.list_capacity ? *given.count : large.plan.list_capacity;
+}
+
+// Puts a listed group among those that blocks may share, from the list's front on, or among the others, from its back
+// on. The order is an accident and decides nothing.
+GAPO_DEVICE void part_group(const LargeCall& large, int64_t g) {
+  const int64_t size = slice_of(large.call.groups, g).size;
+  if (size > large.plan.largest_alone() && size <= large.plan.longest) {
+    large.list()[atomic_add(&large.control().shared_count, 1u)] = g;
+    atomic_raise(&large.control().longest, static_cast<uint32_t>(size));
+  } else {
+    large.list()[large.plan.list_capacity - 1 - atomic_add(&large.control().alone_count, 1u)] = g;
+  }
+}
+
+// A block's group and what belongs to it: in the block's own memory, kept and moved on by its first thread.
+template <typename T>
+struct Turn {
+  bool sharing;          // with its neighbours; afterwards the block takes groups by itself
+  uint32_t first_block;  // of those that share
+  uint32_t next, stride;
+  bool over;
+  Place place;
+  Exchange<T> exchange;
+
+  template <typename Block>
+  GAPO_DEVICE void begin(const LargeCall& large, uint32_t block_index, uint32_t blocks, Block& block) {
+    const LargePlan& plan = large.plan;
+    const uint32_t groups = large.shared_groups();
+    const int64_t longest = plan.listed ? large.control().longest : plan.longest;
+    const uint32_t share = groups > 0 ? blocks_per_group(blocks, groups, longest, plan.tile) : 1;
+    stride = blocks / share;
+    next = block_index / share;
+    sharing = next < stride;  // blocks that are left over share nothing
+    first_block = sharing ? next * share : block_index;
+    block.rank = static_cast<int>(block_index - first_block);
+    block.count = sharing ? static_cast<int>(share) : 1;
+    block.arrivals = reinterpret_cast<uint32_t*>(large.workspace + plan.arrivals) + first_block;
+    block.expected = 0;
+  }
+
+  template <typename Block>
+  GAPO_DEVICE void advance(const LargeCall& large, uint32_t block_index, Block& block) {
+    const LargePlan& plan = large.plan;
+    int64_t g;
+    if (sharing && next < large.shared_groups()) {
+      g = plan.listed ? large.list()[next] : next;
+      next += stride;
+    } else {
+      sharing = false;
+      first_block = block_index;
+      block.rank = 0;
+      block.count = 1;
+      const uint32_t taken = atomic_add(&large.control().next_alone, 1u);
+      over = taken >= large.alone_groups();
+      if (over) return;
+      g = plan.listed ? large.list()[plan.list_capacity - 1 - taken] : taken;
+    }
+    over = false;
+    Slice slice = slice_of(large.call.groups, g);
+    // the host has not seen the offsets
+    if (slice.begin < 0 || slice.size < 0 || slice.size > large.call.groups.total - slice.begin) slice = {0, 0};
+    place = {g, slice.begin, static_cast<uint32_t>(slice.size)};
+    exchange = exchange_at<T>(plan, large.workspace, first_block, slice);
+  }
+};
+
+// A block's whole work. memory: RankedGroup::shared_bytes(bins), the block's own as turn and block are.
+template <typename T, typename Block>
+GAPO_DEVICE void serve_groups(const LargeCall& large, uint32_t block_index, uint32_t blocks, Block& block,
+                              Turn<T>& turn, unsigned char* memory) {
+  block.each([&](int thread) {
+    if (thread == 0) turn.begin(large, block_index, blocks, block);
+  });
+#pragma unroll 1
+  for (;;) {
+    block.each([&](int thread) {
+      if (thread == 0) turn.advance(large, block_index, block);
+    });
+    if (turn.over) return;
+    const LargeGroup<T> group{large.call, turn.place};
+    if (turn.place.size > large.plan.longest) {
+      write_large(block, group, nan_group());  // longer than the caller said
+    } else if (turn.place.size > 0) {
+      large_advantage(block, group, memory, large.plan.bins, turn.exchange);
+    }
+    block.meet();  // the exchange is free for the next group
+  }
+}
+
+}  // namespace
+}  // namespace gapo::cuda

@@ -1,0 +1,97 @@
+// csrc/cuda/block.h on the CPU: a block is one of the CPU's threads, and the threads of each of its phases run one
+// after the other. Blocks that share a group run side by side and meet by way of a counter, as on the GPU.
+//
+// The order of the threads is chosen: a phase in which one thread reads what another writes gives different results.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "cuda/thread.h"
+#include "samples.h"
+
+namespace gapo::cuda {
+namespace {
+
+template <typename V>
+V atomic_add(V* place, V value) {
+  return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
+}
+template <typename V>
+void atomic_lower(V* place, V value) {
+  V old = __atomic_load_n(place, __ATOMIC_RELAXED);
+  while (value < old && !__atomic_compare_exchange_n(place, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+}
+template <typename V>
+void atomic_raise(V* place, V value) {
+  V old = __atomic_load_n(place, __ATOMIC_RELAXED);
+  while (value > old && !__atomic_compare_exchange_n(place, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+}
+
+enum class ThreadOrder { kForward, kBackward, kShuffled };
+
+template <int kThreads_>
+struct HostBlock {
+  static constexpr int kThreads = kThreads_;
+
+  HostBlock(ThreadOrder order, uint64_t seed) : order_(kThreads) {
+    std::iota(order_.begin(), order_.end(), 0);
+    if (order == ThreadOrder::kBackward) std::reverse(order_.begin(), order_.end());
+    if (order == ThreadOrder::kShuffled) shuffle(order_, seed);
+  }
+
+  template <typename Body>
+  void each(Body body) {
+    for (int thread : order_) body(thread);
+  }
+
+  // In the device's order: halves of each warp, then the warps one after the other.
+  template <typename Produce, typename Combine>
+  auto reduce(Produce produce, Combine combine) {
+    std::vector<decltype(produce(0))> values(kThreads);
+    each([&](int thread) { values[thread] = produce(thread); });
+    for (int mask = kWarp / 2; mask > 0; mask /= 2) {
+      const auto before = values;
+      for (int thread = 0; thread < kThreads; ++thread) {
+        values[thread] = combine(before[thread], before[thread ^ mask]);
+      }
+    }
+    auto value = values[0];
+    for (int warp = 1; warp < kThreads / kWarp; ++warp) value = combine(value, values[warp * kWarp]);
+    return value;
+  }
+
+  template <typename Count, typename Place>
+  uint32_t scan(Count count_of, Place place) {
+    std::vector<uint32_t> before(kThreads);
+    each([&](int thread) { before[thread] = count_of(thread); });
+    const uint32_t total = std::accumulate(before.begin(), before.end(), uint32_t{0});
+    std::exclusive_scan(before.begin(), before.end(), before.begin(), uint32_t{0});
+    each([&](int thread) { place(thread, before[thread]); });
+    return total;
+  }
+
+  void meet() {
+    if (count == 1) return;
+    expected += static_cast<uint32_t>(count);
+    const std::atomic_ref<uint32_t> arrived(*arrivals);
+    arrived.fetch_add(1);
+    arrived.notify_all();
+    for (uint32_t seen = arrived.load(); seen < expected; seen = arrived.load()) arrived.wait(seen);
+  }
+
+  int rank = 0, count = 1;
+  uint32_t* arrivals = nullptr;
+  uint32_t expected = 0;
+
+ private:
+  std::vector<int> order_;
+};
+
+}  // namespace
+}  // namespace gapo::cuda
