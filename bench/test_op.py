@@ -20,7 +20,7 @@ from bench.tables import Case
 
 SETS = 4  # inputs in rotation, so that no call finds what the one before it left in the branch predictor
 LARGE = 64 << 20  # bytes; above, one set fills the caches by itself
-SLOW = 1.0  # seconds; such a call is measured once, in the first turn
+SLOW = 0.5  # seconds; such a call is measured once, in the first turn
 MOST_ROUNDS = 2000
 slow: set[Case] = set()
 
