@@ -63,3 +63,4 @@ include make/adapters.mk
 include make/bench.mk
 include make/cpp.mk
 include make/cuda.mk
+include make/triton.mk
