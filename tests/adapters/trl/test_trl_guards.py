@@ -108,5 +108,6 @@ def test_an_error_of_a_reward_function_leaves_the_trainer_usable(tmp_path):
     trainer = make_trainer(tmp_path, Fails(table=TABLE), max_steps=1)
     with pytest.raises(OSError, match="the judge does not answer"):
         trainer.train()
+    assert "_calculate_rewards" not in vars(trainer)  # it is watched during a step only
     trainer.train()
     assert_advantages(trainer.batches["train"][0], reference_advantages([TABLE]))
