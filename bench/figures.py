@@ -155,18 +155,20 @@ def bandwidth(results: Results) -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[[Results], Figure]] = {
-    "time_by_size": time_by_size,
-    "speed_up": speed_up,
-    "bandwidth": bandwidth,
+FIGURES: dict[str, tuple[Callable[[Results], Figure], tuple[str, ...]]] = {  # with the tables that each draws
+    "time_by_size": (time_by_size, ("by_size", "by_batch")),
+    "speed_up": (speed_up, ("dense",)),
+    "bandwidth": (bandwidth, ("by_size", "tokens")),
 }
 
 
 def save(results: Results, prefix: str, folder: Path) -> list[Path]:
-    """Every figure of a result file, as ``<prefix>_<name>.svg`` and ``.png``."""
+    """Every figure whose tables were measured, as ``<prefix>_<name>.svg`` and ``.png``."""
     paths = []
     with mpl.rc_context(STYLE):
-        for name, draw in FIGURES.items():
+        for name, (draw, needed) in FIGURES.items():
+            if not all(results.get(table, {}).get("cases") for table in needed):
+                continue
             figure = draw(results)
             for kind in ("svg", "png"):
                 paths.append(folder / f"{prefix}_{name}.{kind}")

@@ -1,7 +1,7 @@
 """The op on a CPU beside its peers and floors, in one process on the same inputs; ``make bench`` runs it.
 
-pytest-benchmark keeps the times. The peers of a shape are measured one after the other, and the whole table in turns
-minutes apart, so that a noisy minute of the machine meets all of them and shows as a spread between the turns.
+pytest-benchmark keeps the times. The peers of a shape are measured one after the other, and the whole table in turns,
+so that a noisy moment of the machine meets all of them, and a noisy minute shows as a spread between the turns.
 """
 
 from __future__ import annotations

@@ -133,6 +133,13 @@ def test_figures_are_drawn_the_same_each_time(tmp_path):
     assert "this op" in first[0].decode()
 
 
+def test_a_figure_whose_tables_were_not_reached_is_not_drawn(tmp_path):
+    results = made_up()
+    results["by_batch"]["cases"] = []
+    del results["tokens"]
+    assert {path.stem for path in figures.save(results, "gpu", tmp_path)} == {"gpu_speed_up"}
+
+
 def test_the_committed_figures_are_there():
     assert all((FOLDER / f"cpu_{name}.{kind}").exists() for name in figures.FIGURES for kind in ("svg", "png"))
 

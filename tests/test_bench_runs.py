@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,11 @@ import bench_modules
 import pytest
 import torch
 
-from bench import memory, results_file, run_gpu, sanitized_calls
+from bench import figures, markdown, memory, results_file, run_gpu, sanitized_calls
 from bench.device_time import LEAST_CALLS, MOST_BYTES, device_time, host_dispatch, record_calls, rotation
 from bench.forms import FORMS, Peer
 from bench.run_cpu import summarise
-from bench.tables import SMALL, TABLES, Case, cases
+from bench.tables import SMALL, TABLES, Case, Table, cases
 
 ROOT = bench_modules.ROOT
 
@@ -136,6 +137,16 @@ def test_the_gpu_tables_are_written_up_to_the_deadline(tmp_path):
     assert all(not table["cases"] for table in results.values())
     assert set(results["dense"]["left_out"].values()) == {"the time budget was spent"}
     assert results_file.read(out) == results
+
+
+def test_what_is_measured_on_a_gpu_is_reported_and_drawn(tmp_path):
+    origin = {"device": "a GPU", "driver": "1", "commit": "0", "command": "none", "date": "today", "versions": {}}
+    few = {name: SMALL[name] if name in ("dense", "tokens") else Table("advantage", []) for name in SMALL}
+    results = run_gpu.run(few, "cpu", time.monotonic() + 60, origin, tmp_path / "gpu.json")
+    text = markdown.gpu(results)
+    assert re.search(r"\| 16 × 8 \|.* [\d.]+ µs \| [\d.]+ µs \| \d+% \|", text)
+    assert "a GPU, driver 1" in text
+    assert {path.name for path in figures.save(results, "gpu", tmp_path)} == {"gpu_speed_up.svg", "gpu_speed_up.png"}
 
 
 def test_only_what_runs_there_is_measured_on_a_gpu():
