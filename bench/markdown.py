@@ -10,6 +10,12 @@ from bench.results_file import Entry, Results, find
 from bench.tables import TABLES
 
 MISSING = "–"
+SHAPES = {
+    "dense": "groups × size",
+    "ragged": "groups × mean size",
+    "unordered": "groups × mean size",
+    "tokens": "groups × size × tokens",
+}
 TITLES = {
     "gapo": "this op",
     "gapo, string ids": "this op, string ids",
@@ -76,7 +82,7 @@ def comparison(name: str, table: dict[str, Any], threads: int, peers: Sequence[s
         ours, best = entries["gapo"], fastest_peer(form, entries)
         ratio = f"{best / ours['median']:.1f}×" if best and ours else MISSING
         rows.append([extents(shape), *(cell(entries[peer]) for peer in shown), ratio])
-    return grid(["shape", *(TITLES.get(peer, peer) for peer in shown), "fastest peer / this op"], rows)
+    return grid([SHAPES[name], *(TITLES.get(peer, peer) for peer in shown), "fastest peer / this op"], rows)
 
 
 def by_threads(name: str, table: dict[str, Any]) -> str:
@@ -127,11 +133,13 @@ def noise(results: Results) -> str:
                 apart.append((spread, f"{case['peer']}, {extents(case['shape'])}, table {name}"))
     if not apart:
         return "One turn only: the spread between turns was not measured."
+    loads = [table["provenance"]["load_before"] for table in results.values()]
     apart.sort()
     half, most = apart[len(apart) // 2][0], apart[int(len(apart) * 0.9)][0]
     return (
         f"Between the turns the medians of a case lay {half:.0%} apart in the middle case and at most {most:.0%} in"
-        f" nine of ten of {len(apart)} cases; the worst was {apart[-1][0]:.0%} ({apart[-1][1]})."
+        f" nine of ten of {len(apart)} cases; the worst was {apart[-1][0]:.0%} ({apart[-1][1]}). The load average before a"
+        f" table was {min(loads)} to {max(loads)}, this benchmark's own work with it."
     )
 
 

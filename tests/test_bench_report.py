@@ -48,7 +48,7 @@ def made_up() -> results_file.Results:
             median = 100.0 if case.peer == "gapo" else 200.0 + place
             facts = {"peer": case.peer, "shape": list(case.shape), "dtype": case.dtype, "threads": case.threads}
             entries.append({**facts, "traffic": 64, "median": median, "q1": 1.0, "q3": 1.0, "turns": [median, median]})
-        provenance = {**origin, "commit": "0123456789abcdef", "command": "none"}
+        provenance = {**origin, "commit": "0123456789abcdef", "command": "none", "load_before": 0.5}
         results[name] = {"provenance": provenance, "left_out": {"numpy": "a reason"}, "cases": entries}
     return results
 
@@ -80,6 +80,7 @@ def test_noise_is_the_spread_between_turns():
     entry = results["dense"]["cases"][0]
     entry["turns"] = [80.0, 120.0]
     assert "worst was 40% (gapo, 16 × 8, table dense)" in markdown.noise(results)
+    assert "load average before a table was 0.5 to 0.5" in markdown.noise(results)
     for table in results.values():
         for case in table["cases"]:
             case["turns"] = [1.0]
