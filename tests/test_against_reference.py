@@ -144,6 +144,11 @@ def assert_close(result: torch.Tensor, expected: np.ndarray, dtype: torch.dtype,
     derandomize="GAPO_FUZZ_EXAMPLES" not in os.environ,
 )
 def test_the_op_agrees_with_the_reference(call):
+    compare(call)
+
+
+def compare(call, ops=torch.ops.gapo) -> None:
+    """Runs one call through ``ops`` and through the reference."""
     rewards, sizes, options, form, rng = call
     RUN["examples"] += 1
     ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
@@ -163,7 +168,6 @@ def test_the_op_agrees_with_the_reference(call):
         valid=None if valid is None else valid.numpy(),
     )  # fmt: skip
 
-    ops = torch.ops.gapo
     if form == "dense":
         shape = (len(sizes), sizes[0])
         mask = None if valid is None else valid.view(shape)

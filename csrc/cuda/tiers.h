@@ -38,14 +38,22 @@ struct SizeClass {
   }
 };
 
+// clang-format off
 inline constexpr SizeClass kSizeClasses[] = {
-    {Tier::kThread, 1, 4, 64, true, 64, 96, 79},      {Tier::kThread, 1, 8, 64, true, 64, 96, 60},
-    {Tier::kThread, 1, 16, 64, true, 80, 128, 54},    {Tier::kThread, 1, 32, 64, true, 128, 168, 54},
-    {Tier::kLanes, 4, 16, 128, true, 96, 128, 79},    {Tier::kLanes, 8, 16, 128, true, 96, 128, 79},
-    {Tier::kLanes, 16, 16, 128, true, 96, 128, 100},  {Tier::kLanes, 32, 16, 128, true, 96, 128, 120},
-    {Tier::kLanes, 32, 32, 128, true, 128, 168, 141}, {Tier::kBlock, 128, 16, 128, true, 96, 128, 200},
-    {Tier::kBlock, 256, 16, 256, true, 96, 128, 220},
+    // tier     lanes  rewards  threads  doubles  registers  of doubles  instructions
+    {Tier::kThread, 1,       4,      64,    true,        64,         96,           79},
+    {Tier::kThread, 1,       8,      64,    true,        64,         96,           55},
+    {Tier::kThread, 1,      16,      64,    true,        80,        128,           45},
+    {Tier::kThread, 1,      32,      64,    true,       128,        168,           42},
+    {Tier::kLanes,  4,      16,     128,    true,        96,        128,           75},
+    {Tier::kLanes,  8,      16,     128,    true,        96,        128,           90},
+    {Tier::kLanes, 16,      16,     128,    true,        96,        128,          105},
+    {Tier::kLanes, 32,      16,     128,    true,        96,        128,          125},
+    {Tier::kLanes, 32,      32,     128,    true,       128,        168,          125},
+    {Tier::kBlock, 128,     16,     128,    true,        96,        128,          180},
+    {Tier::kBlock, 256,     16,     256,    true,        96,        128,          215},
 };
+// clang-format on
 inline constexpr int kSizeClassCount = sizeof(kSizeClasses) / sizeof(kSizeClasses[0]);
 
 // Largest group that is sorted whole; larger ones are binned.

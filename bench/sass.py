@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -34,16 +35,20 @@ class Resources:
 
 
 def find_cuobjdump() -> str | None:
-    """The CUDA toolkit's cuobjdump, or the one in triton's wheel, or None."""
+    """cuobjdump: on the PATH, from the wheels of requirements-dev.txt, or from triton's; None where there is none."""
     found = shutil.which("cuobjdump")
-    if found is None and (spec := find_spec("triton")) is not None and spec.origin is not None:
-        bundled = Path(spec.origin).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-        found = str(bundled) if bundled.exists() else None
+    places = {"nvidia": "cu13/bin/cuobjdump", "triton": "backends/nvidia/bin/cuobjdump"}
+    for package, place in places.items():
+        spec = find_spec(package)
+        for folder in (spec.submodule_search_locations or []) if spec and found is None else []:
+            found = shutil.which(str(Path(folder, place))) or found
     return found
 
 
 def _run(*command: str, text: str | None = None) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, input=text).stdout
+    # cuobjdump calls the nvdisasm that lies beside it
+    env = {**os.environ, "PATH": f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    return subprocess.run(command, check=True, capture_output=True, text=True, input=text, env=env).stdout
 
 
 def _short(symbol: str) -> str:

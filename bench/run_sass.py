@@ -1,0 +1,58 @@
+"""Counts what the CUDA kernels for (hdi_median, rms) take, from their disassembly: ``bench/results/cuda_sass.json``.
+
+``python bench/run_sass.py``, after a build for one architecture. No GPU is needed: registers and instructions are facts
+of the compiler. Instructions a reward: those of the straight path (``bench/sass.py``), by a lane's rewards.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gapo_kernels
+from bench.sass import disassemble, find_cuobjdump, resources, straight_path
+from gapo_numpy import _core, build_info
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results" / "cuda_sass.json"
+LIBRARY = Path(gapo_kernels.__file__).with_name("_C_cuda.so")
+KERNELS = {"thread": "thread_groups", "lanes": "lane_groups", "block": "block_groups"}  # by tier
+
+
+def count(cuobjdump: str, library: Path) -> list[dict[str, Any]]:
+    """One row a size class: its shape, and registers and instructions of its short float32 kernel."""
+    kernels = {
+        f"{KERNELS[shape['tier']]}<true, float, {i}>": shape for i, shape in enumerate(_core.cuda_size_classes())
+    }
+    used = resources(cuobjdump, library)
+    code = disassemble(cuobjdump, library)
+    rows = []
+    for kernel, shape in kernels.items():
+        path = straight_path(code[kernel])
+        rows.append(
+            {
+                **{key: shape[key] for key in ("tier", "largest", "lanes", "rewards_per_lane", "threads")},
+                "registers": used[kernel].registers,
+                "instructions": path,
+                "instructions_per_reward": round(path / shape["rewards_per_lane"], 1),
+                "budget_per_reward": shape["instructions"],
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    from gapo_trainer.provenance import provenance, write_result
+
+    cuobjdump = find_cuobjdump()
+    if cuobjdump is None:
+        raise SystemExit("bench/run_sass.py needs cuobjdump: the CUDA toolkit or requirements-dev.txt bring it")
+    info = build_info()
+    if len(info["cuda_architectures"]) != 1:
+        raise SystemExit(f"bench/run_sass.py reads a build for one architecture, got {info['cuda_architectures']}")
+    origin = {**provenance("cpu"), "nvcc": info["cuda"], "architecture": info["cuda_architectures"][0]}
+    write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "classes": count(cuobjdump, LIBRARY)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""How the op runs on a CUDA device: the same bits always, in graphs, on side streams and other devices, no waiting."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from device_ops import moved
+from op_samples import DTYPES, SAMPLES, ids_of, offsets_of, rewards_of
+
+import gapo_kernels
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=str)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+# every tier, groups that go to the lists, and binned ones
+SIZES = (64, 5, 9000, 1, 16, 2048, 0, 31, 1024, 1025, 4096, 4097, 33, 40_000, 8)
+
+
+def on_gpu(sample, device: str = "cuda"):
+    """The sample's call with everything on the device, ready to be made."""
+    args = moved(sample.args, device)
+    options = {name: moved(value, device) for name, value in sample.options.items()}
+
+    def call() -> tuple[torch.Tensor, ...]:
+        result = sample.packet(*args, **options)
+        return result if isinstance(result, tuple) else (result,)
+
+    return call
+
+
+def assert_same_bits(found, wanted) -> None:
+    for result, expected in zip(found, wanted, strict=True):
+        assert torch.equal(result.cpu().contiguous().view(torch.uint8), expected.cpu().contiguous().view(torch.uint8))
+
+
+def large_calls(dtype: torch.dtype = torch.float32) -> dict:
+    """Calls that go through every kernel."""
+    total = sum(SIZES)
+    rewards, ids = rewards_of(total, dtype=dtype).cuda(), ids_of(total, 40).cuda()
+    offsets = offsets_of(*SIZES).cuda()
+    tokens, mask = rewards_of(500, 130, dtype=dtype).cuda(), rewards_of(500, 130, seed=1).cuda() > 0.1
+    ops = torch.ops.gapo
+    calls = {f"dense {n}": lambda n=n: (ops.advantage(rewards[: 3 * n].view(3, n)),) for n in (4, 64, 1024, 4096, 9000)}
+    return calls | {
+        "varlen": lambda: (ops.advantage_varlen(rewards, offsets, max(SIZES)),),
+        "by id": lambda: ops.advantage_stats(rewards, ids),
+        "few ids": lambda: ops.advantage_stats(rewards, ids // 1_000_003 % 3),
+        "mad": lambda: ops.advantage_stats(rewards[:50_000].view(5, 10_000), scale="mad"),
+        "tokens": lambda: (ops.token_advantage(tokens, mask, ids[:500]),),
+    }
+
+
+def test_who_serves():
+    server = next(backend.name for backend in gapo_kernels.backends() if "cuda" in backend.serves)
+    assert server in ("cuda", "triton", "reference")
+    print(f"\nCUDA tensors are served by {server}")
+
+
+@every_dtype
+def test_run_to_run(dtype):
+    for name, call in large_calls(dtype).items():
+        first = call()
+        for _ in range(5):
+            try:
+                assert_same_bits(call(), first)
+            except AssertionError as error:
+                raise AssertionError(name) from error
+
+
+@every_sample
+def test_graph_replay_of_every_call(sample):
+    call = on_gpu(sample)
+    expected = call()
+    assert_same_bits(replayed(call), expected)
+
+
+@every_dtype
+def test_graph_replay_through_every_kernel(dtype):
+    for call in large_calls(dtype).values():
+        expected = call()
+        assert_same_bits(replayed(call), expected)
+
+
+def replayed(call) -> tuple[torch.Tensor, ...]:
+    """The call's results out of a graph that ran three times."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        call()  # what is set up once is set up before the capture
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        results = call()
+    for _ in range(3):
+        graph.replay()
+    torch.cuda.synchronize()
+    return results
+
+
+def test_a_graph_reads_its_inputs_anew():
+    rewards, offsets = rewards_of(100).cuda(), offsets_of(60, 40).cuda()
+    call = lambda: (torch.ops.gapo.advantage_varlen(rewards, offsets, 90),)  # noqa: E731
+    call()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        (result,) = call()
+    rewards.copy_(rewards_of(100, seed=5))
+    offsets.copy_(offsets_of(10, 90))
+    graph.replay()
+    torch.cuda.synchronize()
+    assert_same_bits((result,), call())
+
+
+@every_dtype
+@pytest.mark.parametrize("size", [3, 16, 33, 100, 1000, 2000, 5000])
+def test_a_group_alone_or_in_a_dense_batch(size, dtype):
+    rewards = rewards_of(70, size, dtype=dtype).cuda()
+    batch, statistics = torch.ops.gapo.advantage_stats(rewards)
+    for group in (0, 1, 33, 69):
+        alone = torch.ops.gapo.advantage_stats(rewards[group])
+        assert_same_bits(alone, (batch[group], statistics[group]))
+
+
+@every_dtype
+def test_a_group_alone_or_in_a_ragged_batch(dtype):
+    groups = [rewards_of(size, dtype=dtype, seed=seed).cuda() for seed, size in enumerate(SIZES)]
+
+    def run(chosen: list[torch.Tensor]) -> list[torch.Tensor]:
+        sizes = [len(group) for group in chosen]
+        result = torch.ops.gapo.advantage_varlen(torch.cat(chosen), offsets_of(*sizes).cuda(), max(SIZES))
+        return list(result.split(sizes))
+
+    batch = run(groups)
+    assert_same_bits([run([group])[0] for group in groups], batch)
+    assert_same_bits(run(groups[::-1])[::-1], batch)
+
+
+@every_sample
+def test_nothing_waits_for_the_device(sample):
+    call = on_gpu(sample)
+    expected = call()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        result = call()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert_same_bits(result, expected)
+
+
+def test_nothing_waits_in_the_large_paths():
+    calls = large_calls()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for call in calls.values():
+            call()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_side_stream():
+    stream = torch.cuda.Stream()
+    source = rewards_of(4096, 1024).cuda()
+    expected = torch.ops.gapo.advantage(source)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(50_000_000)  # what is enqueued behind it must wait for it, on this stream
+        rewards = source * 1
+        result = torch.ops.gapo.advantage(rewards)
+    assert not stream.query()
+    stream.synchronize()
+    assert_same_bits((result,), (expected,))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device")
+@every_sample
+def test_a_second_device(sample):
+    assert torch.cuda.current_device() == 0
+    results = on_gpu(sample, "cuda:1")()
+    assert torch.cuda.current_device() == 0
+    assert all(result.device == torch.device("cuda", 1) for result in results)
+    assert_same_bits(results, on_gpu(sample)())
+
+
+def test_memory_comes_from_the_caching_allocator_and_goes_back():
+    for call in large_calls().values():
+        call()
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        reserved = torch.cuda.memory_reserved()
+        for _ in range(3):
+            call()
+        torch.cuda.synchronize()
+        assert torch.cuda.memory_allocated() == before
+        assert torch.cuda.memory_reserved() == reserved
+
+
+def test_arguments_on_other_devices():
+    rewards = rewards_of(8).cuda()
+    with pytest.raises(RuntimeError, match="gapo::advantage_by_id expects group_ids on the device of the rewards"):
+        torch.ops.gapo.advantage_by_id(rewards, ids_of(8, 2))
+    with pytest.raises(RuntimeError, match="gapo::advantage expects valid on the device of the rewards"):
+        torch.ops.gapo.advantage(rewards, valid=torch.ones(8, dtype=torch.bool))
+    with pytest.raises(RuntimeError, match="gapo::advantage_varlen expects max_group_size >= 0, got -1"):
+        torch.ops.gapo.advantage_varlen(rewards, offsets_of(8).cuda(), -1)
+
+
+@every_sample
+def test_opcheck(sample):
+    args = moved(sample.args, "cuda")
+    options = {name: moved(value, "cuda") for name, value in sample.options.items()}
+    torch.library.opcheck(sample.packet.default, args, options)

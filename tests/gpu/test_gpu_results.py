@@ -1,0 +1,187 @@
+"""The op on a CUDA device: golden cases, the float64 reference, every tier's boundaries, ragged mixes, corner cases.
+
+Whoever serves CUDA tensors is tested: the CUDA library, or the backend that GAPO_BACKEND names.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import pytest
+import torch
+from device_ops import DeviceOps
+from golden_cases import CASES, ESTIMATORS, assert_golden
+from hypothesis import HealthCheck, given, settings
+from op_samples import CENTERS, DTYPES, SAMPLES, SCALES, ids_of, offsets_of, rewards_of
+from test_against_reference import TOLERANCE, as_precision, assert_close, calls, compare
+
+import gapo_kernels
+from gapo_kernels import reference
+from gapo_numpy import _core
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+GPU = DeviceOps("cuda")
+RANDOM_CALLS = int(os.environ.get("GAPO_GPU_EXAMPLES", "1000"))  # of some ten groups each
+CAPACITIES = [shape["largest"] for shape in _core.cuda_size_classes()]
+# each class's largest group and its neighbours; one tile, one block, several of a binned group; the largest of all
+EDGES = sorted({size + step for size in CAPACITIES for step in (-1, 0, 1)} | {1, 2, 6000, 8192, 16384, 32769, 131072})
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+every_center = pytest.mark.parametrize("center", CENTERS)
+every_scale = pytest.mark.parametrize("scale", SCALES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']}-{case['kind']}")
+def test_golden(case):
+    scale = None if case["normalize"] else "none"
+    options = {"estimator": ESTIMATORS[case["center"]], "tau": case["tau"], "scale": scale}
+    result = gapo_kernels.advantage_by_id(case["rewards"].cuda(), case["group"].cuda(), **options)
+    assert_golden(result.cpu(), case["advantage"])
+    order, sizes = torch.argsort(case["group"], stable=True), torch.bincount(case["group"]).tolist()
+    rewards, offsets = case["rewards"][order].cuda(), offsets_of(*sizes).cuda()
+    result = gapo_kernels.advantage_varlen(rewards, offsets, max(sizes), **options)
+    assert_golden(result.cpu(), case["advantage"][order])
+
+
+@given(calls())
+@settings(max_examples=RANDOM_CALLS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_random_calls(call):
+    compare(call, GPU)
+
+
+@pytest.mark.parametrize("size", EDGES)
+@every_dtype
+def test_the_boundaries_of_the_tiers(size, dtype):
+    groups = 3 if size > 1024 else 131  # of the small ones several blocks, the last one not full
+    rewards = rewards_of(groups, size, dtype=dtype, seed=size)
+    for tau, center, scale in ((0.5, "hdi_median", "rms"), (0.8, "hdi_mean", "mad"), (0.3, "quantile", "none")):
+        expected, stats = reference.advantage(as_precision(rewards), tau=tau, center=center, scale=scale)
+        assert_close(GPU.advantage(rewards, tau, center, scale), expected, dtype, "advantage")
+        result, found = GPU.advantage_stats(rewards, None, tau, center, scale)
+        assert_close(result, expected, dtype, "advantage with statistics")
+        assert_close(found, stats, dtype, "statistics")
+
+
+@pytest.mark.parametrize("size", [2**18 + 1, 2**20])
+def test_one_huge_group(size):
+    rewards = rewards_of(1, size).double().add_(torch.randn(1, size, generator=torch.Generator().manual_seed(0)) * 1e-3)
+    for dtype in (torch.float32, torch.float64):
+        given_rewards = rewards.to(dtype)
+        expected, stats = reference.advantage(as_precision(given_rewards))
+        result, found = GPU.advantage_stats(given_rewards)
+        assert_close(result, expected, dtype, "advantage")
+        assert_close(found, stats, dtype, "statistics")
+
+
+SIZES = (64, 5, 9000, 1, 16, 17, 2048, 0, 2049, 3, 31, 1024, 1025, 4096, 4097, 32, 33, 7, 40_000, 8, 2, 0)
+
+
+@every_dtype
+@pytest.mark.parametrize("masked", [False, True])
+def test_tiny_and_huge_groups_in_one_batch(dtype, masked):
+    total = sum(SIZES)
+    rewards, valid = rewards_of(total, dtype=dtype), rewards_of(total, seed=1) > 0.1 if masked else None
+    ids = torch.repeat_interleave(torch.arange(len(SIZES)), torch.tensor(SIZES))
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
+    for center, scale in (("hdi_median", "rms"), ("loo_mean", "mad"), ("median", "rms")):
+        mask = None if valid is None else valid.numpy()
+        expected, stats = reference.advantage(
+            as_precision(rewards), ids.numpy(), center=center, scale=scale, valid=mask
+        )
+        options = {"center": center, "scale": scale}
+        for kind in (torch.int32, torch.int64):
+            result = GPU.advantage_varlen(rewards, offsets_of(*SIZES, dtype=kind), max(SIZES), valid=valid, **options)
+            assert_close(result, expected, dtype, "varlen")
+        shuffled = None if valid is None else valid[order]
+        result, found = GPU.advantage_stats(rewards[order], ids[order] * 977 - 5, valid=shuffled, **options)
+        assert_close(result, expected[order], dtype, "by id")
+        assert_close(found, stats[order], dtype, "statistics by id")
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_every_call_as_on_the_cpu(sample):
+    results = getattr(GPU, sample.op)(*sample.args, **sample.options)
+    expected = sample.results()
+    for found, wanted in zip(results if isinstance(results, tuple) else (results,), expected, strict=True):
+        assert found.dtype == wanted.dtype
+        tolerance = TOLERANCE[wanted.dtype]
+        torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+INF, NAN = math.inf, math.nan
+CORNERS = [
+    [0.1] * 8, [-0.0, 0.0, -0.0], [3.0], [NAN], [INF], [NAN, 1.0, 2.0], [INF, 1.0, 2.0, 3.0], [-INF, INF, 0.0, 0.0],
+    [INF, INF, INF], [-INF, -INF, 1.0, 2.0, 3.0, INF, INF], [1e30, -1e30, 1e30], [1e-42, 2e-42, -1e-42, 0.0],
+    [0.0, 0.0, 1.0, 1.0], [i * 0.1 for i in range(40)], [1.0] * 33 + [2.0], [5.0] * 5000, [1.0, INF] * 2100,
+    [0.0, 1.0] * 600, [NAN] + [1.0] * 1500,
+]  # fmt: skip
+
+
+@every_dtype
+@every_center
+@every_scale
+def test_corner_cases(dtype, center, scale):
+    sizes = [len(group) for group in CORNERS]
+    rewards = torch.tensor([value for group in CORNERS for value in group], dtype=torch.float64).to(dtype)
+    ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    for tau, eps in ((0.5, 1e-6), (0.55, 0.0), (1.0, 1e-3)):
+        options = {"tau": tau, "center": center, "scale": scale, "eps": eps}
+        expected, stats = reference.advantage(as_precision(rewards), ids.numpy(), **options)
+        assert_close(
+            GPU.advantage_varlen(rewards, offsets_of(*sizes), max(sizes), **options), expected, dtype, "varlen"
+        )
+        result, found = GPU.advantage_stats(rewards, ids, **options)
+        assert_close(result, expected, dtype, "by id")
+        assert_close(found, stats, dtype, "statistics")
+        first = 0
+        for group in CORNERS:
+            rows = slice(first, first + len(group))
+            first += len(group)
+            assert_close(GPU.advantage(rewards[rows], **options), expected[rows], dtype, f"dense {len(group)}")
+
+
+@every_dtype
+def test_centre_and_window_are_those_of_the_cpu(dtype):
+    for size in (5, 16, 64, 700, 2000):
+        rewards = rewards_of(9, size, dtype=dtype)
+        for center in ("hdi_median", "quantile", "median"):
+            cpu = torch.ops.gapo.advantage_stats(rewards, center=center)[1]
+            gpu = GPU.advantage_stats(rewards, center=center)[1]
+            assert torch.equal(gpu[:, [0, 2, 3]], cpu[:, [0, 2, 3]])
+
+
+def test_a_group_longer_than_max_group_size_is_nan_and_harms_no_other():
+    rewards = rewards_of(60)
+    for most in (8, 16, 40):
+        result = GPU.advantage_varlen(rewards, offsets_of(4, 52, 4), most)
+        alone = GPU.advantage_varlen(rewards[:4], offsets_of(4), most)
+        assert torch.equal(result[:4], alone)
+        # what a tier can sort, it scores; what it cannot, it does not guess
+        assert most > 32 or result[4:56].isnan().all()
+        assert result[56:].isfinite().all()
+
+
+def test_token_advantage():
+    tokens, mask = rewards_of(300, 77), rewards_of(300, 77, seed=1) > 0.2
+    ids = ids_of(300, 9)
+    for kind in (torch.bool, torch.uint8, torch.int8, torch.int64, torch.float32, torch.float64):
+        expected = torch.ops.gapo.token_advantage(tokens, mask.to(kind), ids)
+        torch.testing.assert_close(GPU.token_advantage(tokens, mask.to(kind), ids), expected, rtol=2e-6, atol=2e-6)
+
+
+def test_more_rewards_than_an_int32_of_bytes():
+    rows = 2**21 + 3
+    free, _ = torch.cuda.mem_get_info()
+    if free < 6 * rows * 1024:
+        pytest.skip("needs 13 GB of GPU memory")
+    rewards = torch.zeros(rows, 1024, dtype=torch.float16, device="cuda")
+    rewards[-1] = torch.arange(1024)
+    result = torch.ops.gapo.advantage(rewards)
+    expected = reference.advantage(np.arange(1024, dtype=np.float32))[0]
+    assert_close(result[-1].cpu(), expected, torch.float16, "last group")
+    assert not result[0].any()
