@@ -138,8 +138,8 @@ def noise(results: Results) -> str:
     half, most = apart[len(apart) // 2][0], apart[int(len(apart) * 0.9)][0]
     return (
         f"Between the turns the medians of a case lay {half:.0%} apart in the middle case and at most {most:.0%} in"
-        f" nine of ten of {len(apart)} cases; the worst was {apart[-1][0]:.0%} ({apart[-1][1]}). The load average before a"
-        f" table was {min(loads)} to {max(loads)}, this benchmark's own work with it."
+        f" nine of ten of {len(apart)} cases; the worst was {apart[-1][0]:.0%} ({apart[-1][1]}). The load average"
+        f" before a table was {min(loads)} to {max(loads)}, this benchmark's own work with it."
     )
 
 
