@@ -47,9 +47,10 @@ part() {
 }
 
 # without pytest's plugins, which may not be installed; a file that lacks a package is reported, and the others run
-gpu_tests() {
-  local files
-  mapfile -t files < <(grep -rl --include='test_*.py' 'gpu' tests)
+gpu_tests() { # FOLDER [OPTION…]
+  local files folder=$1
+  shift
+  mapfile -t files < <(grep -rl --include='test_*.py' 'gpu' "$folder")
   "$python" -m pytest -q -o addopts= -p no:cacheprovider -m gpu --continue-on-collection-errors -rs "${files[@]}" "$@"
 }
 export -f gpu_tests
@@ -63,7 +64,7 @@ facts() {
 export -f facts
 
 if $dry_run; then
-  part tests 150 30 bash -c 'gpu_tests --collect-only'
+  part tests 150 30 bash -c 'gpu_tests tests --collect-only'
   part measure 120 0 "$python" bench/run_gpu.py --device cpu --small --budget 60 --out "$results"
 else
   part facts 30 500 bash -c facts
@@ -73,9 +74,10 @@ else
   }
   part build 300 230 env GAPO_CUDA=1 TORCH_CUDA_ARCH_LIST="$architecture" MAX_JOBS="$(nproc)" \
     "$python" -m pip install --quiet --no-index --no-deps --no-build-isolation -e .
-  part tests 150 170 bash -c gpu_tests
+  part tests 150 170 bash -c 'gpu_tests tests'
   seconds=$((budget - SECONDS - 110)) # the last case may go on for half a minute, and 80 are for the sanitiser
   part measure 210 80 "$python" bench/run_gpu.py --out "$results" --budget $((seconds < 180 ? seconds : 180))
+  part tests_of_triton 90 80 env GAPO_BACKEND=triton bash -c 'gpu_tests tests/gpu'
   for tool in memcheck racecheck initcheck synccheck; do
     # without torch's cache of memory, which would hide an access past the end of a tensor
     part "$tool" 60 0 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
