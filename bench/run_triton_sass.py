@@ -1,6 +1,6 @@
 """Compiles the Triton kernels for sm_90, counts their instructions and writes bench/results/triton_sass.json.
 
-``python bench/run_triton_sass.py`` compiles; ``--table`` only writes the table of docs/triton.md anew. No GPU is needed.
+It needs no GPU. ``--table`` only writes the table of docs/triton.md anew.
 """
 
 from __future__ import annotations

@@ -35,7 +35,10 @@ def advantage_varlen(
     eps: float = EPS,
     valid: Tensor | None = None,
 ) -> Tensor:
-    """``torch.ops.gapo.advantage_varlen``; the offsets stay on the device, and nobody checks them."""
+    """``torch.ops.gapo.advantage_varlen``; the offsets stay on the device, and nobody checks them.
+
+    A group of more than max_group_size rewards may come out as NaN.
+    """
     checks.advantage_varlen(rewards, offsets, tau, center, scale, eps, valid)
     bounds = offsets.contiguous()
     groups = Groups(bounds.numel() - 1, min(max_group_size, rewards.numel()), bounds[:-1], bounds[1:])
@@ -106,7 +109,10 @@ def _dense(rule: Rule, rewards: Tensor, valid: Tensor | None, stats: Tensor | No
 
 def _score(rule: Rule, rewards: Tensor, valid: Tensor | None, groups: Groups, stats: Tensor | None) -> Tensor:
     given = rewards.detach().contiguous()
-    result = torch.empty_like(given)
+    if groups.dense or groups.rows is not None:
+        result = torch.empty_like(given)
+    else:  # what wrong offsets or too small a max_group_size leave out is NaN, not old memory
+        result = torch.full_like(given, torch.nan)
     if given.numel() > 0:
         score(rule, given, None if valid is None else valid.contiguous(), groups, result, stats)
     return result

@@ -1,0 +1,233 @@
+"""What test_interpreter.py runs in a process of its own: every kernel under Triton's interpreter, on small inputs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from golden_cases import CASES, ESTIMATORS, assert_golden, needs_golden
+from op_samples import CENTERS, SAMPLES, SCALES, ids_of, offsets_of, rewards_of
+
+import gapo_kernels
+from gapo_kernels import reference, reference_ops
+from gapo_kernels.triton_kernels import tiers
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of inf - inf
+TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-9, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
+RULES = list(itertools.product(CENTERS, SCALES))
+INF, NAN = math.inf, math.nan
+
+
+def assert_close(result: torch.Tensor, expected: np.ndarray, dtype: torch.dtype) -> None:
+    precision = torch.float64 if dtype == torch.float64 else torch.float32
+    wanted = torch.from_numpy(np.asarray(expected)).to(precision).to(dtype)
+    assert result.dtype == dtype
+    tolerance = TOLERANCE[dtype]
+    torch.testing.assert_close(result.double(), wanted.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def computed(rewards: torch.Tensor) -> np.ndarray:
+    return rewards.numpy() if rewards.dtype == torch.float64 else rewards.float().numpy()
+
+
+def assert_reference(rewards, center, scale, *, tau=0.5, eps=1e-6, valid=None) -> None:
+    expected = reference.advantage(
+        computed(rewards), tau=tau, center=center, scale=scale, eps=eps, valid=None if valid is None else valid.numpy()
+    )
+    found = torch.ops.gapo.advantage_stats(rewards, None, tau, center, scale, eps, valid)
+    for result, wanted in zip(found, expected, strict=True):
+        assert_close(result, wanted, rewards.dtype)
+
+
+# Every class: its capacity, where the batch is full, and a size that leaves some of it empty. 1025 and 2100: long, of
+# one and of several chunks. Each size meets other rules, so that every rule meets several layouts.
+SIZES = sorted({1, 3, 5, 11, 20, 48, 100, 150, 300, 700, 1025, 2100} | {tier.capacity for tier in tiers.TIERS})
+
+
+@pytest.mark.parametrize(("i", "size"), list(enumerate(SIZES)))
+def test_dense(i, size):
+    few = size > 64
+    for j in range(1 if few else 3):
+        center, scale = RULES[(i * 5 + j * 8) % len(RULES)] if j else ("hdi_median", "rms")
+        assert_reference(rewards_of(2 if few else 5, size, seed=i), center, scale, tau=(0.5, 0.3, 0.8)[(i + j) % 3])
+
+
+@pytest.mark.parametrize(("center", "scale"), RULES)
+def test_every_rule(center, scale):
+    for size in (4, 7, 1100):
+        assert_reference(rewards_of(2, size, seed=size), center, scale, tau=0.6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_dtypes(dtype):
+    for size, rule in ((6, ("hdi_median", "rms")), (40, ("hdi_mean", "mad")), (1030, ("median", "mad"))):
+        assert_reference(rewards_of(2, size, dtype=dtype), *rule)
+    step = 2.0 ** -(40 if dtype == torch.float64 else 6)
+    group = (1 + torch.tensor([[0.0, 1.0, 2.0, 7.0]], dtype=torch.float64) * step).to(dtype)
+    assert torch.equal(torch.ops.gapo.advantage(group, 0.5, "median", "none"), group - (1 + 1.5 * step))
+
+
+def test_infinities():
+    for size, center, scale in itertools.product((2, 9, 1030), ("hdi_median", "hdi_mean", "mean"), ("rms", "mad")):
+        groups = rewards_of(4, size)
+        groups[0, 0], groups[1, : size // 2], groups[2], groups[3, -1] = INF, -INF, INF, -INF
+        assert_reference(groups, center, scale)
+
+
+@pytest.mark.parametrize("size", [2, 9, 40, 1030])
+def test_a_nan_stays_in_its_group(size):
+    groups = rewards_of(3, size)
+    clean = torch.ops.gapo.advantage(groups)
+    groups[1, size // 2] = NAN
+    result, stats = torch.ops.gapo.advantage_stats(groups)
+    assert result[1].isnan().all()
+    assert stats[1].isnan().all()
+    assert torch.equal(result[::2], clean[::2])
+
+
+@pytest.mark.parametrize("size", [2, 9, 40, 1030])
+def test_equal_rewards_have_advantage_zero(size):
+    for reward, (center, scale) in itertools.product((0.1, -0.0, 1e30), RULES[:: 2 if size < 10 else 8]):
+        result, stats = torch.ops.gapo.advantage_stats(torch.full((1, size), reward), None, 0.5, center, scale, 0.0)
+        assert (result == 0).all()
+        assert stats[0, 0] == torch.tensor(reward)
+        assert not (stats[0, 0] == 0 and stats[0, 0].signbit())
+
+
+def test_of_equal_windows_the_leftmost_wins():
+    for size in (4, 26, 64, 2050):
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(1))
+        group = torch.arange(size, dtype=torch.float32)[order]
+        assert torch.equal(torch.ops.gapo.advantage(group, scale="none"), group - (size / 2 - 1) / 2)
+
+
+def test_widths_are_compared_in_float64():
+    """On a grid of tenths float32 makes widths equal that float64, from the same stored rewards, tells apart."""
+    for size in (5, 8, 16):
+        groups = torch.stack([(torch.arange(first, first + size).double() / 10).float() for first in range(-20, 20)])
+        assert_reference(groups, "hdi_median", "rms")
+
+
+def test_the_window_holds_the_share():
+    for tau, size in ((0.55, 20), (1e-6, 8), (1.0, 8), (0.1, 30), (1 / 3, 9), (0.7, 10)):
+        assert_reference(rewards_of(2, size), "quantile", "rms", tau=tau)
+
+
+def test_valid():
+    for size, center, scale in itertools.product((4, 20, 1500), ("hdi_median", "loo_mean"), ("rms", "mad")):
+        groups = rewards_of(4, size)
+        keep = torch.rand(4, size, generator=torch.Generator().manual_seed(size)) < 0.7
+        keep[2], keep[3] = False, torch.arange(size) == 1
+        groups[~keep] = NAN
+        assert_reference(groups, center, scale, valid=keep)
+        result = torch.ops.gapo.advantage(groups, center=center, scale=scale, valid=keep)
+        assert (result[~keep] == 0).all()
+
+
+# sizes of every range of a ragged batch, empty groups at both ends, a long group among short ones
+RAGGED = (0, 3, 1, 32, 33, 0, 128, 150, 2, 1024, 7, 2500, 1, 0)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "valid"])
+@pytest.mark.parametrize("rule", [("hdi_median", "rms"), ("mean", "mad")], ids=str)
+def test_ragged_and_by_id(rule, masked):
+    rewards, offsets = rewards_of(sum(RAGGED)), offsets_of(*RAGGED, dtype=torch.int32)
+    ids = torch.repeat_interleave(torch.arange(len(RAGGED)), torch.tensor(RAGGED))
+    keep = rewards_of(len(rewards), seed=4) > 0.05 if masked else None
+    center, scale = rule
+    expected, stats = reference.advantage(
+        rewards.numpy(), ids.numpy(), center=center, scale=scale, valid=None if keep is None else keep.numpy()
+    )
+    named = {"center": center, "scale": scale, "valid": keep}
+    assert_close(torch.ops.gapo.advantage_varlen(rewards, offsets, 2500, **named), expected, torch.float32)
+
+    order = torch.randperm(len(rewards), generator=torch.Generator().manual_seed(0))
+    shuffled = {**named, "valid": None if keep is None else keep[order]}
+    found = torch.ops.gapo.advantage_stats(rewards[order], (7 - ids * 1_000_003)[order], **shuffled)
+    for result, wanted in zip(found, (expected, stats), strict=True):
+        assert_close(result, wanted[order.numpy()], torch.float32)
+
+
+def test_what_wrong_offsets_leave_out_is_nan():
+    """Nobody reads offsets back from a device to check them; at least no old memory is returned."""
+    rewards = rewards_of(100)
+    result = torch.ops.gapo.advantage_varlen(rewards, offsets_of(4, 80, 6), 6)
+    assert torch.equal(result[:4], torch.ops.gapo.advantage_varlen(rewards[:4], offsets_of(4), 6))
+    assert result[4:84].isnan().all()
+    assert result[84:90].isfinite().all()
+    assert result[90:].isnan().all()
+
+
+def test_a_group_alone_or_in_a_ragged_batch():
+    """The same bits, for one max_group_size."""
+    groups = [rewards_of(size, seed=size) for size in RAGGED]
+    batch = torch.ops.gapo.advantage_varlen(torch.cat(groups), offsets_of(*RAGGED), 2500).split(RAGGED)
+    for group, together in zip(groups[2:9], batch[2:9], strict=True):
+        padded = torch.cat([group, rewards_of(2500)])  # so that both calls pick the same classes
+        alone = torch.ops.gapo.advantage_varlen(padded, offsets_of(len(group), 2500), 2500)[: len(group)]
+        assert torch.equal(alone, together)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_samples(sample):
+    """Every op in every dtype and with every kind of argument, against the reference backend."""
+    by_definition = getattr(reference_ops, f"_{sample.op}")
+    names = [argument.name for argument in sample.packet.default._schema.arguments]
+    defaults = {a.name: a.default_value for a in sample.packet.default._schema.arguments}
+    given = {**defaults, **dict(zip(names, sample.args, strict=False)), **sample.options}
+    expected = by_definition(*[given[name] for name in names])
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    for result, wanted in zip(sample.results(), expected, strict=True):
+        assert (result.shape, result.dtype) == (wanted.shape, wanted.dtype)
+        assert result.is_contiguous()
+        tolerance = TOLERANCE[result.dtype]
+        torch.testing.assert_close(result, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def test_token_rows_of_several_tiles():
+    tokens, mask = rewards_of(3, 2500), (rewards_of(3, 2500, seed=1) > 0.2).int()
+    ids, sums = torch.tensor([1, 0, 1]), tokens.double().sum(1).float()
+    tokens[1, 7] = NAN
+    sums[1] = NAN
+    values = torch.from_numpy(reference.advantage(sums.numpy(), ids.numpy())[0]).float()
+    result = torch.ops.gapo.token_advantage(tokens, mask, ids)
+    expected = torch.where(mask == 0, 0.0, values[:, None] * mask)
+    torch.testing.assert_close(result, expected, rtol=2e-6, atol=2e-6, equal_nan=True)
+
+
+def test_warmup():
+    gapo_kernels.warmup([(2, 4)], estimators=("gapo", "rloo"), valid=True, tokens=8)
+    with pytest.raises(ValueError, match=r"shapes expects shapes \[..., G\] of at least one reward, got \[0\]"):
+        gapo_kernels.warmup([(0,)])
+
+
+# The form that belongs to a case, and few enough rewards that all of them take half a minute.
+SOME = [case for case in CASES if sum(case["sizes"]) <= 100]
+
+
+@needs_golden
+@pytest.mark.parametrize("case", SOME, ids=lambda case: f"{case['case']}-{case['mode']}-{case['kind']}")
+def test_golden(case):
+    scale = None if case["normalize"] else "none"
+    rewards = case["rewards"]
+    settings = {"estimator": ESTIMATORS[case["center"]], "tau": case["tau"], "scale": scale}
+    if case["mode"] == "equal":
+        result = gapo_kernels.advantage(rewards.view(-1, case["sizes"][0]), **settings).flatten()
+    elif case["mode"] == "ragged":
+        bounds = offsets_of(*case["sizes"])
+        result = gapo_kernels.advantage_varlen(rewards, bounds, max(case["sizes"]), **settings)
+    else:
+        result = gapo_kernels.advantage_by_id(rewards, case["group"], **settings)
+    assert_golden(result, case["advantage"])
+
+
+def test_ids_of_every_integer_type():
+    rewards = rewards_of(12)
+    expected = torch.ops.gapo.advantage_by_id(rewards, ids_of(12, 3))
+    for kind in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        assert torch.equal(
+            torch.ops.gapo.advantage_by_id(rewards, ((ids_of(12, 3) + 7) // 1_000_003).to(kind)), expected
+        )

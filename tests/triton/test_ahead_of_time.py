@@ -1,0 +1,98 @@
+"""Every kernel and class compiles for GPUs that are not here: without spills, and in reasonable time.
+
+``make test`` compiles for sm_90: every class as a dense call of the default rule meets it, and each option once where
+it costs most, in the largest class of a layout; what it does is the interpreter's to test.
+``make check-archs`` (GAPO_TRITON_TARGETS) compiles every class in every form, and every rule, for all targets.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from bench import triton_compile
+from bench.triton_compile import Compiled, Variant, compile_variant, long_variant, short_variant, token_variants
+from gapo_kernels.reference import CENTERS, SCALES
+from gapo_kernels.triton_kernels import tiers
+
+BUDGET = 20  # seconds of processor time for one kernel
+ALL_TARGETS = os.environ.get("GAPO_TRITON_TARGETS", "").split()
+TARGETS = ALL_TARGETS or ["sm_90"]
+THREAD, LANES = tiers.tier_of(32), tiers.tier_of(1024)
+
+
+def variants() -> list[Variant]:
+    every_class = [short_variant(tier) for tier in tiers.TIERS]
+    if not ALL_TARGETS:
+        return [
+            *every_class,
+            *(short_variant(THREAD, form=form) for form in ("dense", "valid", "varlen", "by_id_stats")),
+            *(short_variant(LANES, form=form) for form in ("valid", "by_id_stats")),
+            short_variant(THREAD, "fp64", "hdi_mean", "mad"),
+            short_variant(tiers.tier_of(512), "fp64"),
+            short_variant(tiers.tier_of(256), "bf16", "median", "mad"),
+            long_variant(),
+            long_variant("fp64", "hdi_mean", "mad", "by_id_stats"),
+            *token_variants(),
+            *token_variants("fp16", "i1", 64),
+        ]
+    rules = [(center, scale) for center in CENTERS for scale in SCALES]
+    return [
+        *every_class,
+        *(short_variant(tier, form=form) for tier in tiers.TIERS for form in triton_compile.FORMS[1:]),
+        *(short_variant(tier, center=c, scale=s) for tier in (THREAD, tiers.tier_of(128)) for c, s in rules),
+        *(short_variant(tier, dtype) for tier in tiers.TIERS[:-1] for dtype in ("fp16", "bf16", "fp64")),
+        *(long_variant(center=c, scale=s, form=form) for c, s in rules for form in ("dense", "by_id_stats")),
+        *(long_variant(dtype) for dtype in ("fp16", "bf16", "fp64")),
+        *(
+            v
+            for dtype in ("fp32", "fp16", "fp64")
+            for mask in ("i1", "i64", "fp32")
+            for v in token_variants(dtype, mask)
+        ),
+    ]
+
+
+VARIANTS = {variant.name: variant for variant in variants()}
+
+
+def compile_by_name(name: str, target: str) -> Compiled:
+    return compile_variant(VARIANTS[name], target)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """All of them, two at a time: the first test waits for what it needs, and the rest goes on meanwhile."""
+    with ProcessPoolExecutor(2) as pool:
+        yield {(name, target): pool.submit(compile_by_name, name, target) for name in VARIANTS for target in TARGETS}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.timeout(3600)
+def test_compiles(compiled, name, target):
+    result = compiled[name, target].result()
+    assert result.binary[:4] == b"\x7fELF"
+    assert result.seconds < BUDGET
+    assert result.registers > 0
+    assert result.spilled == 0
+
+
+def test_every_class_and_every_kernel_is_among_them():
+    assert {v.capacity for v in VARIANTS.values() if v.capacity} == {tier.capacity for tier in tiers.TIERS}
+    sources = Path(importlib.import_module("gapo_kernels.triton_kernels.ops").__file__).parent.glob("*.py")
+    kernels = {name for path in sources for name in re.findall(r"@triton\.jit\(.*\)\ndef (\w+)\(", path.read_text())}
+    assert kernels == {variant.kernel.__name__ for variant in VARIANTS.values()}
+
+
+def test_a_kernel_that_spills_is_seen():
+    assert compile_variant(short_variant(tiers.tier_of(8), form="dense"), maxnreg=24).spilled > 0
