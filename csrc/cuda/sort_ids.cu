@@ -1,19 +1,17 @@
-// Equal ids brought together: a stable radix sort of (id, row), then the segments' heads numbered by a scan.
+// Equal ids brought together: a stable radix sort of (id, row), then the positions at which a new id begins.
 #include <cub/device/device_radix_sort.cuh>
-#include <cub/device/device_scan.cuh>
 
 #include "cuda/launch.h"
+#include "cuda/segments.h"
 
 namespace gapo::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kSumThreads = 1024;
+constexpr int64_t kIdsPerTile = int64_t{kThreads} * kIdsPerThread;
 
-// Where everything lies in the workspace, in bytes from its start. The scan starts when the sort is over, and borrows
-// its place.
-struct Layout {
-  std::size_t ids, rows, heads, temporary, sort_bytes = 0, scan_bytes = 0, bytes;
-};
+int64_t id_tiles(int64_t n) { return (n + kIdsPerTile - 1) / kIdsPerTile; }
 
 cudaError_t sort(void* temporary, std::size_t& bytes, const int64_t* ids, int64_t* sorted_ids, const int32_t* rows,
                  int32_t* sorted_rows, int64_t n, cudaStream_t stream) {
@@ -21,15 +19,15 @@ cudaError_t sort(void* temporary, std::size_t& bytes, const int64_t* ids, int64_
                                          64, stream);
 }
 
-cudaError_t scan(void* temporary, std::size_t& bytes, int32_t* heads, int64_t n, cudaStream_t stream) {
-  return cub::DeviceScan::InclusiveSum(temporary, bytes, heads, heads, static_cast<int>(n), stream);
-}
+// Where everything lies in the workspace, in bytes from its start.
+struct Layout {
+  std::size_t ids, rows, counts, temporary, sort_bytes = 0, bytes;
+};
 
 cudaError_t lay_out(int64_t n, Layout& layout) {
   if (const cudaError_t error = sort(nullptr, layout.sort_bytes, nullptr, nullptr, nullptr, nullptr, n, nullptr)) {
     return error;
   }
-  if (const cudaError_t error = scan(nullptr, layout.scan_bytes, nullptr, n, nullptr)) return error;
   std::size_t end = 0;
   const auto take = [&](std::size_t bytes) {
     const std::size_t place = end;
@@ -38,8 +36,8 @@ cudaError_t lay_out(int64_t n, Layout& layout) {
   };
   layout.ids = take(n * sizeof(int64_t));
   layout.rows = take(n * sizeof(int32_t));
-  layout.heads = take(n * sizeof(int32_t));
-  layout.temporary = take(layout.sort_bytes > layout.scan_bytes ? layout.sort_bytes : layout.scan_bytes);
+  layout.counts = take(id_tiles(n) * sizeof(uint32_t));
+  layout.temporary = take(layout.sort_bytes);
   layout.bytes = end;
   return cudaSuccess;
 }
@@ -49,28 +47,43 @@ __global__ void __launch_bounds__(kThreads) number_rows(int32_t* rows, int64_t n
   if (row < n) rows[row] = static_cast<int32_t>(row);
 }
 
-// 1 where an id differs from the one before it.
-__global__ void __launch_bounds__(kThreads) mark_heads(const int64_t* ids, int64_t n, int32_t* heads) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i < n) heads[i] = i == 0 || ids[i] != ids[i - 1];
+template <int kBlockThreads>
+__device__ void begin_alone(DeviceBlock<kBlockThreads>& block) {
+  if (threadIdx.x == 0) {
+    block.rank = 0;
+    block.count = 1;
+  }
+  __syncthreads();
 }
 
-// numbers: of each position's segment, from 1 on.
-__global__ void __launch_bounds__(kThreads) write_offsets(const int32_t* numbers, int64_t n, SegmentedRows out) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= n) return;
-  if (i == 0 || numbers[i] != numbers[i - 1]) out.offsets[numbers[i] - 1] = static_cast<int32_t>(i);
-  if (i == n - 1) {
-    out.offsets[numbers[i]] = static_cast<int32_t>(n);
-    *out.count = numbers[i];
+__global__ void __launch_bounds__(kThreads) count_segments(const Ids ids, uint32_t* counts) {
+  __shared__ DeviceBlock<kThreads> block;
+  begin_alone(block);
+  count_heads(block, ids, blockIdx.x, counts);
+}
+
+__global__ void __launch_bounds__(kSumThreads)
+    sum_segments(uint32_t* counts, int64_t tiles, const SegmentedRows out, int32_t n) {
+  __shared__ DeviceBlock<kSumThreads> block;
+  begin_alone(block);
+  const uint32_t total = sum_up(block, counts, tiles);
+  if (threadIdx.x == 0) {
+    *out.count = total;
+    out.offsets[total] = n;
   }
+}
+
+__global__ void __launch_bounds__(kThreads) write_segments(const Ids ids, const uint32_t* counts, int32_t* offsets) {
+  __shared__ DeviceBlock<kThreads> block;
+  begin_alone(block);
+  write_heads(block, ids, blockIdx.x, counts[blockIdx.x], offsets);
 }
 
 }  // namespace
 
 std::size_t sort_ids_workspace(int64_t n) {
   Layout layout;
-  if (n == 0 || lay_out(n, layout) != cudaSuccess) return 0;  // the launch meets the same error and returns it
+  if (n == 0 || n > INT32_MAX || lay_out(n, layout) != cudaSuccess) return 0;  // the launch says what is wrong
   return layout.bytes;
 }
 
@@ -86,19 +99,21 @@ cudaError_t launch_sort_ids(const int64_t* ids, int64_t n, const SegmentedRows& 
   auto* const memory = static_cast<unsigned char*>(workspace);
   auto* const sorted_ids = reinterpret_cast<int64_t*>(memory + layout.ids);
   auto* const rows = reinterpret_cast<int32_t*>(memory + layout.rows);
-  auto* const heads = reinterpret_cast<int32_t*>(memory + layout.heads);
   void* const temporary = memory + layout.temporary;
-  const auto blocks = static_cast<unsigned>((n + kThreads - 1) / kThreads);
 
-  number_rows<<<blocks, kThreads, 0, stream>>>(rows, n);
+  number_rows<<<static_cast<unsigned>((n + kThreads - 1) / kThreads), kThreads, 0, stream>>>(rows, n);
   if (const cudaError_t error = cudaGetLastError()) return error;
   if (const cudaError_t error = sort(temporary, layout.sort_bytes, ids, sorted_ids, rows, out.rows, n, stream)) {
     return error;
   }
-  mark_heads<<<blocks, kThreads, 0, stream>>>(sorted_ids, n, heads);
+  const Ids sorted{sorted_ids, n};
+  const int64_t tiles = id_tiles(n);
+  auto* const counts = reinterpret_cast<uint32_t*>(memory + layout.counts);
+  count_segments<<<static_cast<unsigned>(tiles), kThreads, 0, stream>>>(sorted, counts);
   if (const cudaError_t error = cudaGetLastError()) return error;
-  if (const cudaError_t error = scan(temporary, layout.scan_bytes, heads, n, stream)) return error;
-  write_offsets<<<blocks, kThreads, 0, stream>>>(heads, n, out);
+  sum_segments<<<1, kSumThreads, 0, stream>>>(counts, tiles, out, static_cast<int32_t>(n));
+  if (const cudaError_t error = cudaGetLastError()) return error;
+  write_segments<<<static_cast<unsigned>(tiles), kThreads, 0, stream>>>(sorted, counts, out.offsets);
   return cudaGetLastError();
 }
 

@@ -152,7 +152,8 @@ void test_segments() {
       std::vector<int32_t> offsets(expected.size());
       Block block(ThreadOrder::kShuffled, 1);
       for (int64_t t = 0; t < tiles; ++t) count_heads(block, {ids.data(), n}, t, counts.data());
-      CHECK_EQ(sum_up(block, counts.data(), tiles), expected.size());
+      const uint32_t total = sum_up(block, counts.data(), tiles);
+      CHECK_EQ(total, expected.size());
       for (int64_t t = 0; t < tiles; ++t) write_heads(block, {ids.data(), n}, t, counts[t], offsets.data());
       CHECK(offsets == expected);
     }
