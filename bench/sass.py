@@ -35,13 +35,11 @@ class Resources:
 
 
 def find_cuobjdump() -> str | None:
-    """cuobjdump: on the PATH, from the wheels of requirements-dev.txt, or from triton's; None where there is none."""
+    """The CUDA toolkit's cuobjdump, or the one in triton's wheel, or None."""
     found = shutil.which("cuobjdump")
-    places = {"nvidia": "cu13/bin/cuobjdump", "triton": "backends/nvidia/bin/cuobjdump"}
-    for package, place in places.items():
-        spec = find_spec(package)
-        for folder in (spec.submodule_search_locations or []) if spec and found is None else []:
-            found = shutil.which(str(Path(folder, place))) or found
+    spec = find_spec("triton") if found is None else None
+    if spec is not None and spec.origin is not None:
+        found = shutil.which(str(Path(spec.origin).parent / "backends" / "nvidia" / "bin" / "cuobjdump"))
     return found
 
 

@@ -23,23 +23,35 @@ print("computed with torch", torch.__version__)
 ')
 }
 
+# environment, yes | no: whether the CUDA library was built in; with a torch without CUDA it lies there unused
+check_cuda_library() {
+  local library
+  library=$(find "$1" -name _C_cuda.so)
+  if [ "$2" = yes ]; then [ -n "$library" ]; else [ -z "$library" ]; fi ||
+    { echo "the CUDA library should be there: $2; found '$library'"; exit 1; }
+  (cd "$scratch" && "$1/bin/python" -m gapo_kernels.doctor | grep -E '^  cuda +not in use +torch .* has no CUDA$')
+}
+with_nvcc=$(command -v nvcc >/dev/null && echo yes || echo no)
+
 echo "== pip install . --no-build-isolation"
 $python -m venv "$scratch/plain"
 "$scratch/plain/bin/pip" install --quiet "$pinned" "$numpy" $(grep -E '^(setuptools|pybind11)==' requirements-dev.txt)
 "$scratch/plain/bin/pip" install --quiet --no-build-isolation .
 compute "$scratch/plain"
 
-echo "== pip install ."
+echo "== pip install . without nvcc"
 $python -m venv "$scratch/isolated"
 "$scratch/isolated/bin/pip" install --quiet "$pinned" "$numpy"
-"$scratch/isolated/bin/pip" install --quiet .
+CUDA_HOME=/nonexistent "$scratch/isolated/bin/pip" install --quiet .
 compute "$scratch/isolated"
+check_cuda_library "$scratch/isolated" no
 
 echo "== the wheel"
 $python -m venv "$scratch/wheel"
 "$scratch/wheel/bin/pip" install --quiet "$pinned" "$numpy"
 "$scratch/wheel/bin/pip" install --quiet --no-deps dist/*.whl
 compute "$scratch/wheel"
+check_cuda_library "$scratch/wheel" "$with_nvcc"
 
 if [ -n "${OTHER_TORCH:-}" ]; then
   echo "== the wheel on torch $OTHER_TORCH"
