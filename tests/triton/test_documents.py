@@ -1,0 +1,24 @@
+"""docs/triton.md shows the committed figures, and they are those of the table of tiers."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from bench import run_triton_sass
+from gapo_kernels.triton_kernels import tiers
+
+RESULTS = json.loads(run_triton_sass.RESULTS.read_text(encoding="utf-8"))
+
+
+def test_the_table_is_that_of_the_results():
+    text = run_triton_sass.DOCUMENT.read_text(encoding="utf-8")
+    shown = text.partition(run_triton_sass.BEGIN)[2].partition(run_triton_sass.END)[0]
+    assert shown.strip() == run_triton_sass.table(RESULTS).strip()
+
+
+def test_every_class_is_among_the_results():
+    full = {(kernel["lanes"], kernel["rewards"]) for kernel in RESULTS["kernels"] if kernel["form"] == "full"}
+    assert full == {(tier.lanes, tier.rewards) for tier in tiers.TIERS}
+    assert all(kernel["spilled_bytes"] == 0 for kernel in RESULTS["kernels"])
