@@ -63,6 +63,20 @@ facts() {
 }
 export -f facts
 
+finish() {
+  if [ -n "$out" ]; then
+    mkdir -p "$out"
+    tar -czf "$out/logs.tar.gz" -C "$logs" .
+    [ ! -f "$results" ] || cp "$results" "$out/"
+  fi
+  echo
+  tail -n 30 "$logs/measure.log" 2>/dev/null
+  echo
+  printf '%s\n' "${summary[@]}"
+  echo "$SECONDS s in all; logs in $logs"
+}
+trap finish EXIT
+
 if $dry_run; then
   part tests 150 30 bash -c 'gpu_tests tests --collect-only'
   part measure 120 0 "$python" bench/run_gpu.py --device cpu --small --budget 60 --out "$results"
@@ -73,26 +87,15 @@ else
     exit 1
   }
   part build 300 230 env GAPO_CUDA=1 TORCH_CUDA_ARCH_LIST="$architecture" MAX_JOBS="$(nproc)" \
-    "$python" -m pip install --quiet --no-index --no-deps --no-build-isolation -e .
+    "$python" -m pip install --quiet --no-index --no-deps --no-build-isolation -e . || exit 1 # an older build would be measured
   part tests 150 170 bash -c 'gpu_tests tests'
   seconds=$((budget - SECONDS - 110)) # the last case may go on for half a minute, and 80 are for the sanitiser
   part measure 210 80 "$python" bench/run_gpu.py --out "$results" --budget $((seconds < 180 ? seconds : 180))
   part tests_of_triton 90 80 env GAPO_BACKEND=triton bash -c 'gpu_tests tests/gpu'
   for tool in memcheck racecheck initcheck synccheck; do
     # without torch's cache of memory, which would hide an access past the end of a tensor
-    part "$tool" 60 0 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
+    part "$tool" 45 0 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
       compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" bench/sanitized_calls.py
   done
 fi
-
-if [ -n "$out" ]; then
-  mkdir -p "$out"
-  tar -czf "$out/logs.tar.gz" -C "$logs" .
-  [ ! -f "$results" ] || cp "$results" "$out/"
-fi
-echo
-cat "$logs/measure.log" 2>/dev/null | tail -n 30
-echo
-printf '%s\n' "${summary[@]}"
-echo "$SECONDS s in all; logs in $logs"
 exit $failed
