@@ -1,6 +1,6 @@
 """Counts what the CUDA kernels for (hdi_median, rms) take, from their disassembly: ``bench/results/cuda_sass.json``.
 
-``python bench/run_sass.py``, after a build for one architecture. No GPU is needed: registers and instructions are facts
+``python -m bench.run_sass``, after a build for one architecture. No GPU is needed: registers and instructions are facts
 of the compiler. Instructions a reward: those of the straight path (``bench/sass.py``), by a lane's rewards.
 """
 
@@ -41,15 +41,28 @@ def count(cuobjdump: str, library: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def table(results: dict[str, Any]) -> str:
+    """The rows of docs/cuda.md, in Markdown."""
+    lines = ["| largest group | tier | lanes × rewards | threads | registers | instructions a reward |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for row in results["classes"]:
+        shape = f"{row['lanes']} × {row['rewards_per_lane']}"
+        lines.append(
+            f"| {row['largest']:,} | {row['tier']} | {shape} | {row['threads']} | {row['registers']}"
+            f" | {row['instructions_per_reward']:g} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     from gapo_trainer.provenance import provenance, write_result
 
     cuobjdump = find_cuobjdump()
     if cuobjdump is None:
-        raise SystemExit("bench/run_sass.py needs cuobjdump: the CUDA toolkit or requirements-dev.txt bring it")
+        raise SystemExit("bench.run_sass needs cuobjdump: the CUDA toolkit or requirements-dev.txt bring it")
     info = build_info()
     if len(info["cuda_architectures"]) != 1:
-        raise SystemExit(f"bench/run_sass.py reads a build for one architecture, got {info['cuda_architectures']}")
+        raise SystemExit(f"bench.run_sass reads a build for one architecture, got {info['cuda_architectures']}")
     origin = {**provenance("cpu"), "nvcc": info["cuda"], "architecture": info["cuda_architectures"][0]}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "classes": count(cuobjdump, LIBRARY)})
 
