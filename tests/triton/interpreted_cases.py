@@ -90,7 +90,7 @@ def test_a_nan_stays_in_its_group(size):
 
 @pytest.mark.parametrize("size", [2, 9, 40, 1030])
 def test_equal_rewards_have_advantage_zero(size):
-    for reward, (center, scale) in itertools.product((0.1, -0.0, 1e30), RULES[:: 2 if size < 10 else 8]):
+    for reward, (center, scale) in itertools.product((0.1, -0.0, 1e30), RULES[:: 4 if size < 10 else 8]):
         result, stats = torch.ops.gapo.advantage_stats(torch.full((1, size), reward), None, 0.5, center, scale, 0.0)
         assert (result == 0).all()
         assert stats[0, 0] == torch.tensor(reward)
@@ -130,21 +130,20 @@ def test_valid():
 
 
 # sizes of every range of a ragged batch, empty groups at both ends, a long group among short ones
-RAGGED = (0, 3, 1, 32, 33, 0, 128, 150, 2, 1024, 7, 2500, 1, 0)
+RAGGED = (0, 3, 1, 32, 33, 0, 150, 2, 1030, 7, 1, 0)
+LONGEST = max(RAGGED)
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["all", "valid"])
-@pytest.mark.parametrize("rule", [("hdi_median", "rms"), ("mean", "mad")], ids=str)
-def test_ragged_and_by_id(rule, masked):
+@pytest.mark.parametrize(("center", "scale", "masked"), [("hdi_median", "rms", False), ("mean", "mad", True)])
+def test_ragged_and_by_id(center, scale, masked):
     rewards, offsets = rewards_of(sum(RAGGED)), offsets_of(*RAGGED, dtype=torch.int32)
     ids = torch.repeat_interleave(torch.arange(len(RAGGED)), torch.tensor(RAGGED))
     keep = rewards_of(len(rewards), seed=4) > 0.05 if masked else None
-    center, scale = rule
     expected, stats = reference.advantage(
         rewards.numpy(), ids.numpy(), center=center, scale=scale, valid=None if keep is None else keep.numpy()
     )
     named = {"center": center, "scale": scale, "valid": keep}
-    assert_close(torch.ops.gapo.advantage_varlen(rewards, offsets, 2500, **named), expected, torch.float32)
+    assert_close(torch.ops.gapo.advantage_varlen(rewards, offsets, LONGEST, **named), expected, torch.float32)
 
     order = torch.randperm(len(rewards), generator=torch.Generator().manual_seed(0))
     shuffled = {**named, "valid": None if keep is None else keep[order]}
@@ -166,10 +165,10 @@ def test_what_wrong_offsets_leave_out_is_nan():
 def test_a_group_alone_or_in_a_ragged_batch():
     """The same bits, for one max_group_size."""
     groups = [rewards_of(size, seed=size) for size in RAGGED]
-    batch = torch.ops.gapo.advantage_varlen(torch.cat(groups), offsets_of(*RAGGED), 2500).split(RAGGED)
-    for group, together in zip(groups[2:9], batch[2:9], strict=True):
-        padded = torch.cat([group, rewards_of(2500)])  # so that both calls pick the same classes
-        alone = torch.ops.gapo.advantage_varlen(padded, offsets_of(len(group), 2500), 2500)[: len(group)]
+    batch = torch.ops.gapo.advantage_varlen(torch.cat(groups), offsets_of(*RAGGED), LONGEST).split(RAGGED)
+    for group, together in zip(groups[3:9:2], batch[3:9:2], strict=True):
+        padded = torch.cat([group, rewards_of(LONGEST)])  # so that both calls pick the same classes
+        alone = torch.ops.gapo.advantage_varlen(padded, offsets_of(len(group), LONGEST), LONGEST)[: len(group)]
         assert torch.equal(alone, together)
 
 
