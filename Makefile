@@ -24,8 +24,9 @@ $(VENV)/.built: $(VENV)/.installed $(SOURCES)
 train: setup
 	$(BIN)/gapo-train run
 
+# both cores, a file at a time: a file's tests share what they build
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu

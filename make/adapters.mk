@@ -8,7 +8,7 @@ ADAPTER_TESTS := test-adapters-trl test-adapters-verl
 test-adapters: $(ADAPTER_TESTS)
 
 $(ADAPTER_TESTS): test-adapters-%: .venv-%/.built
-	.venv-$*/bin/python -m pytest --confcutdir=tests/adapters/$* tests/adapters/$*
+	.venv-$*/bin/python -m pytest tests/adapters/$*
 
 # the same in another release of verl, which need not find plug-ins itself
 VERL_RELEASE ?= 0.8.0
@@ -16,7 +16,7 @@ VERL_RELEASE ?= 0.8.0
 test-adapters-verl-release: .venv-verl/.built
 	.venv-verl/bin/pip install --quiet --no-deps --upgrade --target build/verl-$(VERL_RELEASE) verl==$(VERL_RELEASE)
 	PYTHONPATH=build/verl-$(VERL_RELEASE) VERL_USE_EXTERNAL_MODULES=gapo_kernels.adapters.verl \
-	  .venv-verl/bin/python -m pytest --confcutdir=tests/adapters/verl tests/adapters/verl
+	  .venv-verl/bin/python -m pytest tests/adapters/verl
 
 .venv-%/.installed: tests/adapters/%/requirements.txt
 	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*

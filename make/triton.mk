@@ -5,4 +5,4 @@
 check-archs: check-triton-archs
 
 check-triton-archs: setup
-	GAPO_TRITON_TARGETS="sm_80 sm_90 sm_100 gfx942" $(BIN)/python -m pytest tests/triton/test_ahead_of_time.py --timeout 0
+	GAPO_TRITON_TARGETS="sm_80 sm_90 sm_100 gfx942" $(BIN)/python -m pytest tests/triton_backend/test_ahead_of_time.py --timeout 0
