@@ -73,7 +73,7 @@ def test_case(benchmark: Any, request: pytest.FixtureRequest, case: Case, turn: 
     once = seconds(call)
     if once < SLOW or case.peer == "torch.compile":  # whose first call compiles
         once = seconds(call)
-    if FORMS[case.form].traffic(*inputs[0]) >= LARGE and once < SLOW:
+    if FORMS[case.form].traffic(*inputs[0]) >= LARGE:
         settled = time.perf_counter() + SETTLE
         while time.perf_counter() < settled:
             once = seconds(call)
