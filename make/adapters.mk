@@ -1,5 +1,6 @@
 # The adapters' tests, inside the frameworks themselves: an environment for each, since they exclude one another's
-# requirements. What needs no framework runs in `make test`.
+# requirements. What needs no framework runs in `make test`. No folder is named as a package: where that is not installed
+# the folder would pass for it.
 
 ADAPTER_TESTS := test-adapters-trl test-adapters-verl
 
@@ -8,7 +9,7 @@ ADAPTER_TESTS := test-adapters-trl test-adapters-verl
 test-adapters: $(ADAPTER_TESTS)
 
 $(ADAPTER_TESTS): test-adapters-%: .venv-%/.built
-	.venv-$*/bin/python -m pytest tests/adapters/$*
+	.venv-$*/bin/python -m pytest tests/adapters/inside_$*
 
 # the same in another release of verl, which need not find plug-ins itself
 VERL_RELEASE ?= 0.8.0
@@ -16,15 +17,16 @@ VERL_RELEASE ?= 0.8.0
 test-adapters-verl-release: .venv-verl/.built
 	.venv-verl/bin/pip install --quiet --no-deps --upgrade --target build/verl-$(VERL_RELEASE) verl==$(VERL_RELEASE)
 	PYTHONPATH=build/verl-$(VERL_RELEASE) VERL_USE_EXTERNAL_MODULES=gapo_kernels.adapters.verl \
-	  .venv-verl/bin/python -m pytest tests/adapters/verl
+	  .venv-verl/bin/python -m pytest tests/adapters/inside_verl
 
-.venv-%/.installed: tests/adapters/%/requirements.txt
+.venv-%/.installed: tests/adapters/inside_%/requirements.txt
 	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/pip install --quiet -r $<
 	touch $@
 
+# the frameworks are tested on a CPU: no CUDA kernels
 .venv-%/.built: .venv-%/.installed $(SOURCES)
-	.venv-$*/bin/pip install --quiet --no-build-isolation --no-deps -e .
+	GAPO_CUDA=0 .venv-$*/bin/pip install --quiet --no-build-isolation --no-deps -e .
 	touch $@
 
 .PRECIOUS: .venv-%/.installed .venv-%/.built

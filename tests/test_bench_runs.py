@@ -44,7 +44,9 @@ def test_turns_are_summed_up_by_case_in_microseconds():
     assert len(summarise([*raw, {**raw[0], "extra_info": {**facts, "threads": 2, "turn": 0}}])) == 2
 
 
-def test_a_table_is_measured_and_a_run_that_was_cut_off_goes_on(tmp_path):
+def test_a_table_is_measured_and_a_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+        monkeypatch.delenv(name)  # pytest-benchmark would believe that it shares the cores
     out = tmp_path / "cpu.json"
     command = [sys.executable, "bench/run_cpu.py", "--small", "--seconds=0.001", "--turns=2", f"--out={out}", "--only"]
     first = subprocess.run([*command, "ragged"], cwd=ROOT, capture_output=True, text=True)
