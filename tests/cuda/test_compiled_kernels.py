@@ -36,6 +36,7 @@ def used() -> dict[str, Resources]:
 
 
 @reads_the_library
+@one_architecture
 def test_nothing_spills():
     own = {name: kernel for name, kernel in used().items() if "cub::" not in name}
     assert len(own) > 3 * len(CLASSES)
