@@ -16,9 +16,13 @@ $(VENV)/.installed: requirements-dev.txt
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@
 
-# for development one architecture is enough: `make wheel` builds them all
+# for development one architecture is enough: `make wheel` builds them all. Every environment builds in this tree, so
+# that all of them have to build the same.
+INSTALL_FOR_EDITING := install --quiet --no-build-isolation --no-deps -e .
+DEVELOPMENT_ARCHITECTURES := $(or $(TORCH_CUDA_ARCH_LIST),9.0)
+
 $(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	TORCH_CUDA_ARCH_LIST="$${TORCH_CUDA_ARCH_LIST:-9.0}" $(BIN)/pip install --quiet --no-build-isolation --no-deps -e .
+	TORCH_CUDA_ARCH_LIST="$(DEVELOPMENT_ARCHITECTURES)" $(BIN)/pip $(INSTALL_FOR_EDITING)
 	touch $@
 
 train: setup

@@ -43,7 +43,8 @@ def find_cuobjdump() -> str | None:
     return found
 
 
-def _run(*command: str, text: str | None = None) -> str:
+def run_tool(*command: str, text: str | None = None) -> str:
+    """What a command prints, ``text`` on its standard input."""
     # cuobjdump calls the nvdisasm that lies beside it
     env = {**os.environ, "PATH": f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     return subprocess.run(command, check=True, capture_output=True, text=True, input=text, env=env).stdout
@@ -57,7 +58,7 @@ def _short(symbol: str) -> str:
 
 def resources(cuobjdump: str, library: Path) -> dict[str, Resources]:
     """Every kernel of the library by its name with template arguments."""
-    report = _run("c++filt", text=_run(cuobjdump, "--dump-resource-usage", str(library)))
+    report = run_tool("c++filt", text=run_tool(cuobjdump, "--dump-resource-usage", str(library)))
     table = {}
     for symbol, line in re.findall(r"Function (.*?):\n\s*(.*)", report):
         fact = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", line)}
@@ -67,7 +68,7 @@ def resources(cuobjdump: str, library: Path) -> dict[str, Resources]:
 
 def disassemble(cuobjdump: str, library: Path) -> dict[str, list[Instruction]]:
     """Every kernel's instructions."""
-    listing = _run("c++filt", text=_run(cuobjdump, "-sass", str(library)))
+    listing = run_tool("c++filt", text=run_tool(cuobjdump, "-sass", str(library)))
     kernels = {}
     for part in listing.split("Function : ")[1:]:
         symbol, _, body = part.partition("\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from bench.sass import run_tool
 from gapo_kernels.triton_kernels import launch, tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.short_groups import short_groups
@@ -26,7 +26,7 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-NVIDIA_TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"  # ptxas and cuobjdump come with triton
+CUOBJDUMP = str(Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump")  # it comes with triton
 ALIGNED = [["tt.divisibility", 16]]  # what a fresh tensor's pointer is specialised for
 
 
@@ -157,15 +157,9 @@ def _read_cubin(seconds: float, binary: bytes) -> Compiled:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.cubin"
         path.write_bytes(binary)
-        usage, sass = (_cuobjdump(option, path) for option in ("-res-usage", "-sass"))
+        usage, sass = (run_tool(CUOBJDUMP, option, str(path)) for option in ("-res-usage", "-sass"))
     registers, spilled = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
     counts: dict[str, int] = {}
     for name in re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ +)?([A-Z][A-Z0-9]*)", sass, re.MULTILINE):
         counts[name] = counts.get(name, 0) + (name != "NOP")
     return Compiled(seconds, binary, int(registers), int(spilled), counts)
-
-
-def _cuobjdump(option: str, path: Path) -> str:
-    command = [NVIDIA_TOOLS / "cuobjdump", option, path]
-    environment = {**os.environ, "PATH": f"{NVIDIA_TOOLS}:{os.environ['PATH']}"}
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout

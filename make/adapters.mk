@@ -24,9 +24,8 @@ test-adapters-verl-release: .venv-verl/.built
 	.venv-$*/bin/pip install --quiet -r $<
 	touch $@
 
-# the frameworks are tested on a CPU: no CUDA kernels
 .venv-%/.built: .venv-%/.installed $(SOURCES)
-	GAPO_CUDA=0 .venv-$*/bin/pip install --quiet --no-build-isolation --no-deps -e .
+	TORCH_CUDA_ARCH_LIST="$(DEVELOPMENT_ARCHITECTURES)" .venv-$*/bin/pip $(INSTALL_FOR_EDITING)
 	touch $@
 
 .PRECIOUS: .venv-%/.installed .venv-%/.built

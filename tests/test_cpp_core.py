@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from cpp_programs import build_program
 
-ROOT = Path(__file__).parents[1]
-PROGRAM = "build/cpp/optimised/core_tests"
 SKIPPED = 77  # the program's exit status where the CPU lacks the instruction set
 
 
 @pytest.fixture(scope="module")
 def program() -> Path:
-    compiler = os.environ.get("CXX") or "g++"
-    if shutil.which(shlex.split(compiler)[0]) is None:
-        pytest.skip(f"no C++ compiler: {compiler} is not on the PATH")
-    # free of an outer make, whose options and job server are not this one's
-    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    build = subprocess.run(
-        ["make", "-f", "make/cpp.mk", PROGRAM, f"CXX={compiler}"], cwd=ROOT, env=env, capture_output=True, text=True
-    )
-    assert build.returncode == 0, build.stdout + build.stderr
-    return ROOT / PROGRAM
+    return build_program("make/cpp.mk", "build/cpp/optimised/core_tests")
 
 
 @pytest.mark.parametrize("capability", ["baseline", "avx2", "avx512"])
