@@ -105,4 +105,10 @@ def _report(args: argparse.Namespace, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+
+    from gapo_trainer import ranks  # by now imported, where there was work to do
+
+    if ranks.started_by_torchrun():
+        ranks.leave(status)
+    sys.exit(status)

@@ -7,9 +7,10 @@ but its rewards.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -31,10 +32,15 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def started_by_torchrun() -> bool:
+    """Whether this is one of the processes of a ``torchrun``."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 @contextmanager
 def process_group(device: str) -> Iterator[str]:
     """Join the processes that ``torchrun`` started, if it did; gives the device of this one."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not started_by_torchrun():
         yield device
         return
     own = f"cuda:{os.environ['LOCAL_RANK']}" if device.startswith("cuda") else device
@@ -46,6 +52,17 @@ def process_group(device: str) -> Iterator[str]:
         yield own
     finally:
         dist.destroy_process_group()
+
+
+def leave(status: int) -> NoReturn:
+    """End this process at once, with its output flushed; the last call of one that shared its work with others.
+
+    The interpreter is not finalised. A C++ thread that torch's process groups leave behind would now and then ask it
+    for its lock meanwhile, and abort a process whose work is done; ``torchrun`` then calls the run a failure.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def shard(model: PreTrainedModel) -> None:

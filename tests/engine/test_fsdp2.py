@@ -12,6 +12,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.multiprocessing import spawn
 
 from gapo_trainer.engine import Completions, Sampling, generate, prompt_once
+from gapo_trainer.ranks import leave
 
 PROMPT = torch.arange(9)
 HALVES = [[[3, 4, 5], [6]], [[7, 8, 9, 10, 11], [12, 13]]]  # lengths differ between the ranks
@@ -56,9 +57,7 @@ def run(rank, port):
     train_and_generate(rank, "qwen2_tied", checkpointing=False, head_apart=False)
     train_and_generate(rank, "llama", checkpointing=True, head_apart=True)
     distributed.destroy_process_group()
-    # What FSDP2 started still runs: a C++ thread that asks a finalised interpreter for its lock aborts the process, now
-    # and then. All that can fail has been seen by here.
-    os._exit(0)
+    leave(0)
 
 
 def test_gradients_and_tokens_are_those_of_one_process():

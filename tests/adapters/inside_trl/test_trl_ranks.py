@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from trl_runs import PROMPTS, Rewards, make_trainer, reference_advantages
 
+from gapo_trainer.ranks import leave
+
 WORLD = 2
 ROWS = 6  # of each rank: groups of 4 begin at rows 0, 4 and 8, so that the second is on both
 EVAL_ROWS = 3  # one group of 6, on both
@@ -90,3 +92,4 @@ def test_the_log_has_all_ranks_rows(ranks):
 
 if __name__ == "__main__":
     train(sys.argv[1])
+    leave(0)
