@@ -28,11 +28,32 @@ GAPO_INLINE T masked(T value, Mask mask) {
   return factor == 0 ? T{0} : value * factor;
 }
 
+// kLanes<T> mask values as T. Bytes, which hold most masks, have their own: GCC 12 converts them one by one.
+template <typename T, typename Mask>
+GAPO_INLINE Vec<T> load_mask(const Mask* mask) {
+  typedef Mask Masks __attribute__((vector_size(kLanes<T> * sizeof(Mask)), aligned(sizeof(Mask)), may_alias));
+  return __builtin_convertvector(*reinterpret_cast<const Masks*>(mask), Vec<T>);
+}
+#if GAPO_VECTOR_BYTES == 64
+template <>
+GAPO_INLINE Vec<float> load_mask<float>(const uint8_t* mask) {
+  return (Vec<float>)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(mask))));
+}
+template <>
+GAPO_INLINE Vec<double> load_mask<double>(const uint8_t* mask) {
+  return (Vec<double>)_mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadu_si64(mask)));
+}
+#elif GAPO_VECTOR_BYTES == 32
+template <>
+GAPO_INLINE Vec<float> load_mask<float>(const uint8_t* mask) {
+  return (Vec<float>)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadu_si64(mask)));
+}
+#endif
+
 // The same for kLanes<T> tokens, in vectors: a compiler makes branches of a loop over masked().
 template <typename T, typename Mask>
 GAPO_INLINE Vec<T> masked_lanes(T value, const Mask* mask) {
-  typedef Mask Masks __attribute__((vector_size(kLanes<T> * sizeof(Mask)), aligned(sizeof(Mask)), may_alias));
-  const Vec<T> factor = __builtin_convertvector(*reinterpret_cast<const Masks*>(mask), Vec<T>);
+  const Vec<T> factor = load_mask<T>(mask);
   return factor == 0 ? Vec<T>{} : value * factor;
 }
 
