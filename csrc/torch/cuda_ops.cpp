@@ -36,7 +36,7 @@ Element element_of(ScalarType type) {
 struct Device {
   explicit Device(const Tensor& tensor) : index(tensor.get_device_index()), guard(index) {
     void* current = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(index, &current));
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(index, &current));
     stream = static_cast<cudaStream_t>(current);
   }
   int32_t index;
