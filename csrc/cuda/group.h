@@ -52,7 +52,7 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
     nan |= given[p] != given[p];
   }
   values.has_nan = team.any(nan);
-  values.count = static_cast<int>(slice.size);
+  values.count = slice.count();
   Rule rule;  // folded into the code, but for the numbers
   rule.tau = call.rule.tau;
   rule.eps = call.rule.eps;

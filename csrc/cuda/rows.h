@@ -11,6 +11,9 @@ namespace {
 // Positions begin .. begin + size of the groups.
 struct Slice {
   int64_t begin, size;
+
+  // At most what fits into a team; 0 for a team without a group.
+  GAPO_DEVICE int count() const { return size > 0 ? static_cast<int>(size) : 0; }
 };
 
 GAPO_DEVICE Slice slice_of(const Groups& groups, int64_t g) {
@@ -77,7 +80,7 @@ GAPO_DEVICE Values<T, Team::kRewards> load_rows(const Team& team, const Call& ca
     }
   });
   values.has_nan = team.any(nan);
-  values.count = static_cast<int>(slice.size);
+  values.count = slice.count();
   if (groups.valid != nullptr) {
     int count = 0;
 #pragma unroll
