@@ -117,7 +117,7 @@ GAPO_DEVICE double deviation_at(const Sequence& ascending, int n, int split, dou
 // The median of |value - center|.
 template <typename Sequence>
 GAPO_DEVICE double median_deviation(const Sequence& ascending, int n, double center) {
-  if (!is_finite(center)) return kNan;  // such a centre is itself a member: inf - inf
+  if (n == 0 || !is_finite(center)) return kNan;  // an infinite centre is itself a member: inf - inf
   int split = 0;
   for (int end = n; split < end;) {  // the first rank whose value is not below the centre
     const int rank = (split + end) / 2;

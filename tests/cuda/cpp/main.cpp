@@ -1,9 +1,13 @@
 // The logic of the CUDA kernels on the CPU: the same templates, with fibers for threads.
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <iostream>
+#include <vector>
 
 #include "check.h"
 #include "cuda/sort.h"
+#include "cuda/statistics.h"
 #include "cuda/tiers.h"
 #include "large_tests.h"
 
@@ -79,6 +83,37 @@ void test_size_classes(Effort) {
   }
 }
 
+// Ranks that there are, and no others.
+struct Ascending {
+  std::vector<double> values;
+
+  double at(int rank) const {
+    const bool there = rank >= 0 && rank < static_cast<int>(values.size());
+    CHECK(there);
+    return there ? values[rank] : kNan;
+  }
+};
+
+// Of groups of every small size, with ties, about centres that are and are not members; of nothing it is NaN.
+void test_median_deviation(Effort) {
+  for (int n = 0; n < 12; ++n) {
+    for (double center : {-1.0, 0.0, 1.0, 1.5, 2.0, 9.0}) {
+      check::current_case = "deviation of " + std::to_string(n) + " about " + std::to_string(center);
+      Ascending rewards;
+      std::vector<double> deviations;
+      for (int i = 0; i < n; ++i) rewards.values.push_back(i / 2);
+      for (double reward : rewards.values) deviations.push_back(std::abs(reward - center));
+      std::sort(deviations.begin(), deviations.end());
+      const double found = median_deviation(rewards, n, center);
+      if (n == 0) {
+        CHECK(std::isnan(found));
+      } else {
+        CHECK_EQ(found, (deviations[(n - 1) / 2] + deviations[n / 2]) / 2);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gapo::cuda
 
@@ -90,6 +125,7 @@ int main(int argc, char** argv) {
   } tests[] = {
       {"networks", gapo::cuda::test_networks},
       {"size_classes", gapo::cuda::test_size_classes},
+      {"median_deviation", gapo::cuda::test_median_deviation},
       {"float", gapo::cuda::test_shapes<float>},
       {"double", gapo::cuda::test_shapes<double>},
       {"pruning", test_pruning},
