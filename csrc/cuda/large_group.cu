@@ -57,12 +57,15 @@ template <typename T>
 cudaError_t prepare(const Call& call, bool listed, LargePlan& plan) {
   Device device;
   if (const cudaError_t error = this_device(device)) return error;
-  const std::size_t most = static_cast<std::size_t>(device.shared_memory) - 1024;  // the static share
+  constexpr std::size_t static_share = 1024;
+  static_assert(sizeof(Block) + sizeof(Turn<T>) <= static_share);
+  const std::size_t most = static_cast<std::size_t>(device.shared_memory) - static_share;
   uint32_t bins = bins_for(call.groups.max_group_size);
   while (bins > kLeastBins && shared_bytes<T>(bins) > most) bins /= 2;
   const int bytes = static_cast<int>(shared_bytes<T>(bins));
+  // always the most there is: another thread, or a graph, may be about to launch it with more than this call needs
   if (const cudaError_t error =
-          cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)) {
+          cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most))) {
     return error;
   }
   int resident = 0;

@@ -45,7 +45,9 @@ struct Device {
 };
 
 void check_launch(const char* op, cudaError_t error) {
-  STD_TORCH_CHECK(error == cudaSuccess, "gapo::", op, " could not be launched: ", cudaGetErrorString(error),
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // CUDA keeps it, and the next launch would be taken for the failed one
+  STD_TORCH_CHECK(false, "gapo::", op, " could not be launched: ", cudaGetErrorString(error),
                   " (this build has kernels for ", GAPO_CUDA_ARCHITECTURES, ")");
 }
 
