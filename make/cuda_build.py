@@ -2,7 +2,7 @@
 
 ``GAPO_CUDA=0`` skips it, ``GAPO_CUDA=1`` insists on it; else it is built where nvcc is. ``TORCH_CUDA_ARCH_LIST``
 chooses the architectures as it does for torch: numbers with semicolons or spaces between, ``+PTX`` for what comes.
-``MAX_JOBS`` is how many files are compiled at once, 2 at most.
+``MAX_JOBS`` is how many files are compiled at once, 2 if not given: each may take a gigabyte.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 OLDEST = (12, 8)  # the first that knows sm_100
 DEFAULT_ARCHITECTURES = "8.0;9.0;10.0+PTX"
-MOST_JOBS = 2
+DEFAULT_JOBS = 2
 
 # What docs/cuda.md says of the code holds for these flags: no contraction, so that sums are what they are written as.
 NVCC_FLAGS = ["-std=c++20", "-O3", "-fmad=false", "--expt-relaxed-constexpr", "-Xcompiler=-fPIC,-fvisibility=hidden"]
@@ -98,6 +98,18 @@ def _find_nvcc() -> tuple[str, str]:
     return nvcc, f"{found[1]}.{found[2]}"
 
 
+def jobs() -> int:
+    """How many files are compiled at once.
+
+    Raises:
+        SystemExit: ``MAX_JOBS`` is not a number of them.
+    """
+    text = os.environ.get("MAX_JOBS") or str(DEFAULT_JOBS)
+    if not text.isdecimal() or int(text) == 0:
+        raise SystemExit(f"MAX_JOBS expects how many files to compile at once, got {text!r}")
+    return int(text)
+
+
 @dataclass(frozen=True)
 class Library:
     """A shared library of .cu and .cpp files, all compiled and linked by nvcc, which finds its own headers."""
@@ -109,9 +121,8 @@ class Library:
 
     def build(self, cuda: Cuda, objects: Path, target: Path) -> None:
         """Compiles what has changed into the folder ``objects`` and links ``target``."""
-        jobs = max(1, min(MOST_JOBS, int(os.environ.get("MAX_JOBS", MOST_JOBS))))
         folder = objects / "-".join(cuda.architectures).replace("+", "_")
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(jobs()) as pool:
             compiled = list(pool.map(lambda source: self._compile(cuda, folder, source), self.sources))
         target.parent.mkdir(parents=True, exist_ok=True)
         # torch's CUDA symbols are not in the headers' torch: they are found where the library is loaded

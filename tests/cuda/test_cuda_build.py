@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))  # make/ is not installed
-from make.cuda_build import DEFAULT_ARCHITECTURES, Cuda, find_cuda, parse_architectures
+from make.cuda_build import DEFAULT_ARCHITECTURES, DEFAULT_JOBS, Cuda, find_cuda, jobs, parse_architectures
 
 
 @pytest.fixture
@@ -78,3 +78,14 @@ def test_architectures(nvcc, monkeypatch):
     for wrong in ("Hopper", "90", "9.0+ptx"):
         with pytest.raises(SystemExit, match=r"TORCH_CUDA_ARCH_LIST expects entries such as 9\.0 or 10\.0"):
             parse_architectures(wrong)
+
+
+def test_how_many_files_are_compiled_at_once(monkeypatch):
+    monkeypatch.delenv("MAX_JOBS", raising=False)
+    assert jobs() == DEFAULT_JOBS
+    monkeypatch.setenv("MAX_JOBS", "16")
+    assert jobs() == 16
+    for wrong in ("0", "-1", "many"):
+        monkeypatch.setenv("MAX_JOBS", wrong)
+        with pytest.raises(SystemExit, match="MAX_JOBS expects how many files to compile at once, got"):
+            jobs()
