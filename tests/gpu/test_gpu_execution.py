@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from device_ops import moved
-from op_samples import DTYPES, SAMPLES, ids_of, offsets_of, rewards_of
+from op_samples import DTYPES, SAMPLES, WITHOUT_NAN, ids_of, offsets_of, rewards_of
 
-import gapo_kernels
+from gapo_kernels.backends import backends
 
 pytestmark = [
     pytest.mark.gpu,
@@ -55,7 +57,7 @@ def large_calls(dtype: torch.dtype = torch.float32) -> dict:
 
 
 def test_who_serves():
-    server = next(backend.name for backend in gapo_kernels.backends() if "cuda" in backend.serves)
+    server = next(backend.name for backend in backends() if "cuda" in backend.serves)
     assert server in ("cuda", "triton", "reference")
     print(f"\nCUDA tensors are served by {server}")
 
@@ -165,10 +167,10 @@ def test_nothing_waits_in_the_large_paths():
 def test_a_side_stream():
     stream = torch.cuda.Stream()
     source = rewards_of(4096, 1024).cuda()
-    expected = torch.ops.gapo.advantage(source)
+    expected = torch.ops.gapo.advantage(source * 1)  # loads all that is used below: loading may wait for the device
     torch.cuda.synchronize()
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(50_000_000)  # what is enqueued behind it must wait for it, on this stream
+        torch.cuda._sleep(200_000_000)  # what is enqueued behind it must wait for it, on this stream
         rewards = source * 1
         result = torch.ops.gapo.advantage(rewards)
     assert not stream.query()
@@ -187,6 +189,7 @@ def test_a_second_device(sample):
 
 
 def test_memory_comes_from_the_caching_allocator_and_goes_back():
+    gc.collect()  # what earlier tests left, which would go in between
     for call in large_calls().values():
         call()
         torch.cuda.synchronize()
@@ -209,7 +212,7 @@ def test_arguments_on_other_devices():
         torch.ops.gapo.advantage_varlen(rewards, offsets_of(8).cuda(), -1)
 
 
-@every_sample
+@pytest.mark.parametrize("sample", WITHOUT_NAN, ids=str)
 def test_opcheck(sample):
     args = moved(sample.args, "cuda")
     options = {name: moved(value, "cuda") for name, value in sample.options.items()}

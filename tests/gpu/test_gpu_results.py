@@ -13,7 +13,7 @@ import pytest
 import torch
 from device_ops import DeviceOps
 from golden_cases import CASES, ESTIMATORS, assert_golden
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from op_samples import CENTERS, DTYPES, SAMPLES, SCALES, ids_of, offsets_of, rewards_of
 from test_against_reference import TOLERANCE, as_precision, assert_close, calls, compare
 
@@ -26,7 +26,8 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 GPU = DeviceOps("cuda")
-RANDOM_CALLS = int(os.environ.get("GAPO_GPU_EXAMPLES", "1000"))  # of some ten groups each
+RANDOM_CALLS = int(os.environ.get("GAPO_GPU_EXAMPLES", "10000"))
+PARTS = 16  # of the random calls: pytest-xdist runs them side by side
 CAPACITIES = [shape["largest"] for shape in _core.cuda_size_classes()]
 # each class's largest group and its neighbours; one tile, one block, several of a binned group; the largest of all
 EDGES = sorted({size + step for size in CAPACITIES for step in (-1, 0, 1)} | {1, 2, 6000, 8192, 16384, 32769, 131072})
@@ -48,10 +49,20 @@ def test_golden(case):
     assert_golden(result.cpu(), case["advantage"][order])
 
 
-@given(calls())
-@settings(max_examples=RANDOM_CALLS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_random_calls(call):
-    compare(call, GPU)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_calls(part):
+    @seed(part)
+    @given(calls())
+    @settings(
+        max_examples=max(1, RANDOM_CALLS // PARTS),
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    def agrees(call):
+        compare(call, GPU)
+
+    agrees()
 
 
 @pytest.mark.parametrize("size", EDGES)

@@ -1,0 +1,96 @@
+"""Where arguments lie on a CUDA device decides nothing: any alignment, any strides, and whatever fresh memory holds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from op_samples import DTYPES, ids_of, offsets_of, rewards_of
+from test_gpu_execution import assert_same_bits, large_calls
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+# in elements: 16 bytes at a time can be read at none of them, and float32 and float64 at their own size only
+OFFSETS = (1, 2, 3, 5)
+SIZES = (1, 3, 4, 8, 16, 32, 64, 500, 512, 1024, 2048, 4096, 9000, 20_000)
+OPS = torch.ops.gapo
+
+
+def shifted(values: torch.Tensor, offset: int) -> torch.Tensor:
+    """The same values on the device, ``offset`` elements behind where an allocation begins."""
+    memory = torch.empty(offset + values.numel(), dtype=values.dtype, device="cuda")
+    memory[offset:] = values.flatten().cuda()
+    result = memory[offset:].view(values.shape)
+    assert result.storage_offset() == offset
+    return result
+
+
+@every_dtype
+@pytest.mark.parametrize("size", SIZES)
+def test_misaligned_groups(size, dtype):
+    rewards, valid = rewards_of(5, size, dtype=dtype), rewards_of(5, size, seed=1) > 0.1
+    short, statistics = (OPS.advantage(rewards.cuda()),), OPS.advantage_stats(rewards.cuda(), valid=valid.cuda())
+    for offset in OFFSETS:
+        assert_same_bits((OPS.advantage(shifted(rewards, offset)),), short)
+        found = OPS.advantage_stats(shifted(rewards, offset), valid=shifted(valid, offset))
+        assert_same_bits(found, statistics)
+
+
+@every_dtype
+def test_misaligned_ragged_groups(dtype):
+    sizes = (16, 700, 5, 33, 2000, 64, 9000, 1024)
+    rewards, ids = rewards_of(sum(sizes), dtype=dtype), ids_of(sum(sizes), 40)
+    for kind in (torch.int32, torch.int64):
+        offsets = offsets_of(*sizes, dtype=kind)
+        expected = OPS.advantage_varlen(rewards.cuda(), offsets.cuda(), max(sizes))
+        for offset in OFFSETS:
+            found = OPS.advantage_varlen(shifted(rewards, offset), shifted(offsets, offset), max(sizes))
+            assert_same_bits((found,), (expected,))
+    expected = OPS.advantage_stats(rewards.cuda(), ids.cuda())
+    for offset in OFFSETS:
+        assert_same_bits(OPS.advantage_stats(shifted(rewards, offset), shifted(ids, offset)), expected)
+
+
+@every_dtype
+@pytest.mark.parametrize("length", [1, 8, 77, 128, 1000, 5000])
+def test_misaligned_tokens(length, dtype):
+    tokens, ids = rewards_of(30, length, dtype=dtype), ids_of(30, 4).cuda()
+    for kind in (torch.bool, torch.int32, torch.int64, torch.float32, torch.float64):
+        mask = (rewards_of(30, length, seed=1) > 0.1).to(kind)
+        expected = OPS.token_advantage(tokens.cuda(), mask.cuda(), ids)
+        for offset in OFFSETS:
+            assert_same_bits((OPS.token_advantage(shifted(tokens, offset), mask.cuda(), ids),), (expected,))
+            assert_same_bits((OPS.token_advantage(tokens.cuda(), shifted(mask, offset), ids),), (expected,))
+
+
+@every_dtype
+def test_strides(dtype):
+    rewards, ids = rewards_of(64, 96, dtype=dtype).cuda(), ids_of(64, 7).cuda()
+    for view in (
+        rewards.t(),
+        rewards[:, ::2],
+        rewards[::3],
+        rewards[:, 1:],
+        rewards[0].expand(4, 96),
+        rewards.flip(0).t(),
+    ):
+        assert_same_bits((OPS.advantage(view),), (OPS.advantage(view.contiguous()),))
+        valid = view > 0.1
+        assert_same_bits(OPS.advantage_stats(view, valid=valid), OPS.advantage_stats(view.contiguous(), valid=valid))
+    column, every_second = rewards[:, 5], ids_of(128, 7).cuda()[::2]
+    expected = OPS.advantage_by_id(column.contiguous(), every_second.contiguous())
+    assert_same_bits((OPS.advantage_by_id(column, every_second),), (expected,))
+    tokens, mask = rewards.t()[:64], (rewards > 0.2).t()[:64]
+    expected = OPS.token_advantage(tokens.contiguous(), mask.contiguous(), ids)
+    assert_same_bits((OPS.token_advantage(tokens, mask, ids),), (expected,))
+
+
+@every_dtype
+def test_fresh_memory_is_not_read(dtype, request):
+    calls = large_calls(dtype)
+    expected = {name: call() for name, call in calls.items()}
+    request.getfixturevalue("poisoned_memory")  # results and workspaces are full of NaN, integers of the largest
+    for name, call in calls.items():
+        assert_same_bits(call(), expected[name])
