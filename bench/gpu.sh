@@ -22,16 +22,15 @@ python=${PYTHON:-python3}
 logs=$(mktemp -d)
 results=bench/results/gpu.json
 if $dry_run; then results=$logs/gpu.json; fi
-summary=()
-failed=0
+at_the_end=130 # seconds for what may run side by side, the sanitisers and Triton's tests
 
 # part NAME AT_MOST RESERVED COMMAND…: runs a part in at most AT_MOST seconds, so that RESERVED are left for what follows.
 part() {
   local name=$1 at_most=$2 left=$((budget - SECONDS - $3)) begin=$SECONDS status word
   shift 3
   if [ "$left" -lt 5 ]; then
-    summary+=("$name: left out, the time was spent")
-    failed=1
+    echo "$name: left out, the time was spent" >"$logs/$name.summary"
+    touch "$logs/failed"
     return 1
   fi
   timeout --kill-after=5 $((at_most < left ? at_most : left)) "$@" >"$logs/$name.log" 2>&1
@@ -41,17 +40,27 @@ part() {
     124 | 137) word="cut off after $((SECONDS - begin)) s" ;;
     *) word="failed with $status" ;;
   esac
-  summary+=("$name: $word, $((SECONDS - begin)) s; $(tail -n 1 "$logs/$name.log" | cut -c 1-160)")
-  [ $status -eq 0 ] || { failed=1; echo "== $name"; tail -n 25 "$logs/$name.log"; }
+  echo "$name: $word, $((SECONDS - begin)) s; $(tail -n 1 "$logs/$name.log" | cut -c 1-160)" >"$logs/$name.summary"
+  if [ $status -ne 0 ]; then
+    touch "$logs/failed"
+    printf '%s\n' "== $name" "$(tail -n 25 "$logs/$name.log")"
+  fi
   return $status
 }
 
-# without pytest's plugins, which may not be installed; a file that lacks a package is reported, and the others run
+# With no plugin of pytest but xdist, where that is installed; a file that lacks a package is reported, the others run.
 gpu_tests() { # FOLDER [OPTION…]
-  local files folder=$1
+  local files folder=$1 cores
   shift
-  mapfile -t files < <(grep -rl --include='test_*.py' 'gpu' "$folder")
-  "$python" -m pytest -q -o addopts= -p no:cacheprovider -m gpu --continue-on-collection-errors -rs "${files[@]}" "$@"
+  mapfile -t files < <(grep -rl --include='test_*.py' 'mark\.gpu' "$folder")
+  cores=$(nproc)
+  if "$python" -c 'import xdist' 2>/dev/null; then
+    set -- -n $((cores < 8 ? cores : 8)) --dist worksteal "$@"
+  else
+    export GAPO_GPU_EXAMPLES=${GAPO_GPU_EXAMPLES:-2000} # one after the other, 10,000 take minutes
+  fi
+  OMP_NUM_THREADS=2 "$python" -m pytest -q -o addopts= -p no:cacheprovider -m gpu --continue-on-collection-errors -rs \
+    "${files[@]}" "$@"
 }
 export -f gpu_tests
 export python
@@ -63,6 +72,16 @@ facts() {
 }
 export -f facts
 
+sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+port=49152
+sanitise() { # NAME TOOL [OPTION…]
+  local name=$1 tool=$2
+  shift 2
+  # without torch's cache of memory, which would hide an access past the end of a tensor
+  part "$name" 120 0 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$sanitizer" --tool "$tool" --port "$port" \
+    --launch-timeout 60 --target-processes application-only --error-exitcode 9 "$@" "$python" bench/sanitized_calls.py
+}
+
 finish() {
   if [ -n "$out" ]; then
     mkdir -p "$out"
@@ -72,30 +91,38 @@ finish() {
   echo
   tail -n 30 "$logs/measure.log" 2>/dev/null
   echo
-  printf '%s\n' "${summary[@]}"
+  find "$logs" -name '*.summary' -printf '%T@ %p\n' | sort -n | cut -d ' ' -f 2- | xargs -r cat
   echo "$SECONDS s in all; logs in $logs"
 }
 trap finish EXIT
 
 if $dry_run; then
-  part tests 150 30 bash -c 'gpu_tests tests --collect-only'
-  part measure 120 0 "$python" bench/run_gpu.py --device cpu --small --budget 60 --out "$results"
+  part tests 150 60 bash -c 'gpu_tests tests --collect-only'
+  part measure 120 30 "$python" bench/run_gpu.py --device cpu --small --budget 60 --out "$results"
+  part calls 60 0 "$python" bench/sanitized_calls.py --device cpu &
+  wait
 else
   part facts 30 500 bash -c facts
   architecture=$("$python" -c 'import torch; print("{}.{}".format(*torch.cuda.get_device_capability()))') || {
     echo "bench/gpu.sh: $python sees no CUDA device; --dry-run rehearses without one" >&2
     exit 1
   }
+  # the sanitisers name lines; an older build would be measured
   part build 300 230 env GAPO_CUDA=1 TORCH_CUDA_ARCH_LIST="$architecture" MAX_JOBS="$(nproc)" \
-    "$python" -m pip install --quiet --no-index --no-deps --no-build-isolation -e . || exit 1 # an older build would be measured
-  part tests 150 170 bash -c 'gpu_tests tests'
-  seconds=$((budget - SECONDS - 110)) # the last case may go on for half a minute, and 80 are for the sanitiser
-  part measure 210 80 "$python" bench/run_gpu.py --out "$results" --budget $((seconds < 180 ? seconds : 180))
-  part tests_of_triton 90 80 env GAPO_BACKEND=triton bash -c 'gpu_tests tests/gpu'
-  for tool in memcheck racecheck initcheck synccheck; do
-    # without torch's cache of memory, which would hide an access past the end of a tensor
-    part "$tool" 45 0 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
-      compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" bench/sanitized_calls.py
-  done
+    NVCC_APPEND_FLAGS=-lineinfo \
+    "$python" -m pip install --quiet --no-index --no-deps --no-build-isolation -e . || exit 1
+  part tests 170 $((at_the_end + 100)) bash -c 'gpu_tests tests'
+  seconds=$((budget - SECONDS - at_the_end - 35)) # the last case may go on for half a minute
+  part measure 280 "$at_the_end" "$python" bench/run_gpu.py --out "$results" --budget $((seconds < 240 ? seconds : 240))
+
+  sanitise memcheck memcheck --report-api-errors no &
+  port=$((port + 20)) sanitise initcheck initcheck &
+  port=$((port + 40)) sanitise synccheck synccheck &
+  # The large groups' kernel reads a bin's extremes, relaxed, while others lower them by atomics (block.h, atomic_peek):
+  # no race by CUDA's memory model, but a sanitiser of shared memory may call it one. So it has a line of its own.
+  port=$((port + 60)) sanitise racecheck racecheck --kernel-name-exclude kns=large_groups &
+  port=$((port + 80)) sanitise racecheck_of_large_groups racecheck --kernel-name kns=large_groups &
+  part tests_of_triton 120 0 env GAPO_BACKEND=triton GAPO_GPU_EXAMPLES=160 bash -c 'gpu_tests tests/gpu' &
+  wait
 fi
-exit $failed
+[ ! -e "$logs/failed" ]

@@ -129,8 +129,8 @@ def run(tables: dict[str, Any], device: str, deadline: float, origin: Entry, out
                 table["cases"].append(measure(case, device, cache))
             except LeftOut as reason:
                 table["left_out"][label] = str(reason)
-            except (RuntimeError, torch.OutOfMemoryError) as error:  # one peer must not lose the others
-                table["left_out"][label] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            except Exception as error:  # one peer, or its compiler, must not lose the others
+                table["left_out"][label] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         results_file.write(out, results)
     return results
 

@@ -32,16 +32,24 @@ def calls() -> Iterator[tuple[str, tuple]]:
     yield "advantage", (draw(1, LARGEST),)
     for dtype in (torch.float64, torch.float16, torch.bfloat16):
         yield "advantage", (draw(9, 33).to(dtype),)
+        yield "advantage", (draw(1, 17_000).to(dtype),)
+    # what a large group may need besides: all of it sorted, sums within the window, digits of deviations
+    clusters = torch.randint(2, (1, 20_000), generator=generator) + 1e-3 * draw(1, 20_000)
+    yield "advantage", (clusters,)
+    yield "advantage", (clusters, 0.5, "hdi_mean", "mad")
+    yield "advantage", (torch.arange(17_000.0).view(1, -1), 0.5, "median", "rms")
     sizes = torch.tensor([0, 3, 0, 1, 40, 700, 5000, 16])
     rewards, offsets = draw(int(sizes.sum())), sizes.cumsum(0)
     offsets = torch.nn.functional.pad(offsets, (1, 0))
     yield "advantage_varlen", (rewards, offsets, int(sizes.max()))
+    yield "advantage_varlen", (draw(60_000), torch.tensor([0, 9000, 50_000, 52_000, 60_000]), 41_000)
     ids = torch.randint(50, (4000,), generator=generator) * 1_000_003 - 7
     yield "advantage_by_id", (draw(4000), ids)
     yield "advantage_stats", (draw(12, 48),)
     yield "advantage_stats", (draw(4000), ids)
     for mask in (torch.ones(64, 33, dtype=torch.int64), torch.ones(64, 33, dtype=torch.bool)):
         yield "token_advantage", (draw(64, 33), mask, torch.arange(64) // 8)
+    yield "token_advantage", (draw(8, 5000), torch.ones(8, 5000, dtype=torch.bool), torch.arange(8) // 4)
 
 
 def main() -> None:
