@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the package in every way a user would, each into a fresh environment, and computes from another folder.
-# Usage: tests/check_install.sh, after `make wheel`. OTHER_TORCH=2.14.1 also runs the wheel, as built, on that torch.
+# Usage: tests/check_install.sh, after `make wheel`. OTHER_TORCH=2.14.1 also runs the wheel, as built, on that torch, and
+# builds against that torch's headers: with the oldest, 2.10, that shows that the code uses nothing newer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -58,5 +59,13 @@ if [ -n "${OTHER_TORCH:-}" ]; then
   $python -m venv "$scratch/other"
   "$scratch/other/bin/pip" install --quiet "torch==$OTHER_TORCH" "$numpy"
   "$scratch/other/bin/pip" install --quiet --no-deps dist/*.whl
+  compute "$scratch/other"
+
+  echo "== pip install . --no-build-isolation against the headers of torch $OTHER_TORCH"
+  "$scratch/other/bin/pip" install --quiet $(grep -E '^(setuptools|pybind11)==' requirements-dev.txt)
+  mkdir "$scratch/source" # this tree holds what was compiled against the pinned torch
+  git ls-files -z | tar --null --files-from - -c | tar -x -C "$scratch/source"
+  TORCH_CUDA_ARCH_LIST=9.0 "$scratch/other/bin/pip" install --quiet --force-reinstall --no-deps --no-build-isolation \
+    "$scratch/source"
   compute "$scratch/other"
 fi

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from op_samples import DTYPES, ids_of, offsets_of, rewards_of
+from test_against_reference import TOLERANCE
 from test_gpu_execution import assert_same_bits, large_calls
+
+from gapo_kernels.backends import backends
 
 pytestmark = [
     pytest.mark.gpu,
@@ -16,6 +19,16 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 OFFSETS = (1, 2, 3, 5)
 SIZES = (1, 3, 4, 8, 16, 32, 64, 500, 512, 1024, 2048, 4096, 9000, 20_000)
 OPS = torch.ops.gapo
+CUDA_LIBRARY = any(backend.name == "cuda" and backend.serves for backend in backends())
+
+
+def assert_same(found, wanted) -> None:
+    """Bit by bit. Triton chooses by alignment how many values a lane takes, and with it the order of sums."""
+    if CUDA_LIBRARY:
+        return assert_same_bits(found, wanted)
+    for result, expected in zip(found, wanted, strict=True):
+        tolerance = TOLERANCE[expected.dtype]
+        torch.testing.assert_close(result, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def shifted(values: torch.Tensor, offset: int) -> torch.Tensor:
@@ -33,9 +46,9 @@ def test_misaligned_groups(size, dtype):
     rewards, valid = rewards_of(5, size, dtype=dtype), rewards_of(5, size, seed=1) > 0.1
     short, statistics = (OPS.advantage(rewards.cuda()),), OPS.advantage_stats(rewards.cuda(), valid=valid.cuda())
     for offset in OFFSETS:
-        assert_same_bits((OPS.advantage(shifted(rewards, offset)),), short)
+        assert_same((OPS.advantage(shifted(rewards, offset)),), short)
         found = OPS.advantage_stats(shifted(rewards, offset), valid=shifted(valid, offset))
-        assert_same_bits(found, statistics)
+        assert_same(found, statistics)
 
 
 @every_dtype
@@ -47,10 +60,10 @@ def test_misaligned_ragged_groups(dtype):
         expected = OPS.advantage_varlen(rewards.cuda(), offsets.cuda(), max(sizes))
         for offset in OFFSETS:
             found = OPS.advantage_varlen(shifted(rewards, offset), shifted(offsets, offset), max(sizes))
-            assert_same_bits((found,), (expected,))
+            assert_same((found,), (expected,))
     expected = OPS.advantage_stats(rewards.cuda(), ids.cuda())
     for offset in OFFSETS:
-        assert_same_bits(OPS.advantage_stats(shifted(rewards, offset), shifted(ids, offset)), expected)
+        assert_same(OPS.advantage_stats(shifted(rewards, offset), shifted(ids, offset)), expected)
 
 
 @every_dtype
@@ -61,8 +74,8 @@ def test_misaligned_tokens(length, dtype):
         mask = (rewards_of(30, length, seed=1) > 0.1).to(kind)
         expected = OPS.token_advantage(tokens.cuda(), mask.cuda(), ids)
         for offset in OFFSETS:
-            assert_same_bits((OPS.token_advantage(shifted(tokens, offset), mask.cuda(), ids),), (expected,))
-            assert_same_bits((OPS.token_advantage(tokens.cuda(), shifted(mask, offset), ids),), (expected,))
+            assert_same((OPS.token_advantage(shifted(tokens, offset), mask.cuda(), ids),), (expected,))
+            assert_same((OPS.token_advantage(tokens.cuda(), shifted(mask, offset), ids),), (expected,))
 
 
 @every_dtype
@@ -76,15 +89,15 @@ def test_strides(dtype):
         rewards[0].expand(4, 96),
         rewards.flip(0).t(),
     ):
-        assert_same_bits((OPS.advantage(view),), (OPS.advantage(view.contiguous()),))
+        assert_same((OPS.advantage(view),), (OPS.advantage(view.contiguous()),))
         valid = view > 0.1
-        assert_same_bits(OPS.advantage_stats(view, valid=valid), OPS.advantage_stats(view.contiguous(), valid=valid))
+        assert_same(OPS.advantage_stats(view, valid=valid), OPS.advantage_stats(view.contiguous(), valid=valid))
     column, every_second = rewards[:, 5], ids_of(128, 7).cuda()[::2]
     expected = OPS.advantage_by_id(column.contiguous(), every_second.contiguous())
-    assert_same_bits((OPS.advantage_by_id(column, every_second),), (expected,))
+    assert_same((OPS.advantage_by_id(column, every_second),), (expected,))
     tokens, mask = rewards.t()[:64], (rewards > 0.2).t()[:64]
     expected = OPS.token_advantage(tokens.contiguous(), mask.contiguous(), ids)
-    assert_same_bits((OPS.token_advantage(tokens, mask, ids),), (expected,))
+    assert_same((OPS.token_advantage(tokens, mask, ids),), (expected,))
 
 
 @every_dtype
