@@ -35,22 +35,42 @@ constexpr auto merge_exchange() {
   return net;
 }
 
-// Sorts n values that form a bitonic sequence, n a power of two.
+template <int N>
+inline constexpr auto kSortNetwork = merge_exchange<N>();
+
+// Sorts n values that form a bitonic sequence: halved while n is even, what is left is sorted.
 template <int N>
 constexpr auto bitonic_merge() {
   Network<N * 8> net;
-  for (int stride = N / 2; stride > 0; stride /= 2) {
+  int piece = N;
+  for (; piece % 2 == 0; piece /= 2) {
     for (int i = 0; i < N; ++i) {
-      if ((i & stride) == 0) net.add(i, i + stride);
+      if (i % piece < piece / 2) net.add(i, i + piece / 2);
     }
+  }
+  const auto sort = kSortNetwork<N / (N & -N)>;
+  for (int first = 0; piece > 1 && first < N; first += piece) {
+    for (int i = 0; i < sort.size; ++i) net.add(first + sort.comparators[i].low, first + sort.comparators[i].high);
   }
   return net;
 }
 
 template <int N>
-inline constexpr auto kSortNetwork = merge_exchange<N>();
-template <int N>
 inline constexpr auto kMergeNetwork = bitonic_merge<N>();
+
+// Merges two ascending runs of N / 2 values, N a power of two: the second is read backwards.
+template <int N>
+constexpr auto run_merge() {
+  Network<N * 8> net;
+  for (int i = 0; i < N / 2; ++i) net.add(i, N - 1 - i);
+  for (int i = N / 2; i < kMergeNetwork<N>.size; ++i) {
+    net.add(kMergeNetwork<N>.comparators[i].low, kMergeNetwork<N>.comparators[i].high);
+  }
+  return net;
+}
+
+template <int N>
+inline constexpr auto kRunMergeNetwork = run_merge<N>();
 
 }  // namespace
 }  // namespace gapo

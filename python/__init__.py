@@ -103,7 +103,7 @@ def plan(groups: int, group_size: int, device: str = "cpu", dtype: str = "float3
 
     Returns:
         On the CPU: device, tier ("columns": groups side by side in SIMD lanes; "ranked": one large group at a time,
-        binned), lanes (groups that one task computes side by side), tasks (units of work that threads share).
+        sorted or binned), lanes (groups that one task computes side by side), tasks (units of work that threads share).
         On CUDA: device, tier ("thread": one thread a group; "lanes": some lanes of a warp; "block": a block; "binned":
         larger than what is sorted whole), and for all but the last largest (group of this class), lanes and
         rewards_per_lane (of a group), threads and shared_bytes (of a block), groups_per_block, blocks.

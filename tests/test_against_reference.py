@@ -18,9 +18,11 @@ from gapo_kernels import reference
 EXAMPLES = int(os.environ.get("GAPO_FUZZ_EXAMPLES", "4000"))
 RUN = {"examples": 0}
 
-# Sizes at which the kernels change their way: SIMD lanes, blocks of the network, the largest column, one chunk.
+# Sizes at which the kernels change their way: SIMD lanes, blocks of the network, the largest column, the largest group
+# that is sorted.
 EDGES = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1000, 1024, 2047, 2048]
-SIZES = st.one_of(st.integers(1, 40), st.sampled_from(EDGES), st.integers(1, 300), st.sampled_from([2049, 3000, 5000]))
+LARGE = [2049, 3000, 5000] * 4 + [4097, 8193, 16_385]  # the largest take long
+SIZES = st.one_of(st.integers(1, 40), st.sampled_from(EDGES), st.integers(1, 300), st.sampled_from(LARGE))
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 

@@ -46,8 +46,9 @@ every_center = pytest.mark.parametrize("center", CENTERS)
 every_scale = pytest.mark.parametrize("scale", SCALES)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
-# 2: the smallest group with a scale; 8: the definition's example; 17: a vector and a remainder; 2049: binned
-SIZES = (2, 8, 17, 2049)
+# 2: the smallest group with a scale; 8: the definition's example; 17: a vector and a remainder; 2049: sorted; 16385:
+# binned
+SIZES = (2, 8, 17, 2049, 16_385)
 
 
 @every_form
@@ -104,7 +105,7 @@ def test_empty_forms():
     assert torch.ops.gapo.token_advantage(torch.empty(3, 0), torch.empty(3, 0), torch.zeros(3).long()).shape == (3, 0)
 
 
-@pytest.mark.parametrize("large", [9, 3000], ids=["columns", "binned"])
+@pytest.mark.parametrize("large", [9, 3000, 16_385], ids=["columns", "sorted", "binned"])
 def test_empty_groups_are_passed_over(large):
     rewards = rewards_of(4 + large)
     full = torch.ops.gapo.advantage_varlen(rewards, torch.tensor([0, 4, 4 + large]), large)
@@ -167,7 +168,7 @@ def test_infinities(form, group, expected):
     torch.testing.assert_close(result, torch.tensor(expected, dtype=torch.float32), rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("size", [9, 3000], ids=["columns", "binned"])
+@pytest.mark.parametrize("size", [9, 3000, 16_385], ids=["columns", "sorted", "binned"])
 def test_an_infinity_is_the_largest_value(size):
     group = torch.linspace(0, 1, size)
     group[size // 3] = INF
@@ -362,7 +363,7 @@ def leftmost_narrowest(group: torch.Tensor, k: int, precision: torch.dtype) -> i
     return int((ordered[k - 1 :] - ordered[: len(ordered) - k + 1]).argmin())
 
 
-@pytest.mark.parametrize("repeat", [1, 400], ids=["columns", "binned"])
+@pytest.mark.parametrize("repeat", [1, 600, 4100], ids=["columns", "sorted", "binned"])
 def test_widths_are_compared_in_float64(repeat):
     """On a grid of tenths float32 makes widths equal that float64, from the same stored rewards, tells apart."""
     differing = 0

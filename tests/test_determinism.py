@@ -52,7 +52,7 @@ def test_threads(sample):
     assert_same_for_all_threads(sample.call)
 
 
-# Enough rewards that every loop is split: many columns; binned groups, at least one a thread; fewer of them than
+# Enough rewards that every loop is split: many columns; sorted groups, at least one a thread; fewer binned ones than
 # threads; sums of several chunks (of 32768)
 SHAPES = [(6000, 17), (8, 2049), (2, 40000), (1, 100_001)]
 
@@ -75,8 +75,9 @@ def test_threads_share_large_calls_of_the_other_forms():
         assert_same_for_all_threads(lambda mask=mask: torch.ops.gapo.token_advantage(tokens, mask, few))
 
 
-# 1 … 64: columns, with and without remainders; 2048: the largest column; 2049: binned; 33000 and 70000: chunks
-SIZES = (64, 5, 33_000, 1, 16, 17, 2048, 0, 2049, 3, 31, 64, 7, 70_000, 8, 2)
+# 1 … 64: columns, with and without remainders; 2048: the largest column; 2049: sorted; 9000: binned where vectors are
+# short; 33000 and 70000: chunks
+SIZES = (64, 5, 33_000, 1, 16, 17, 2048, 0, 2049, 3, 31, 64, 7, 70_000, 8, 2, 9000)
 
 
 def ragged(dtype: torch.dtype) -> list[torch.Tensor]:
@@ -108,7 +109,7 @@ def test_a_group_alone_or_in_a_ragged_batch(dtype, center, scale):
 @every_center
 @every_scale
 def test_a_group_alone_or_in_a_dense_batch(dtype, center, scale):
-    # 16: columns beside each other; 700: several blocks of the network; 2049: binned, one group a thread and shared
+    # 16: columns beside each other; 700: several blocks of the network; 2049: sorted, one group a thread
     for size in (16, 700, 2049):
         rewards = rewards_of(19, size, dtype=dtype)  # lanes of any CPU, and a remainder
         batch, statistics = torch.ops.gapo.advantage_stats(rewards, center=center, scale=scale)
@@ -158,9 +159,10 @@ import sys, torch, gapo_kernels
 sys.path.insert(0, sys.argv[1])
 from op_samples import CENTERS, rewards_of
 rows = [
-    torch.ops.gapo.advantage_stats(rewards_of(17, size, dtype=dtype), tau=tau, center=center)[1][:, [0, 2, 3]]
+    torch.ops.gapo.advantage_stats(change(rewards_of(17, size, dtype=dtype)), tau=tau, center=center)[1][:, [0, 2, 3]]
+    for change in (torch.clone, torch.trunc)  # cut off: zeros of both signs
     for dtype in (torch.float32, torch.float64)
-    for size in (5, 16, 700, 2100)
+    for size in (5, 16, 700, 2100, 9000)
     for tau in (0.5, 0.8)
     for center in CENTERS
 ]

@@ -5,9 +5,8 @@
 #pragma once
 
 #include "cpu/load_columns.h"
-#include "cpu/radix_sort.h"
 #include "cpu/sort_columns.h"
-#include "cpu/statistics.h"
+#include "cpu/window_search.h"
 
 namespace gapo {
 namespace {
@@ -58,7 +57,7 @@ struct ColumnStatistics {
       find_centers();
       if (rule.scale == Scale::kRms) sum_squares();
     }
-    if (rule.needs_order()) sort();
+    if (rule.needs_order()) sort_columns(columns, batch.rows);
     if (rule.needs_window()) find_windows();
     if (ordered_center) {
       find_centers();
@@ -79,19 +78,6 @@ struct ColumnStatistics {
   template <typename Step>
   void each_lane(Step step) {
     for (int lane = 0; lane < batch.lanes; ++lane) step(lane, batch.size[lane]);
-  }
-
-  // A network sorts all lanes at the price of one; where most of them are idle and the columns long, a radix sort of
-  // the few groups is faster. Both give the same order.
-  void sort() {
-    constexpr int64_t long_column = 256;
-    if (batch.lanes * 4 > kWidth || batch.rows < long_column) return sort_columns(columns, batch.rows);
-    Buffer<T> sorted(batch.rows);
-    each_lane([&](int lane, int64_t n) {
-      radix_sort(batch.group[lane], sorted.data(), n);
-      T* const top = reinterpret_cast<T*>(columns) + lane;
-      for (int64_t row = 0; row < n; ++row) top[row * kWidth] = sorted[row];
-    });
   }
 
   // Which lanes hold a NaN, and which hold one finite reward over and over.
@@ -191,25 +177,10 @@ struct ColumnStatistics {
   }
 
   void find_uniform_windows(int64_t k) {
-    typedef int64_t Ranks __attribute__((vector_size(kVectorBytes)));
-    Vec<double> best[kParts<T>];
-    Ranks first[kParts<T>];
-    for (int p = 0; p < kParts<T>; ++p) {
-      best[p] = splat(kInfinity);
-      first[p] = Ranks{} - 1;
-    }
-    for (int64_t i = 0; i + k <= batch.rows; ++i) {
-      const Wide<T> low = wide_row(i);
-      const Wide<T> high = wide_row(i + k - 1);
-      for (int p = 0; p < kParts<T>; ++p) {
-        const Vec<double> width = high.part[p] - low.part[p];
-        const Ranks narrower = width < best[p];
-        best[p] = min(width, best[p]);  // a width of NaN leaves the best as it is
-        first[p] = narrower ? Ranks{} + i : first[p];
-      }
-    }
-    for (int p = 0; p < kParts<T>; ++p) __builtin_memcpy(start + p * kLanes<double>, &first[p], sizeof(first[p]));
+    NarrowestInLanes<T> lanes;
+    for (int64_t i = 0; i + k <= batch.rows; ++i) lanes.offer(wide_row(i), wide_row(i + k - 1), i);
     each_lane([&](int lane, int64_t n) {
+      start[lane] = lanes.rank(lane);
       // no finite width: the order of infinite and undefined ones is the scalar form's business
       if (start[lane] < 0) start[lane] = narrowest_window(column(lane), n, k);
     });

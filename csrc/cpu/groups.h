@@ -3,7 +3,9 @@
 
 #include "cpu/backend.h"
 #include "cpu/column_statistics.h"
+#include "cpu/lone_group.h"
 #include "cpu/ranked_group.h"
+#include "cpu/sorted_group.h"
 
 namespace gapo {
 namespace {
@@ -25,6 +27,10 @@ void write_group(const T* rewards, int64_t n, double center, double inverse, T* 
   }
 }
 
+// Largest group that is sorted rather than binned. Found by timing both, docs/cpu.md.
+template <typename T>
+inline constexpr int64_t kLargestSorted = 1024 * kLanes<T>;
+
 template <typename T>
 GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, ParallelFor parallel_for) {
   const Range<T> range = chunked_range(rewards, n, parallel_for);
@@ -41,24 +47,25 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
     center = range.low;
     if (rule.needs_window()) lower = upper = center;
   } else if (rule.needs_order()) {
-    RankedGroup<T> ranked(rewards, n, range, parallel_for);
-    if (rule.center == Center::kHdiMean || rule.scale == Scale::kMad) ranked.sort_all();
-    int64_t start = -1;
-    if (rule.needs_window()) start = ranked.narrowest_window(k, rule.center == Center::kHdiMedian);
-    if (start >= 0) {
-      lower = ranked[start];
-      upper = ranked[start + k - 1];
-    }
-    if (takes_order(rule.center)) {
-      center = static_cast<T>(ordered_center(ranked, n, k, start, rule.center));
-    }
-    if (rule.scale == Scale::kMad) spread = median_deviation(ranked, n, center);
+    const auto read = [&](auto&& group) {
+      if (rule.center == Center::kHdiMean || rule.scale == Scale::kMad) group.sort_all();
+      int64_t start = -1;
+      if (rule.needs_window()) start = group.narrowest_window(k, rule.center == Center::kHdiMedian);
+      if (start >= 0) {
+        lower = group[start];
+        upper = group[start + k - 1];
+      }
+      if (takes_order(rule.center)) center = static_cast<T>(ordered_center(group, n, k, start, rule.center));
+      if (rule.scale == Scale::kMad) spread = median_deviation(group, n, center);
+    };
+    n <= kLargestSorted<T> ? read(SortedGroup<T>(rewards, n)) : read(RankedGroup<T>(rewards, n, range, parallel_for));
   }
+  center = positive_zero(center);
   if (rule.scale == Scale::kRms) {
     spread = chunked_sum(rewards, n, parallel_for, [center](auto x) { return (x - center) * (x - center); });
   }
   const auto scale = scale_of(rule, static_cast<double>(n), spread);
-  return {center, scale.scale, lower, upper, constant ? 0.0 : scale.inverse};
+  return {center, scale.scale, positive_zero(lower), positive_zero(upper), constant ? 0.0 : scale.inverse};
 }
 
 template <typename T>
@@ -67,6 +74,19 @@ void report(const GroupStats& stats, T* row) {
   row[1] = static_cast<T>(stats.scale);
   row[2] = static_cast<T>(stats.lower);
   row[3] = static_cast<T>(stats.upper);
+}
+
+// A batch of columns costs the same for any number of groups: where few are left, each is faster alone.
+template <typename T>
+bool stand_alone(const Batch<T>& batch) {
+  return batch.lanes * 4 <= kLanes<T> && batch.lanes * 1024 <= batch.rows * kLanes<T>;
+}
+
+template <typename T>
+[[gnu::noinline]] void lone_group(const Rule& rule, const Groups<T>& groups, int64_t g, const Output<T>& out) {
+  const GroupStats stats = lone_statistics(rule, groups.begin(g), groups.size(g));
+  write_group(groups.begin(g), groups.size(g), stats.center, stats.inverse, out.advantage + groups.offset(g));
+  if (out.stats) report(stats, out.stats + 4 * g);
 }
 
 // Groups [first, last) of `order` (or of the call, where order is null), none larger than kLargestColumn.
@@ -84,6 +104,10 @@ void small_groups(const Rule& rule, const Groups<T>& groups, const int64_t* orde
       batch.fill_lanes();
     } else {
       batch.set_equal(groups.begin(begin), groups.group_size, static_cast<int>(end - begin), equal_window);
+    }
+    if (stand_alone(batch)) {
+      for (int lane = 0; lane < batch.lanes; ++lane) lone_group(rule, groups, group(begin + lane), out);
+      continue;
     }
     ColumnStatistics<T> statistics{rule, batch, columns.data()};
     statistics.run();

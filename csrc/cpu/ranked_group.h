@@ -1,17 +1,15 @@
 // Order statistics of one large group without sorting it: bins bound every window's width, and only the bins that can
 // hold the narrowest window are sorted.
 //
-// A monotone map puts each reward into one of m bins of equal width (the two outermost also take what lies beyond). A
-// window that starts in bin a and ends in bin b is wider than b - a - 1 bins and narrower than b - a + 1. With D the
-// smallest b - a of any window, no window with b - a > D + 2 can be the narrowest. The map's rounding is far below a
-// bin (m * 2^-22), and the margin of a whole bin covers it. The same holds for blocks of bins: they rule out most
-// windows first, at a sixteenth of the work. Where bins do not help (infinities, a range that overflows, evenly spaced
-// rewards, most of the group in bins that survive) the group is sorted.
+// A window that starts in bin a and ends in bin b is wider than b - a - 1 bins and narrower than b - a + 1. With D the
+// smallest b - a of any window, no window with b - a > D + 2 can be the narrowest: the margin of a whole bin covers the
+// map's rounding. The same holds for blocks of bins: they rule out most windows first, at a sixteenth of the work.
+// Where most of the group is in bins that survive (evenly spaced rewards, a few distinct ones) the whole group is
+// sorted, bin by bin.
 #pragma once
 
-#include "cpu/chunks.h"
-#include "cpu/radix_sort.h"
-#include "cpu/statistics.h"
+#include "cpu/bins.h"
+#include "cpu/window_search.h"
 
 namespace gapo {
 namespace {
@@ -23,14 +21,13 @@ class RankedGroup {
       : rewards_(rewards),
         n_(n),
         parallel_for_(parallel_for),
-        bins_(bins_for(n)),
-        bin_of_(n),
-        first_rank_(bins_ + 1),
-        slot_(bins_),
+        bins_(rewards, n, range, parallel_for),
+        bin_of_(bins_.of_rewards()),
+        first_rank_(bins_.first_ranks()),
+        slot_(bins_.count()),
         sorted_(n) {
-    if (set_map(range)) {
-      count_bins();
-      for (int64_t b = 0; b < bins_; ++b) slot_[b] = kAbsent;
+    if (bins_.useful()) {
+      for (int64_t b = 0; b < bins_.count(); ++b) slot_[b] = kAbsent;
     } else {
       sort_all();
     }
@@ -40,7 +37,7 @@ class RankedGroup {
   // wanted.
   int64_t narrowest_window(int64_t k, bool with_median) {
     if (!all_sorted_) sort_candidates(k, with_median);
-    if (all_sorted_) return gapo::narrowest_window(*this, n_, k);
+    if (all_sorted_) return narrowest_window_of(sorted_.data(), n_, k);
     double best = kInfinity;
     int64_t start = -1;
     for_each_candidate(k, [&](const Span& span) {
@@ -60,9 +57,9 @@ class RankedGroup {
   // The reward of a rank; its bin is sorted first where it was not yet.
   double operator[](int64_t rank) {
     if (all_sorted_) return sorted_[rank];
-    const int64_t b = bin_of_rank(rank);
+    const int64_t b = bins_.of_rank(rank);
     if (slot_[b] == kAbsent) {
-      Buffer<uint8_t> wanted(bins_);
+      Buffer<uint8_t> wanted(bins_.count());
       wanted.zero();
       wanted[b] = 1;
       sort_bins(wanted);
@@ -71,89 +68,28 @@ class RankedGroup {
   }
 
   void sort_all() {
-    radix_sort(rewards_, sorted_.data(), n_);
+    bins_.useful() ? sort_by_bins() : sort_group(rewards_, sorted_.data(), n_);
     all_sorted_ = true;
   }
 
  private:
   static constexpr int64_t kAbsent = -1;
-  static constexpr int kTables = 2;  // of counts, taken in turn: equal rewards in a row do not wait for one another
-
   static constexpr int64_t kBlockOfBins = 16;
+  static constexpr int64_t kSortedAtOnce = 512;  // rewards: their columns stay in an L1
 
   // The windows that start at ranks [begin, end) all start in bin `low` and end in bin `high` (or in blocks of bins).
   struct Span {
     int64_t begin, end, low, high;
   };
 
-  static int64_t bins_for(int64_t n) {
-    int64_t bins = 1024;
-    while (bins < 8192 && bins * 4 < n) bins *= 2;
-    return bins;
-  }
-
   // The sorted values of a bin, as a pointer that is indexed by rank - shift.
   const T* in_bin(int64_t b, int64_t shift) { return sorted_.data() + (slot_[b] - first_rank_[b] + shift); }
-
-  // Chooses the range that the bins cut up: most of a sample, and not much more, so that outliers do not stretch it.
-  bool set_map(const Range<T>& range) {
-    if (!std::isfinite(range.low) || !std::isfinite(range.high)) return false;
-    constexpr int64_t sample_size = 256;
-    T sample[sample_size];
-    for (int64_t i = 0; i < sample_size; ++i) sample[i] = rewards_[i * n_ / sample_size];
-    radix_sort(sample, sample, sample_size);
-    const T low = sample[sample_size / 20], high = sample[sample_size - 1 - sample_size / 20];
-    const T margin = 2 * (high - low);
-    low_ = margin > 0 && low - margin > range.low ? low - margin : range.low;
-    const T top = margin > 0 && high + margin < range.high ? high + margin : range.high;
-    scale_ = static_cast<T>(bins_) / (top - low_);
-    clipped_low_ = low_ > range.low;
-    clipped_high_ = top < range.high;
-    return std::isfinite(scale_) && scale_ > 0;
-  }
-
-  void count_bins() {
-    const int64_t chunks = chunk_count(n_);
-    Buffer<uint16_t> counts(chunks * kTables * bins_);  // a chunk's counts fit: kChunk < 2^16
-    counts.zero();
-    for_each_chunk(n_, parallel_for_, [&](int64_t chunk, int64_t begin, int64_t end) {
-      const T low = low_, scale = scale_, last = static_cast<T>(bins_ - 1);
-      const T* rewards = rewards_;
-      uint16_t* bin_of = bin_of_.data();
-      for (int64_t i = begin; i < end; ++i) {
-        const T position = (rewards[i] - low) * scale;
-        const T floor = position > 0 ? position : 0;
-        bin_of[i] = static_cast<uint16_t>(static_cast<int32_t>(floor < last ? floor : last));
-      }
-      uint16_t* table = counts.data() + chunk * kTables * bins_;
-      int64_t i = begin;
-      for (; i + kTables <= end; i += kTables) {
-        for (int t = 0; t < kTables; ++t) ++table[t * bins_ + bin_of[i + t]];
-      }
-      for (; i < end; ++i) ++table[bin_of[i]];
-    });
-    for (int64_t b = 0; b <= bins_; ++b) first_rank_[b] = 0;
-    for (int64_t t = 0; t < chunks * kTables; ++t) {
-      for (int64_t b = 0; b < bins_; ++b) first_rank_[b + 1] += counts[t * bins_ + b];
-    }
-    for (int64_t b = 0; b < bins_; ++b) first_rank_[b + 1] += first_rank_[b];
-  }
-
-  // The last bin whose first rank is <= rank and that is not empty: where that rank lies.
-  int64_t bin_of_rank(int64_t rank) {
-    int64_t low = 0, high = bins_;
-    while (high - low > 1) {
-      const int64_t middle = (low + high) / 2;
-      (first_rank_[middle] <= rank ? low : high) = middle;
-    }
-    return low;
-  }
 
   // Visits the spans of the windows of k that start at ranks [from.begin, from.end), in order, bins taken `step` at a
   // time; from.low and from.high are at or before the first one's.
   template <typename Visit>
   void for_each_span(Span from, int64_t k, int64_t step, Visit visit) {
-    const uint32_t* first = first_rank_.data();
+    const uint32_t* first = first_rank_;
     Span span = from;
     while (span.begin < from.end) {
       while (first[(span.low + 1) * step] <= span.begin) ++span.low;
@@ -169,8 +105,8 @@ class RankedGroup {
 
   // The smallest high - low of the spans whose windows' widths are bounded from above.
   void narrow_down(const Span& span, int64_t step, int64_t& closest) const {
-    const bool open = (clipped_low_ && span.low == 0) || (clipped_high_ && (span.high + 1) * step == bins_);
-    if (!open && span.high - span.low < closest) closest = span.high - span.low;
+    const bool bounded = bins_.has_width(span.low * step) && bins_.has_width((span.high + 1) * step - 1);
+    if (bounded && span.high - span.low < closest) closest = span.high - span.low;
   }
 
   template <typename Visit>
@@ -196,27 +132,44 @@ class RankedGroup {
 
   // Sorts the bins in which the narrowest window of k can start or end, or everything where those hold too much.
   void sort_candidates(int64_t k, bool with_median) {
-    closest_block_ = closest_ = bins_;
+    closest_block_ = closest_ = bins_.count();
     for_each_span({0, n_ - k + 1, 0, 0}, k, kBlockOfBins,
                   [&](const Span& block) { narrow_down(block, kBlockOfBins, closest_block_); });
     for_each_bin_span(k, [&](const Span& span) { narrow_down(span, 1, closest_); });
-    Buffer<uint8_t> wanted(bins_);
+    Buffer<uint8_t> wanted(bins_.count());
     wanted.zero();
     int64_t middle = -1;  // the bin of the last median's upper rank
     for_each_candidate(k, [&](const Span& span) {
       wanted[span.low] = wanted[span.high] = 1;
       if (!with_median) return;
-      if (middle < 0) middle = bin_of_rank(span.begin + (k - 1) / 2);
+      if (middle < 0) middle = bins_.of_rank(span.begin + (k - 1) / 2);
       while (first_rank_[middle + 1] <= span.begin + (k - 1) / 2) ++middle;
       wanted[middle] = 1;
       while (first_rank_[middle + 1] <= span.end - 1 + k / 2) wanted[++middle] = 1;
     });
     int64_t total = 0;
-    for (int64_t b = 0; b < bins_; ++b) total += wanted[b] ? first_rank_[b + 1] - first_rank_[b] : 0;
+    for (int64_t b = 0; b < bins_.count(); ++b) total += wanted[b] ? bins_.size(b) : 0;
     if (total > n_ / 2) {
       sort_all();
     } else {
       sort_bins(wanted);
+    }
+  }
+
+  // Brings the rewards into the order of their bins, then sorts some bins at a time; those of one reward are sorted.
+  void sort_by_bins() {
+    Buffer<uint32_t> next(bins_.count());
+    std::memcpy(next.data(), first_rank_, static_cast<std::size_t>(bins_.count()) * sizeof(uint32_t));
+    for (int64_t i = 0; i < n_; ++i) sorted_[next[bin_of_[i]]++] = rewards_[i];
+    for (int64_t b = 0; b < bins_.count();) {
+      const int64_t first = first_rank_[b];
+      do {
+        ++b;
+      } while (b < bins_.count() && first_rank_[b] - first < kSortedAtOnce);
+      const int64_t count = first_rank_[b] - first;
+      T* const run = sorted_.data() + first;
+      const Range<T> range = range_of(run, count);
+      if (range.low < range.high) sort_group(run, run, count);
     }
   }
 
@@ -239,26 +192,25 @@ class RankedGroup {
       std::memcpy(first + total, kept.data() + chunk * kChunk, static_cast<std::size_t>(kept_count[chunk]) * sizeof(T));
       total += kept_count[chunk];
     }
-    radix_sort(first, first, total);
-    for (int64_t b = 0; b < bins_; ++b) {
+    sort_group(first, first, total);
+    for (int64_t b = 0; b < bins_.count(); ++b) {
       if (!wanted[b]) continue;
       slot_[b] = used_;
-      used_ += first_rank_[b + 1] - first_rank_[b];
+      used_ += bins_.size(b);
     }
   }
 
   const T* rewards_;
   int64_t n_;
   ParallelFor parallel_for_;
-  int64_t bins_;
-  T low_{}, scale_{};
-  bool clipped_low_ = false, clipped_high_ = false, all_sorted_ = false;
+  Bins<T> bins_;
+  const uint16_t* bin_of_;      // of each reward, in the caller's order
+  const uint32_t* first_rank_;  // of each bin, and n at the end
+  bool all_sorted_ = false;
   int64_t closest_block_ = 0, closest_ = 0;  // the smallest distance of a window's last bin from its first
   int64_t used_ = 0;
-  Buffer<uint16_t> bin_of_;      // of each reward, in the caller's order
-  Buffer<uint32_t> first_rank_;  // of each bin, and n at the end
-  Buffer<int64_t> slot_;         // where a sorted bin lies in sorted_, or kAbsent
-  Buffer<T> sorted_;             // sorted bins one after the other, or the whole group
+  Buffer<int64_t> slot_;  // where a sorted bin lies in sorted_, or kAbsent
+  Buffer<T> sorted_;      // sorted bins one after the other, or the whole group
 };
 
 }  // namespace

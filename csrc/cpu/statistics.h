@@ -43,7 +43,7 @@ int64_t narrowest_window(Sequence&& ascending, int64_t n, int64_t k) {
   double best = kInfinity;
   int64_t start = -1;
   for (int64_t i = 0; i + k <= n; ++i) {
-    const double width = ascending[i + k - 1] - ascending[i];
+    const double width = static_cast<double>(ascending[i + k - 1]) - static_cast<double>(ascending[i]);
     if (width < best || (start < 0 && width == width)) {
       best = width;
       start = i;

@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
       {"networks", test_networks},
       {"sort_columns", test_sort_columns},
       {"load_columns", test_load_columns},
-      {"radix_sort", test_radix_sort},
+      {"sort_group", test_sort_group},
       {"ranked_group", test_ranked_group},
       {"contiguous", test_contiguous},
       {"by_id", test_by_id},

@@ -30,6 +30,11 @@ void run_merge_network(T* rows) {
   on_copy(rows, N, [](Vec<T>* copy) { run_on_rows<kMergeNetwork<N>, N>(copy); });
 }
 
+template <typename T, int N>
+void run_run_merge_network(T* rows) {
+  on_copy(rows, N, [](Vec<T>* copy) { run_on_rows<kRunMergeNetwork<N>, N>(copy); });
+}
+
 template <typename T>
 void run_sort_columns(T* columns, int64_t rows) {
   on_copy(columns, whole_blocks(rows), [&](Vec<T>* copy) { sort_columns(copy, rows); });
@@ -68,14 +73,16 @@ template <typename T, int N = 2>
 constexpr void add_networks(TypedProbe<T>& probe) {
   if constexpr (N <= kBlock) {
     probe.sort_network[N] = run_sort_network<T, N>;
-    if constexpr ((N & (N - 1)) == 0) probe.merge_network[N] = run_merge_network<T, N>;
+    constexpr bool power_of_two = (N & (N - 1)) == 0;
+    if constexpr (power_of_two) probe.run_merge_network[N] = run_run_merge_network<T, N>;
+    if constexpr (power_of_two || (N >= 5 * kStep && N % kStep == 0)) probe.merge_network[N] = run_merge_network<T, N>;
     add_networks<T, N + 1>(probe);
   }
 }
 
 template <typename T>
 constexpr TypedProbe<T> make_typed_probe() {
-  TypedProbe<T> probe{kLanes<T>, {}, {}, run_sort_columns<T>, load_equal<T>, load_any<T>, radix_sort<T>, rank<T>};
+  TypedProbe<T> probe{kLanes<T>, {}, {}, {}, run_sort_columns<T>, load_equal<T>, load_any<T>, sort_group<T>, rank<T>};
   add_networks(probe);
   return probe;
 }

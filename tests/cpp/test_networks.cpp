@@ -36,7 +36,8 @@ void test_type() {
     for (std::size_t i = 0; i < sequences.size(); ++i) sequences[i] = static_cast<uint32_t>(i);
     check_sorts(typed.sort_network[n], n, typed.lanes, sequences);
   }
-  for (int n = 2; n <= probe().block; n *= 2) {
+  for (int n = 2; n <= probe().block; ++n) {
+    if (typed.merge_network[n] == nullptr) continue;
     check::current_case = "merge network of " + std::to_string(n);
     std::vector<uint32_t> bitonic;  // every rotation of every run of ones
     for (int ones = 0; ones <= n; ++ones) {
@@ -46,6 +47,16 @@ void test_type() {
       }
     }
     check_sorts(typed.merge_network[n], n, typed.lanes, bitonic);
+  }
+  for (int n = 2; n <= probe().block; n *= 2) {
+    check::current_case = "merge of two runs, network of " + std::to_string(n);
+    std::vector<uint32_t> runs;  // each of n / 2 values, the ones at its end
+    for (int first = 0; first <= n / 2; ++first) {
+      for (int second = 0; second <= n / 2; ++second) {
+        runs.push_back(((1u << first) - 1) << (n / 2 - first) | ((1u << second) - 1) << (n - second));
+      }
+    }
+    check_sorts(typed.run_merge_network[n], n, typed.lanes, runs);
   }
 }
 

@@ -71,15 +71,21 @@ void check_ids(const gapo::Rule& rule, const Rewards<T>& rewards, const std::vec
 template <typename T>
 void test_contiguous_type(Effort effort) {
   const bool full = effort == Effort::kFull;
-  std::vector<int64_t> sizes{255, 256, 257, 2047, 2048, 2049};
+  std::vector<int64_t> sizes{127, 128, 129, 255, 256, 257, 2047, 2048, 2049};
   for (int64_t n = 1; n <= 70; n += full ? 1 : 3) sizes.push_back(n);
-  if (full) sizes.insert(sizes.end(), {1000, 5000});
+  if (full) {
+    sizes.insert(sizes.end(), {1000, 5000});
+    for (int64_t lanes = 2; lanes <= 16; lanes *= 2) {  // larger ones are binned, whatever the vectors hold
+      for (int64_t n : {1024 * lanes - 1, 1024 * lanes, 1024 * lanes + 1}) sizes.push_back(n);
+    }
+  }
   // a mix of everything, large groups between small ones, empty ones included
   std::vector<int64_t> ragged{0, 3, 2100, 0, 16, 5000, 1};
   for (int64_t n = 0; n < 75; ++n) ragged.push_back(n * n % 71);
   for (const gapo::Rule& rule : every_rule()) {
     for (int64_t n : sizes) {
-      const int64_t groups = n <= 70 ? 37 : full && n <= 300 ? 21 : full ? 11 : 3;  // whole batches and a rest
+      // whole batches and a rest; large groups of several shapes
+      const int64_t groups = n <= 70 ? 37 : full && n <= 300 ? 21 : full && n <= 5000 ? 11 : 3;
       const Rewards<T> rewards = mixed_rewards<T>(std::vector<int64_t>(groups, n), n);
       check_contiguous(rule, rewards, Form::kEqual);
       check_contiguous(rule, rewards, Form::kOffsets);

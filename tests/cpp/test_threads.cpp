@@ -58,7 +58,7 @@ void test_batches_type(Effort effort) {
   for (std::size_t i = 0; i < rules.size(); i += effort == Effort::kFull ? 1 : 5) {
     for (uint64_t seed = i; seed < i + 3; ++seed) {
       check_alone(rules[i], mixed_rewards<T>(ragged, seed), Form::kOffsets);
-      for (int64_t n : {4, 8, 13, 64, 256, 600}) {
+      for (int64_t n : {4, 8, 13, 63, 64, 65, 128, 256, 600}) {  // alone, the longer ones fill all lanes
         check_alone(rules[i], mixed_rewards<T>(std::vector<int64_t>(37, n), seed), Form::kEqual);
       }
     }

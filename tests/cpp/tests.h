@@ -6,7 +6,7 @@ enum class Effort { kSmall, kFull };
 void test_networks(Effort effort);
 void test_sort_columns(Effort effort);
 void test_load_columns(Effort effort);
-void test_radix_sort(Effort effort);
+void test_sort_group(Effort effort);
 void test_ranked_group(Effort effort);
 void test_contiguous(Effort effort);
 void test_by_id(Effort effort);

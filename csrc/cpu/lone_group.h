@@ -1,0 +1,41 @@
+// The statistics of one group of the size of a column, where too few groups are left to fill the lanes: the bits are
+// those of column_statistics.h, which sums in the same order.
+#pragma once
+
+#include "cpu/sort_group.h"
+#include "cpu/window_search.h"
+
+namespace gapo {
+namespace {
+
+template <typename T>
+GroupStats lone_statistics(const Rule& rule, const T* rewards, int64_t n) {
+  if (any_nan(rewards, n)) return nan_group();
+  if (n == 1) return group_of_one(rule, rewards[0]);
+  const bool constant = is_constant(rewards, n);
+  const int64_t k = window_size(n, rule.tau);
+  Buffer<T> memory(n);
+  const T* const ascending = memory.data();
+  if (rule.needs_order()) sort_group(rewards, memory.data(), n);
+  GroupStats stats{constant ? static_cast<double>(rewards[0]) : 0.0, 0.0, kNan, kNan, 0.0};
+  int64_t start = -1;
+  if (rule.needs_window()) start = narrowest_window_of(ascending, n, k);
+  if (start >= 0) {
+    stats.lower = positive_zero(ascending[start]);
+    stats.upper = positive_zero(ascending[start + k - 1]);
+  }
+  const bool ordered = takes_order(rule.center);
+  if (ordered) stats.center = ordered_center(ascending, n, k, start, rule.center);
+  if (takes_mean(rule.center)) stats.center = mean_of(rewards, n);
+  stats.center = positive_zero(static_cast<T>(stats.center));
+  double spread = 0.0;
+  if (rule.scale == Scale::kRms) spread = sum_of_squares(ordered ? ascending : rewards, n, stats.center);
+  if (rule.scale == Scale::kMad) spread = median_deviation(ascending, n, stats.center);
+  const auto scale = scale_of(rule, static_cast<double>(n), spread);
+  stats.scale = scale.scale;
+  if (!constant) stats.inverse = scale.inverse;
+  return stats;
+}
+
+}  // namespace
+}  // namespace gapo
