@@ -4,7 +4,7 @@
 # and run under QEMU. Each runs the program once for every instruction set that the CPU has.
 
 CORE_TESTS_SOURCES := csrc/grouping.cpp $(wildcard csrc/cpu/*.cpp tests/cpp/*.cpp)
-CORE_TESTS_FLAGS := -std=c++20 -ffp-contract=off -fno-math-errno -fno-trapping-math -Icsrc -pthread -MMD \
+CORE_TESTS_FLAGS := -std=c++20 -ffp-contract=off -fno-math-errno -fno-trapping-math -Icsrc -pthread -MMD -MP \
   -Wall -Wextra -Wno-psabi -Wno-uninitialized -Wno-maybe-uninitialized -Wno-unknown-pragmas
 X86_FLAGS := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -2,7 +2,7 @@
 # is needed. Contraction is off, as in the kernels' build.
 
 CUDA_LOGIC_SOURCES := $(wildcard tests/cuda/cpp/*.cpp) tests/cpp/reference.cpp tests/cpp/samples.cpp
-CUDA_LOGIC_FLAGS := -std=c++20 -O2 -ffp-contract=off -Icsrc -Itests/cpp -Itests/cuda/cpp -pthread -MMD \
+CUDA_LOGIC_FLAGS := -std=c++20 -O2 -ffp-contract=off -Icsrc -Itests/cpp -Itests/cuda/cpp -pthread -MMD -MP \
   -Wall -Wextra -Wno-psabi -Wno-unused-function -Wno-unknown-pragmas -Wno-maybe-uninitialized
 CUDA_LOGIC := build/cpp/cuda
 
