@@ -3,6 +3,8 @@
 // block takes the shorter ones by itself, one after the other.
 #include <cuda_runtime.h>
 
+#include <algorithm>
+
 #include "cuda/large_schedule.h"
 #include "cuda/launch.h"
 
@@ -124,7 +126,9 @@ std::size_t large_workspace(const Call& call, bool listed) {
 
 cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace, cudaStream_t stream) {
   if (!has_large(call, list.groups != nullptr)) return cudaSuccess;
-  if (call.groups.max_group_size > INT32_MAX || call.groups.count > INT32_MAX) return cudaErrorInvalidValue;
+  if (std::min(call.groups.max_group_size, call.groups.total) > INT32_MAX || call.groups.count > INT32_MAX) {
+    return cudaErrorInvalidValue;
+  }
   return call.element == Element::kFloat64 ? launch<double>(call, list, workspace, stream)
                                            : launch<float>(call, list, workspace, stream);
 }

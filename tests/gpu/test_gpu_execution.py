@@ -217,3 +217,9 @@ def test_opcheck(sample):
     args = moved(sample.args, "cuda")
     options = {name: moved(value, "cuda") for name, value in sample.options.items()}
     torch.library.opcheck(sample.packet.default, args, options)
+
+
+def test_a_bound_beyond_all_rewards():
+    rewards, offsets = rewards_of(14_000).cuda(), offsets_of(9000, 5000).cuda()
+    expected = torch.ops.gapo.advantage_varlen(rewards, offsets, 9000)
+    assert_same_bits((torch.ops.gapo.advantage_varlen(rewards, offsets, 2**40),), (expected,))
