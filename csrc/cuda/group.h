@@ -52,8 +52,8 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
     nan |= given[p] != given[p];
   }
   values.has_nan = team.any(nan);
-  values.count = slice.count();
-  Rule rule;  // folded into the code, but for the numbers
+  values.count = static_cast<int>(slice.size);  // -1 without a group: ranks are then 0
+  Rule rule;                                    // folded into the code, but for the numbers
   rule.tau = call.rule.tau;
   rule.eps = call.rule.eps;
   const GroupStats stats = statistics<true>(team, rule, call, slice, values);
