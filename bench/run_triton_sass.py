@@ -29,7 +29,7 @@ def measure() -> dict[str, Any]:
     facts = provenance("cpu")
     facts["versions"]["triton"] = version("triton")
     chosen = [(tier, "full") for tier in tiers.TIERS]
-    chosen += [(tiers.tier_of(32), form) for form in ("dense", "valid", "varlen", "by_id")]
+    chosen += [(tiers.tier_of(32), form) for form in ("dense", "dense_valid", "varlen", "by_id")]
     kernels = []
     for tier, form in chosen:
         compiled = compile_variant(short_variant(tier, form=form), TARGET)

@@ -60,7 +60,7 @@ class Compiled:
         binary: the cubin or hsaco.
         registers: of a thread; None where the tools cannot tell.
         spilled: bytes of a thread's stack, which these kernels use for nothing else.
-        instructions: of a thread of the whole kernel, by name.
+        instructions: of a thread of the whole kernel, by name, modifiers included.
     """
 
     seconds: float
@@ -71,15 +71,16 @@ class Compiled:
 
 
 NUMBERS = {"count": "i64", "group_size": "i64", "above": "i64", "tau": "fp64", "eps": "fp64"}
-FORMS = ("full", "dense", "valid", "stats", "varlen", "by_id", "by_id_stats")
+DENSE_FORMS = ("full", "dense", "full_valid", "dense_valid", "full_stats", "dense_stats")
+FORMS = (*DENSE_FORMS, "varlen", "varlen_valid", "by_id", "by_id_stats", "by_id_valid_stats")
 
 
 def _tensors(form: str, dtype: str) -> dict[str, str | None]:
     """Types of the tensor arguments that short_groups and long_groups share."""
-    ragged = "*i64" if form in ("varlen", "by_id", "by_id_stats") else None
+    ragged = "*i64" if form.startswith(("varlen", "by_id")) else None
     return {
         "rewards": f"*{dtype}",
-        "valid": "*i1" if form == "valid" else None,
+        "valid": "*i1" if "valid" in form else None,
         "begins": ragged,
         "ends": ragged,
         "rows": "*i64" if form.startswith("by_id") else None,
@@ -92,12 +93,12 @@ def short_variant(
     tier: tiers.Tier, dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "full"
 ) -> Variant:
     """One class of ``short_groups``; full: groups of exactly its capacity, dense: of any size in it."""
-    layout = dict(zip(("LANES", "R", "LOADED", "GROUPS"), (*tier[:3], tier.groups), strict=True))
+    layout = {"LANES": tier.lanes, "R": tier.rewards, "LOADED": tier.loaded, "GROUPS": tier.groups}
     return Variant(
         f"short_groups {tier.lanes}x{tier.rewards} {dtype} {center} {scale} {form}",
         short_groups,
         {**_tensors(form, dtype), **NUMBERS},
-        {"center": center, "scale": scale, "full": form in ("full", "stats"), **layout},
+        {"center": center, "scale": scale, "full": form.startswith("full"), **layout},
         tier.threads,
         tier.capacity,
     )
@@ -105,14 +106,16 @@ def short_variant(
 
 def long_variant(dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "dense") -> Variant:
     """``long_groups``, which sorts where the batch is ragged."""
-    ragged = form in ("varlen", "by_id", "by_id_stats")
+    ragged = form.startswith(("varlen", "by_id"))
     precision = "*fp64" if dtype == "fp64" else "*fp32"
+    runs = tiers.LONG_RUNS
+    layout = {"CHUNK": tiers.LONG_CHUNK, "RUNS": runs.groups, "LANES": runs.lanes, "R": runs.rewards}
     return Variant(
         f"long_groups {dtype} {center} {scale} {form}",
         long_groups,
         {**_tensors(form, dtype), **NUMBERS, "runs": precision, "spare": precision if ragged else None},
-        {"center": center, "scale": scale, "CHUNK": tiers.LONG_CHUNK},
-        tiers.LONG_THREADS,
+        {"center": center, "scale": scale, **layout},
+        runs.threads,
     )
 
 
@@ -160,6 +163,6 @@ def _read_cubin(seconds: float, binary: bytes) -> Compiled:
         usage, sass = (run_tool(CUOBJDUMP, option, str(path)) for option in ("-res-usage", "-sass"))
     registers, spilled = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
     counts: dict[str, int] = {}
-    for name in re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ +)?([A-Z][A-Z0-9]*)", sass, re.MULTILINE):
+    for name in re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ +)?([A-Z][A-Z0-9_.]*)", sass, re.MULTILINE):
         counts[name] = counts.get(name, 0) + (name != "NOP")
     return Compiled(seconds, binary, int(registers), int(spilled), counts)

@@ -93,9 +93,11 @@ def score(
             arguments = (*pointers, groups.count, size, above, *numbers)
             if tier is None:
                 runs, spare = (rewards.view(-1, size).sort(-1).values, None) if groups.dense else _scratch(rewards)
-                long_groups[grid](*arguments, runs, spare, tiers.LONG_CHUNK, **options(tiers.LONG_THREADS, warp_size))
+                long = tiers.LONG_RUNS
+                tile = (tiers.LONG_CHUNK, long.groups, long.lanes, long.rewards)
+                long_groups[grid](*arguments, runs, spare, *tile, **options(long.threads, warp_size))
             else:
-                layout = (groups.dense and size == tier.capacity, *tier[:3], tier.groups)
+                layout = (groups.dense and size == tier.capacity, tier.lanes, tier.rewards, tier.loaded, tier.groups)
                 short_groups[grid](*arguments, *layout, **options(tier.threads, warp_size))
 
 

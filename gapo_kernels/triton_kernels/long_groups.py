@@ -1,8 +1,8 @@
 """Groups above 1,024 rewards: a block a group, which walks over the group's sorted rewards in memory.
 
 Dense rewards come sorted by torch. Of a ragged batch only the device knows which groups are long, so the block sorts
-its group itself: chunks by ``tl.sort``, then runs of 1, 2, 4, … chunks are merged, each reward finding its place by a
-binary search in the other run. That costs nothing where no group is long.
+its group itself: runs in registers, as ``short_groups.py`` does, then runs are merged two by two, each reward finding
+its place by a binary search in the other run. That costs nothing where no group is long.
 """
 
 import triton
@@ -20,17 +20,22 @@ from gapo_kernels.triton_kernels.formulas import (
     window_end,
     window_size,
 )
+from gapo_kernels.triton_kernels.registers import collect, sort_group, spread
 from gapo_kernels.triton_kernels.short_groups import POINTERS, RUNTIME, group_bounds, load_rows
 
 
 @triton.jit
-def sort_chunks(rewards, rows, begin, size, out, CHUNK: tl.constexpr, precision: tl.constexpr):
-    """Each chunk of the group sorted, in ``out`` [size]."""
-    for first in range(0, size, CHUNK):
-        column = first + tl.arange(0, CHUNK)
+def sort_runs(rewards, rows, begin, size, out, precision: tl.constexpr,
+              RUNS: tl.constexpr, LANES: tl.constexpr, R: tl.constexpr):  # fmt: skip
+    """Each LANES * R rewards of the group sorted, in ``out`` [size]; RUNS such runs at a time, in registers."""
+    run = tl.arange(0, RUNS)[:, None] * (LANES * R) + tl.arange(0, LANES * R)[None, :]
+    lane = tl.arange(0, LANES)[None, :]
+    for first in range(0, size, RUNS * LANES * R):
+        column = first + run
         inside = column < size
         tile, _rows = load_rows(rewards, rows, begin + column, inside, float("inf"))
-        tl.store(out + column, tl.sort(tile.to(precision)), mask=inside)
+        v = sort_group(spread(tile.to(precision), RUNS, LANES, R), lane, LANES, R)
+        tl.store(out + column, collect(v, RUNS, LANES, R), mask=inside)
 
 
 @triton.jit
@@ -159,6 +164,9 @@ def long_groups(
     runs,  # [total]: dense, the sorted groups; ragged, scratch of the precision
     spare,  # ragged: [total] of scratch; else None
     CHUNK: tl.constexpr,
+    RUNS: tl.constexpr,
+    LANES: tl.constexpr,
+    R: tl.constexpr,
 ):
     """Scores each group of more than ``above`` rewards."""
     precision: tl.constexpr = tl.float64 if rewards.dtype.element_ty == tl.float64 else tl.float32
@@ -167,9 +175,9 @@ def long_groups(
     if size > 0:
         s = runs + begin
         if spare is not None:
-            sort_chunks(rewards, rows, begin, size, s, CHUNK, precision)
+            sort_runs(rewards, rows, begin, size, s, precision, RUNS, LANES, R)
             merged = spare + begin
-            run = size * 0 + CHUNK
+            run = size * 0 + LANES * R
             while run < size:
                 tl.debug_barrier()  # the block reads what its other threads wrote
                 merge_runs(s, merged, size, run, CHUNK)

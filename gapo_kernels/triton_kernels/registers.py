@@ -18,51 +18,60 @@ def log2(power):
 
 
 @triton.jit
-def in_order(x, y):
-    """(the smaller, the larger). Hardware has that for float32; for float64 one comparison serves both."""
-    if x.dtype == tl.float64:
-        swapped = y < x
-        return tl.where(swapped, y, x), tl.where(swapped, x, y)
-    else:
-        return tl.minimum(x, y), tl.maximum(x, y)
-
-
-@triton.jit
 def run_network(v, network: tl.constexpr):
-    """The comparators of a network, one after the other, on the values of each thread."""
+    """The comparators of a network, one after the other, on the values of each thread.
+
+    Hardware has the smaller and the larger of two float32; for float64 one comparison serves both.
+    """
     for c in tl.static_range(len(network)):
-        low, high = in_order(v[network[c][0]], v[network[c][1]])
+        x, y = v[network[c][0]], v[network[c][1]]
+        if x.dtype == tl.float64:
+            swapped = y < x
+            low, high = tl.where(swapped, y, x), tl.where(swapped, x, y)
+        else:
+            low, high = tl.minimum(x, y), tl.maximum(x, y)
         between = v[network[c][0] + 1 : network[c][1]]
         v = v[: network[c][0]] + (low,) + between + (high,) + v[network[c][1] + 1 :]
     return v
 
 
 @triton.jit
-def from_lane(x, lane):
-    """The value of another lane of the group: one warp shuffle."""
-    if x.shape[1] == 1:
-        return x
-    return tl.gather(x, tl.broadcast_to(lane, x.shape), axis=1)
+def from_lane(v, lane):
+    """The values of another lane of the group, or of one lane for all: a warp shuffle each."""
+    if v[0].shape[1] == 1:
+        return v
+    else:
+        at = tl.broadcast_to(lane, [v[0].shape[0], lane.shape[1]])
+        out = ()
+        for r in tl.static_range(len(v)):
+            out = out + (tl.gather(v[r], at, axis=1),)
+        return out
 
 
 @triton.jit
 def exchange_lanes(v, partner, keeps_low, reverse: tl.constexpr, R: tl.constexpr):
-    """Compares each value with the partner lane's, whose order is reversed where two ascending runs meet."""
+    """Keeps the smaller or the larger of each value and the partner lane's; reversed where two ascending runs meet.
+
+    One comparison and one selection: both lanes may keep the same one of two equal values, and nothing else.
+    """
+    others = from_lane(v, partner)
     out = ()
     for r in tl.static_range(R):
-        other = from_lane(v[R - 1 - r if reverse else r], partner)
-        low, high = in_order(v[r], other)
-        out = out + (tl.where(keeps_low, low, high),)
+        other = others[R - 1 - r if reverse else r]
+        out = out + (tl.where((other < v[r]) == keeps_low, other, v[r]),)
     return out
 
 
 @triton.jit
 def sort_group(v, lane, LANES: tl.constexpr, R: tl.constexpr):
-    """Sorts each group: a network in each thread, then the runs of 1, 2, 4, … lanes are merged bitonically."""
+    """Sorts each group: a network in each thread, then the runs of 1, 2, 4, … lanes are merged bitonically.
+
+    The levels are loops at run time: written out, they would make the largest class half a minute's work to compile.
+    """
     v = run_network(v, merge_exchange(R))
-    for level in tl.static_range(log2(LANES)):
+    for level in range(log2(LANES)):
         v = exchange_lanes(v, lane ^ ((2 << level) - 1), (lane & (1 << level)) == 0, True, R)
-        for step in tl.static_range(1, level + 1):
+        for step in range(1, level + 1):
             v = exchange_lanes(v, lane ^ (1 << (level - step)), (lane & (1 << (level - step))) == 0, False, R)
         v = run_network(v, bitonic_merge(R))
     return v
@@ -73,29 +82,24 @@ def shift_ranks(v, ranks, lane, LANES: tl.constexpr, R: tl.constexpr):
     """At each rank the value that lies ``ranks`` [groups, 1] further up; beyond the last rank anything."""
     for bit in tl.static_range(log2(R)):
         taken = (ranks & (1 << bit)) != 0
-        extended = v
-        for r in tl.static_range(1 << bit):
-            extended = extended + (from_lane(v[r], (lane + 1) & (LANES - 1)),)
+        extended = v + from_lane(v[: 1 << bit], (lane + 1) & (LANES - 1))
         out = ()
         for r in tl.static_range(R):
             out = out + (tl.where(taken, extended[r + (1 << bit)], v[r]),)
         v = out
-    out = ()
-    for r in tl.static_range(R):
-        out = out + (from_lane(v[r], (lane + (ranks >> log2(R))) & (LANES - 1)),)
-    return out
+    return from_lane(v, (lane + (ranks >> log2(R))) & (LANES - 1))
 
 
 @triton.jit
-def value_at(v, rank, lane, R: tl.constexpr):
-    """The value of one rank [groups, 1] of each group; 0 where there is no such rank."""
+def value_at(v, rank, LANES: tl.constexpr, R: tl.constexpr):
+    """The value of one rank [groups, 1] of each group; anything where there is no such rank."""
     for level in tl.static_range(1, log2(R) + 1):
         taken = (rank & (R >> level)) != 0
         out = ()
         for r in tl.static_range(R >> level):
             out = out + (tl.where(taken, v[r + (R >> level)], v[r]),)
         v = out
-    return tl.sum(tl.where(lane == (rank >> log2(R)), v[0], 0.0), axis=1, keep_dims=True)
+    return from_lane(v, (rank >> log2(R)) & (LANES - 1))[0]
 
 
 @triton.jit
@@ -112,3 +116,14 @@ def spread(tile, GROUPS: tl.constexpr, LANES: tl.constexpr, R: tl.constexpr):
     for r in tl.static_range(R):
         out = out + (tl.reshape(v[r], [GROUPS, LANES]),)
     return out
+
+
+@triton.jit
+def collect(v, GROUPS: tl.constexpr, LANES: tl.constexpr, R: tl.constexpr):
+    """R values a lane as a tile [groups, lanes * R], in the order of their ranks."""
+    for level in tl.static_range(1, log2(R) + 1):
+        out = ()
+        for i in tl.static_range(R >> level):
+            out = out + (tl.join(v[i], v[i + (R >> level)]),)
+        v = out
+    return tl.reshape(v[0], [GROUPS, LANES * R])

@@ -57,6 +57,15 @@ def group_bounds(group, begins, ends, rows, count, group_size, above, largest: t
 
 
 @triton.jit
+def in_group(column, size, full: tl.constexpr):
+    """Whether a column is the group's. Of a full group all are: a mask with no column in it allows 16-byte accesses."""
+    if full:
+        return size > 0
+    else:
+        return column < size
+
+
+@triton.jit
 def load_rows(pointer, rows, position, inside, other):
     """What lies at the positions, and in which rows."""
     at = position
@@ -130,9 +139,11 @@ def ordered_deviation(s, m, n, q, lane, LANES: tl.constexpr, R: tl.constexpr):
 @triton.jit
 def median_deviation(s, n, q, lane, LANES: tl.constexpr, R: tl.constexpr):
     """The median of |reward - Q|; NaN where Q is infinite, and so a member itself: inf - inf."""
-    low = ordered_deviation(s, (n - 1) // 2, n, q, lane, LANES, R)
-    median = middle(low, ordered_deviation(s, n // 2, n, q, lane, LANES, R))
-    return tl.where(is_finite(q), median, float("nan"))
+    low, high = q, q
+    for i in range(2):  # at run time: both at once would not fit into the registers
+        low = high
+        high = ordered_deviation(s, (n - 1 + i) // 2, n, q, lane, LANES, R)
+    return tl.where(is_finite(q), middle(low, high), float("nan"))
 
 
 @triton.jit
@@ -143,16 +154,16 @@ def center_of(s, n, k, start, low, lane, center: tl.constexpr, LANES: tl.constex
     elif (center == "mean") or (center == "loo_mean"):
         return mean_between(s, 0, n, anchor_of(low.to(tl.float64)), lane, R)
     elif center == "quantile":
-        return value_at(s, k - 1, lane, R).to(tl.float64)
+        return value_at(s, k - 1, LANES, R).to(tl.float64)
     elif center == "median":
-        low_middle = value_at(s, (n - 1) // 2, lane, R).to(tl.float64)
-        return middle(low_middle, value_at(s, n // 2, lane, R).to(tl.float64))
+        low_middle = value_at(s, (n - 1) // 2, LANES, R).to(tl.float64)
+        return middle(low_middle, value_at(s, n // 2, LANES, R).to(tl.float64))
     else:
         if center == "hdi_median":
-            low_middle = value_at(s, start + (k - 1) // 2, lane, R).to(tl.float64)
-            q = middle(low_middle, value_at(s, start + k // 2, lane, R).to(tl.float64))
+            low_middle = value_at(s, start + (k - 1) // 2, LANES, R).to(tl.float64)
+            q = middle(low_middle, value_at(s, start + k // 2, LANES, R).to(tl.float64))
         else:
-            anchor = anchor_of(value_at(s, start, lane, R).to(tl.float64))
+            anchor = anchor_of(value_at(s, start, LANES, R).to(tl.float64))
             q = mean_between(s, start, start + k, anchor, lane, R)
         return tl.where(start == LANES * R, float("nan"), q)
 
@@ -197,7 +208,7 @@ def short_groups(
             n = tl.full(size.shape, LANES * R, tl.int32)
         for piece in tl.static_range(R // LOADED):
             place = piece * LANES * LOADED + tl.arange(0, LANES * LOADED)[None, :]
-            tile, _rows = load_rows(rewards, rows, begin + place, place < size, float("inf"))
+            tile, _rows = load_rows(rewards, rows, begin + place, in_group(place, size, full), float("inf"))
             v = v + spread(tile.to(precision), GROUPS, LANES, LOADED)
         spoiled = v[0] != v[0]
         for r in tl.static_range(1, R):
@@ -205,8 +216,8 @@ def short_groups(
         has_nan = tl.max(spoiled.to(tl.int32), axis=1, keep_dims=True) != 0
 
         s = sort_group(v, lane, LANES, R)
-        low = value_at(s, n * 0, lane, R)
-        constant = (low == value_at(s, n - 1, lane, R)) & is_finite(low)
+        low = value_at(s, n * 0, LANES, R)
+        constant = (low == value_at(s, n - 1, LANES, R)) & is_finite(low)
         k = window_size(n, tau)
         start = n * 0
         if needs_window(center, stats is not None):
@@ -222,8 +233,8 @@ def short_groups(
         q, s_scale, inverse = corrected(q, s_scale, inverse, n, constant, has_nan, eps, scale)
         if stats is not None:
             missing = start == LANES * R
-            lower = window_end(value_at(s, start, lane, R), low, n, missing, has_nan)
-            upper = window_end(value_at(s, start + k - 1, lane, R), low, n, missing, has_nan)
+            lower = window_end(value_at(s, start, LANES, R), low, n, missing, has_nan)
+            upper = window_end(value_at(s, start + k - 1, LANES, R), low, n, missing, has_nan)
             report = as_row(q, s_scale, lower, upper).to(precision)
             index = group if rows is None else begin
             tl.store(stats + index * 4 + tl.arange(0, 4)[None, :], report, mask=size > 0)
@@ -231,7 +242,7 @@ def short_groups(
         for first in range(0, tl.max(size), width):
             # The rewards are read again, from the cache: kept in registers, they would cost as many as the sorted ones.
             column = first + tl.arange(0, width)[None, :]
-            inside = column < size
+            inside = in_group(column, size, full)
             reward, at = load_rows(rewards, rows, begin + column, inside, 0.0)
             score = (reward.to(tl.float64) - q) * inverse
             if valid is not None:

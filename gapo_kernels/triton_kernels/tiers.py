@@ -14,13 +14,17 @@ class Tier(NamedTuple):
 
     lanes: int  # threads that share a group; 1: a thread a group
     rewards: int  # that each of them holds in registers
-    loaded: int  # of them by one load: 4 for a 16-byte load, more where each further load would slow the compiler
     threads: int  # of a block
 
     @property
     def capacity(self) -> int:
         """The largest group."""
         return self.lanes * self.rewards
+
+    @property
+    def loaded(self) -> int:
+        """How many of them one load brings: of a thread's own group 16 bytes, of a shared group all of it."""
+        return min(self.rewards, 4) if self.lanes == 1 else self.rewards
 
     @property
     def groups(self) -> int:
@@ -30,24 +34,24 @@ class Tier(NamedTuple):
 
 # The fewest lanes that keep the rewards in registers (docs/triton.md has what compiling each row showed).
 TIERS = (
-    Tier(1, 2, 2, 64),
-    Tier(1, 4, 4, 64),
-    Tier(1, 8, 4, 64),
-    Tier(1, 16, 4, 64),
-    Tier(1, 32, 8, 64),
-    Tier(4, 16, 16, 128),
-    Tier(8, 16, 16, 128),
-    Tier(16, 16, 16, 128),
-    Tier(32, 16, 16, 128),
-    Tier(32, 32, 32, 128),
+    Tier(1, 2, 64),
+    Tier(1, 4, 64),
+    Tier(1, 8, 64),
+    Tier(1, 16, 64),
+    Tier(1, 32, 64),
+    Tier(4, 16, 128),
+    Tier(8, 16, 128),
+    Tier(16, 16, 128),
+    Tier(32, 16, 128),
+    Tier(32, 32, 128),
 )
 
 # A ragged batch is scored by one launch a range of sizes, each passing over the groups of the others: a layout for the
 # largest group would leave most lanes idle on the small ones. Upper ends; the last range ends at the largest group.
 RAGGED_RANGES = (32, 128)
 
-LONG_CHUNK = 1024  # rewards that a block of long_groups.py sorts or walks over at a time
-LONG_THREADS = 256
+LONG_RUNS = Tier(32, 16, 256)  # how a block of long_groups.py sorts its group: runs of 512, eight at a time
+LONG_CHUNK = 1024  # rewards that it walks over at a time
 TOKENS = 1024  # tokens that a block of tokens.py reads at a time
 TOKEN_THREADS = 128
 
@@ -55,7 +59,7 @@ TOKEN_THREADS = 128
 def largest_short(itemsize: int) -> int:
     """The largest group that is sorted in registers, from the bytes of a reward as it is computed.
 
-    32 x 32 float64 rewards took the compiler more than a minute.
+    32 x 32 float64 rewards do not always fit: some rules with statistics spill.
     """
     return TIERS[-1 if itemsize <= 4 else -2].capacity
 

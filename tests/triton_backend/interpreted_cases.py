@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -205,24 +206,47 @@ def test_warmup():
         gapo_kernels.warmup([(0,)])
 
 
-# The form that belongs to a case, and few enough rewards that all of them take half a minute.
-SOME = [case for case in CASES if sum(case["sizes"]) <= 100]
+EQUAL = [case for case in CASES if case["mode"] == "equal"]
+# The interpreter's time goes by programs, of which a batch has few: the cases of one rule are called together.
+BATCHES = defaultdict(list)
+for case in CASES:
+    if case["mode"] != "equal":
+        BATCHES[case["mode"], case["tau"], case["center"], case["normalize"]].append(case)
+
+
+def settings_of(case: dict) -> dict:
+    scale = None if case["normalize"] else "none"
+    return {"estimator": ESTIMATORS[case["center"]], "tau": case["tau"], "scale": scale}
 
 
 @needs_golden
-@pytest.mark.parametrize("case", SOME, ids=lambda case: f"{case['case']}-{case['mode']}-{case['kind']}")
-def test_golden(case):
-    scale = None if case["normalize"] else "none"
-    rewards = case["rewards"]
-    settings = {"estimator": ESTIMATORS[case["center"]], "tau": case["tau"], "scale": scale}
-    if case["mode"] == "equal":
-        result = gapo_kernels.advantage(rewards.view(-1, case["sizes"][0]), **settings).flatten()
-    elif case["mode"] == "ragged":
-        bounds = offsets_of(*case["sizes"])
-        result = gapo_kernels.advantage_varlen(rewards, bounds, max(case["sizes"]), **settings)
+@pytest.mark.parametrize("case", EQUAL, ids=lambda case: f"{case['case']}-{case['kind']}")
+def test_golden_equal(case):
+    rewards = case["rewards"].view(-1, case["sizes"][0])
+    assert_golden(gapo_kernels.advantage(rewards, **settings_of(case)).flatten(), case["advantage"])
+
+
+@needs_golden
+@pytest.mark.parametrize("batch", BATCHES, ids=str)
+def test_golden_ragged_and_shuffled(batch):
+    cases = BATCHES[batch]
+    rewards, rows = torch.cat([case["rewards"] for case in cases]), [len(case["rewards"]) for case in cases]
+    if batch[0] == "ragged":
+        sizes = [size for case in cases for size in case["sizes"]]
+        result = gapo_kernels.advantage_varlen(rewards, offsets_of(*sizes), max(sizes), **settings_of(cases[0]))
     else:
-        result = gapo_kernels.advantage_by_id(rewards, case["group"], **settings)
-    assert_golden(result, case["advantage"])
+        ids = torch.cat([1000 * i + case["group"] for i, case in enumerate(cases)])
+        result = gapo_kernels.advantage_by_id(rewards, ids, **settings_of(cases[0]))
+    for case, found in zip(cases, result.split(rows), strict=True):
+        try:
+            assert_golden(found, case["advantage"])
+        except AssertionError as error:
+            raise AssertionError(f"case {case['case']}, {case['kind']}") from error
+
+
+@needs_golden
+def test_every_golden_case_is_run():
+    assert len(EQUAL) + sum(map(len, BATCHES.values())) == 240
 
 
 def test_ids_of_every_integer_type():
