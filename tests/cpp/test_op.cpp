@@ -76,7 +76,7 @@ void test_contiguous_type(Effort effort) {
   if (full) {
     sizes.insert(sizes.end(), {1000, 5000});
     for (int64_t lanes = 2; lanes <= 16; lanes *= 2) {  // larger ones are binned, whatever the vectors hold
-      for (int64_t n : {1024 * lanes - 1, 1024 * lanes, 1024 * lanes + 1}) sizes.push_back(n);
+      sizes.insert(sizes.end(), {1024 * lanes, 1024 * lanes + 1});
     }
   }
   // a mix of everything, large groups between small ones, empty ones included
@@ -88,7 +88,7 @@ void test_contiguous_type(Effort effort) {
       const int64_t groups = n <= 70 ? 37 : full && n <= 300 ? 21 : full && n <= 5000 ? 11 : 3;
       const Rewards<T> rewards = mixed_rewards<T>(std::vector<int64_t>(groups, n), n);
       check_contiguous(rule, rewards, Form::kEqual);
-      check_contiguous(rule, rewards, Form::kOffsets);
+      if (n <= 5000) check_contiguous(rule, rewards, Form::kOffsets);
     }
     const Rewards<T> rewards = mixed_rewards<T>(ragged, 1);
     check_contiguous(rule, rewards, Form::kOffsets);
