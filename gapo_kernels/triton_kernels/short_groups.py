@@ -75,13 +75,13 @@ def load_rows(pointer, rows, position, inside, other):
 
 
 @triton.jit
-def count_valid(valid, rows, begin, size, lane, LANES: tl.constexpr):
-    """How many of each group's rewards are valid, [groups, 1].
+def count_valid(valid, rows, begin, size, most, lane, LANES: tl.constexpr):
+    """How many of each group's rewards are valid, [groups, 1]; no group has more than ``most``.
 
     One flag a thread at a time, as the sorted values lie: in another layout the compiler would sort there once more.
     """
     n = tl.zeros([size.shape[0], LANES], tl.int32)
-    for first in range(0, tl.max(size), LANES):
+    for first in range(0, most, LANES):
         column = first + lane
         kept, _rows = load_rows(valid, rows, begin + column, column < size, 0)
         n += (kept != 0).to(tl.int32)
@@ -203,7 +203,8 @@ def short_groups(
         width: tl.constexpr = min(LANES * R, 8 * LANES)
         n = size
         if valid is not None:
-            n = count_valid(valid, rows, begin, size, lane, LANES)
+            most = LANES * R if full else tl.max(size)
+            n = count_valid(valid, rows, begin, size, most, lane, LANES)
         elif full:  # known to the compiler: it drops the comparisons with n
             n = tl.full(size.shape, LANES * R, tl.int32)
         for piece in tl.static_range(R // LOADED):

@@ -38,6 +38,7 @@ def variants() -> list[Variant]:
             *every_class,
             *(short_variant(THREAD, form=form) for form in ("dense", "dense_valid", "varlen", "by_id_stats")),
             *(short_variant(LANES, form=form) for form in ("full_valid", "by_id_valid_stats")),
+            short_variant(tiers.tier_of(4), form="full_valid"),
             short_variant(LANES, "fp32", "loo_mean", "mad", "by_id_valid_stats"),
             short_variant(THREAD, "fp64", "hdi_mean", "mad"),
             short_variant(tiers.tier_of(512), "fp64", "loo_mean", "mad", "by_id_valid_stats"),
