@@ -256,3 +256,15 @@ def test_ids_of_every_integer_type():
         assert torch.equal(
             torch.ops.gapo.advantage_by_id(rewards, ((ids_of(12, 3) + 7) // 1_000_003).to(kind)), expected
         )
+
+
+def test_ids_offsets_and_masks_that_are_not_contiguous():
+    """The kernels are given addresses: a stride that is dropped would be silent."""
+    rewards, ids, keep = rewards_of(12), ids_of(12, 3), rewards_of(12, seed=1) > 0.1
+    spaced = [torch.stack([tensor, tensor.flip(0)], dim=1)[:, 0] for tensor in (ids, offsets_of(5, 7), keep)]
+    assert not any(tensor.is_contiguous() for tensor in spaced)
+    ops = torch.ops.gapo
+    found = ops.advantage_by_id(rewards, spaced[0], valid=spaced[2])
+    assert torch.equal(found, ops.advantage_by_id(rewards, ids, valid=keep))
+    assert torch.equal(ops.advantage_by_id(rewards, ids[:1].expand(12)), ops.advantage(rewards))
+    assert torch.equal(ops.advantage_varlen(rewards, spaced[1], 7), ops.advantage_varlen(rewards, offsets_of(5, 7), 7))
