@@ -139,7 +139,8 @@ def ordered_deviation(s, m, n, q, lane, LANES: tl.constexpr, R: tl.constexpr):
 @triton.jit
 def median_deviation(s, n, q, lane, LANES: tl.constexpr, R: tl.constexpr):
     """The median of |reward - Q|; NaN where Q is infinite, and so a member itself: inf - inf."""
-    low, high = q, q
+    # Two values: of one that had both names, Triton would not see that the loop gives the other to low.
+    low, high = q, tl.zeros_like(q)
     for i in range(2):  # at run time: both at once would not fit into the registers
         low = high
         high = ordered_deviation(s, (n - 1 + i) // 2, n, q, lane, LANES, R)
