@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 from torch.utils import cpp_extension
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated build does not put it there
-from make.cuda_build import Library, find_cuda
+from make.cuda_build import OLDEST_TORCH, Library, find_cuda
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
 CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
@@ -59,8 +59,6 @@ class BuildSharedLibraries(build_ext):
         return filename
 
 
-# the oldest torch whose stable ABI the code may use: one build runs on it and on every later one
-OLDEST_TORCH = ("TORCH_TARGET_VERSION", "0x020a000000000000")
 torch_ops = Extension(
     "gapo_kernels._C",
     sources=[*CORE, *(f"csrc/torch/{name}.cpp" for name in ("check_ops", "checks", "cpu_ops", "schema"))],
@@ -74,21 +72,14 @@ torch_ops = Extension(
 )
 CUDA = find_cuda()
 ARCHITECTURES = " ".join(CUDA.architectures) if CUDA else ""
-CUDA_LIBRARY = Library(
-    sources=[
+CUDA_LIBRARY = Library.for_torch(
+    [
         *sorted(glob("csrc/cuda/*.cu") + glob("csrc/cuda/*.cpp")),
         "csrc/torch/checks.cpp",
         "csrc/torch/cuda_ops.cpp",
     ],
-    headers=HEADERS,
-    flags=[
-        "-Icsrc",
-        *(f"-isystem={path}" for path in cpp_extension.include_paths()),
-        "-DUSE_CUDA",
-        "-D" + "=".join(OLDEST_TORCH),
-        f'-DGAPO_CUDA_ARCHITECTURES="{ARCHITECTURES}"',
-    ],
-    link_flags=[*(f"-L{path}" for path in cpp_extension.library_paths()), "-ltorch", "-ltorch_cpu"],
+    HEADERS,
+    ARCHITECTURES,
 )
 # built by CUDA_LIBRARY; here for its place beside the others
 cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *CUDA_LIBRARY.sources])

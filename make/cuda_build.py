@@ -59,7 +59,7 @@ def find_cuda() -> Cuda | None:
         print("gapo-kernels: built without CUDA kernels, as GAPO_CUDA=0 asks")
         return None
     try:
-        nvcc, version = _find_nvcc()
+        nvcc, version = find_nvcc()
     except CudaUnavailable as why:
         if choice == "1":
             raise SystemExit(f"GAPO_CUDA=1 asks for the CUDA kernels, but {why}") from why
@@ -81,7 +81,12 @@ def parse_architectures(text: str) -> tuple[str, ...]:
     return entries
 
 
-def _find_nvcc() -> tuple[str, str]:
+def find_nvcc() -> tuple[str, str]:
+    """The compiler and its release.
+
+    Raises:
+        CudaUnavailable: there is none that will do.
+    """
     home = os.environ.get("CUDA_HOME")
     nvcc = shutil.which(str(Path(home, "bin", "nvcc"))) if home else shutil.which("nvcc")
     if nvcc is None and not home:
@@ -98,6 +103,10 @@ def _find_nvcc() -> tuple[str, str]:
     return nvcc, f"{found[1]}.{found[2]}"
 
 
+# the oldest torch whose stable ABI the code may use: one build runs on it and on every later one
+OLDEST_TORCH = ("TORCH_TARGET_VERSION", "0x020a000000000000")
+
+
 def jobs() -> int:
     """How many files are compiled at once.
 
@@ -112,22 +121,49 @@ def jobs() -> int:
 
 @dataclass(frozen=True)
 class Library:
-    """A shared library of .cu and .cpp files, all compiled and linked by nvcc, which finds its own headers."""
+    """A shared library of .cu and .cpp files, all compiled and linked by nvcc, which finds its own headers.
+
+    ``runtime`` says how CUDA's own is linked, as nvcc's ``-cudart`` has it.
+    """
 
     sources: list[str]
     headers: list[str]
     flags: list[str]
     link_flags: list[str]
+    runtime: str = "static"
+
+    @classmethod
+    def for_torch(cls, sources: list[str], headers: list[str], architectures: str, runtime: str = "static") -> Library:
+        """One that registers ops, with the flags that torch's headers need; the core's own headers are in csrc."""
+        from torch.utils import cpp_extension
+
+        flags = [
+            "-Icsrc",
+            *(f"-isystem={path}" for path in cpp_extension.include_paths()),
+            "-DUSE_CUDA",
+            "-D" + "=".join(OLDEST_TORCH),
+            f'-DGAPO_CUDA_ARCHITECTURES="{architectures}"',
+        ]
+        link_flags = [*(f"-L{path}" for path in cpp_extension.library_paths()), "-ltorch", "-ltorch_cpu"]
+        return cls(sources, headers, flags, link_flags, runtime)
 
     def build(self, cuda: Cuda, objects: Path, target: Path) -> None:
         """Compiles what has changed into the folder ``objects`` and links ``target``."""
+        self.link(cuda, self.compile(cuda, objects), target)
+
+    def compile(self, cuda: Cuda, objects: Path) -> list[Path]:
+        """The sources' objects in the folder ``objects``, those of changed ones anew."""
         folder = objects / "-".join(cuda.architectures).replace("+", "_")
         with ThreadPoolExecutor(jobs()) as pool:
-            compiled = list(pool.map(lambda source: self._compile(cuda, folder, source), self.sources))
+            return list(pool.map(lambda source: self._compile(cuda, folder, source), self.sources))
+
+    def link(self, cuda: Cuda, compiled: list[Path], target: Path) -> None:
+        """Links objects, this library's own and others, into ``target``."""
         target.parent.mkdir(parents=True, exist_ok=True)
         # torch's CUDA symbols are not in the headers' torch: they are found where the library is loaded
         linker = ["-Xlinker=--no-as-needed,--allow-shlib-undefined", *self.link_flags]
-        _run([cuda.nvcc, "-shared", "-cudart=static", *cuda.flags(), *map(str, compiled), "-o", str(target), *linker])
+        runtime = f"-cudart={self.runtime}"
+        _run([cuda.nvcc, "-shared", runtime, *cuda.flags(), *map(str, compiled), "-o", str(target), *linker])
 
     def _compile(self, cuda: Cuda, folder: Path, source: str) -> Path:
         compiled = (folder / source).with_suffix(".o")
