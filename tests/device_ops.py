@@ -1,11 +1,28 @@
-"""torch.ops.gapo for tensors of the CPU, computed on another device."""
+"""torch.ops.gapo for tensors of the CPU, computed on another device.
+
+The other device is a GPU, or its stand-in: in a process that tests/cuda/test_on_the_cpu.py starts, the CUDA library's
+PTX is interpreted, as ``torch.ops.gapo_ptx``.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
+
+INTERPRETED = os.environ.get("GAPO_PTX_LIBRARY")
+if INTERPRETED is not None:
+    torch.ops.load_library(INTERPRETED)
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+needs_gpu_or_interpreter = pytest.mark.skipif(
+    not torch.cuda.is_available() and INTERPRETED is None,
+    reason="no CUDA device, and not inside tests/cuda/test_on_the_cpu.py",
+)
 
 
 def moved(value: Any, device: str | torch.device) -> Any:
@@ -29,3 +46,31 @@ class DeviceOps:
             return moved(packet(*moved(args, self.device), **options), "cpu")
 
         return call
+
+
+class InterpretedOps:
+    """Each op of ``torch.ops.gapo_ptx``. Only torch's allocator tells the interpreter where a tensor's memory ends, so
+    that one whose memory is numpy's is copied."""
+
+    def __getattr__(self, op: str) -> Callable[..., Any]:
+        packet = getattr(torch.ops.gapo_ptx, op)
+
+        def known(value: Any) -> Any:
+            return value.clone() if isinstance(value, torch.Tensor) and not is_allocated(value) else value
+
+        return lambda *args, **options: packet(
+            *map(known, args), **{name: known(value) for name, value in options.items()}
+        )
+
+
+def is_allocated(tensor: torch.Tensor) -> bool:
+    """Whether torch's allocator made the tensor's memory, as far as tests/cuda/ptx/allocations.cpp has seen."""
+    find = ctypes.CDLL(None).gapo_is_allocated
+    find.argtypes, find.restype = (ctypes.c_uint64, ctypes.c_size_t), ctypes.c_bool
+    storage = tensor.untyped_storage()
+    return storage.nbytes() == 0 or find(storage.data_ptr(), storage.nbytes())
+
+
+def gpu_ops() -> DeviceOps | InterpretedOps:
+    """What the tests of tests/gpu compare with the CPU."""
+    return DeviceOps("cuda") if INTERPRETED is None else InterpretedOps()

@@ -6,15 +6,12 @@ import gc
 
 import pytest
 import torch
-from device_ops import moved
+from device_ops import moved, needs_gpu
 from op_samples import DTYPES, SAMPLES, WITHOUT_NAN, ids_of, offsets_of, rewards_of
 
 from gapo_kernels.backends import backends
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
+pytestmark = [pytest.mark.gpu, needs_gpu]
 every_sample = pytest.mark.parametrize("sample", SAMPLES, ids=str)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 

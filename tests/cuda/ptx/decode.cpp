@@ -1,0 +1,24 @@
+// What an opcode does: asks the families of instructions, one after the other.
+#include "types.h"
+
+namespace ptx {
+
+void decode(std::string_view text, Instruction& i) {
+  const Opcode opcode(text);
+  const std::string_view name = opcode.name();
+  if (name == "ret" || name == "exit") {
+    i.kind = Kind::kExit;
+  } else if (name == "membar" || name == "fence" || name == "nanosleep" || name == "prefetch") {
+    i.run = [](Thread&, const Instruction&) {};  // memory is the host's: in order
+  } else if ((name == "bar" || name == "barrier") && !opcode.has("warp")) {
+    if (opcode.has("arrive") || opcode.has("cluster")) throw Fault("an unknown instruction");
+    i.kind = Kind::kBarrier;
+    i.mode = !opcode.has("red") ? 0 : opcode.has("and") ? 1 : opcode.has("or") ? 2 : 3;
+  } else if (!decode_together(opcode, i) && !decode_matrices(opcode, i) && !decode_memory(opcode, i) &&
+             !decode_conversion(opcode, i) && !decode_predicates(opcode, i) && !decode_bits(opcode, i) &&
+             !decode_arithmetic(opcode, i)) {
+    throw Fault("an unknown instruction");
+  }
+}
+
+}  // namespace ptx

@@ -1,0 +1,249 @@
+#include "machine.h"
+
+#include <algorithm>
+
+namespace ptx {
+namespace {
+
+// A thread's stretch, so that one that waits in a loop for another block gives way.
+constexpr uint64_t kStretch = 100'000;
+// Instructions of one launch without an end in sight.
+constexpr uint64_t kMost = 40'000'000'000;
+
+[[noreturn]] void fault(const Block& block, const Thread& t, const std::string& what) {
+  const Kernel& kernel = *block.launch->kernel;
+  const Instruction& i = kernel.code[t.at];
+  throw Fault(what + "; " + kernel.name + ", block " + std::to_string(block.index.x) + ", thread " +
+              std::to_string(t.number) + ", line " + std::to_string(i.line) + ": " + std::string(i.text));
+}
+
+uint64_t preset(const Preset& preset, Block& block, uint32_t number) {
+  using What = Preset::What;
+  const Launch& launch = *block.launch;
+  const auto axis = [&](Dim3 d) { return uint64_t{preset.detail == 0 ? d.x : preset.detail == 1 ? d.y : d.z}; };
+  const uint32_t lane = number % kWarpSize;
+  switch (preset.what) {
+    case What::kParameter:
+      return reinterpret_cast<uint64_t>(block.parameters.data()) + preset.detail;
+    case What::kLocal:
+      return reinterpret_cast<uint64_t>(block.local.data()) + number * launch.kernel->local_bytes + preset.detail;
+    case What::kDynamicShared:
+      return launch.kernel->shared_bytes;
+    case What::kThread:
+      return axis({number % launch.block.x, number / launch.block.x % launch.block.y,
+                   number / launch.block.x / launch.block.y});
+    case What::kBlock:
+      return axis(block.index);
+    case What::kBlockSize:
+      return axis(launch.block);
+    case What::kGridSize:
+      return axis(launch.grid);
+    case What::kLane:
+      return lane;
+    case What::kLaneMask: {
+      const uint64_t own = uint64_t{1} << lane, below = own - 1, all = 0xFFFFFFFF;
+      const uint64_t masks[] = {own, below, below | own, all & ~(below | own), all & ~below};
+      return masks[preset.detail];
+    }
+  }
+  return 0;
+}
+
+// Makes the block ready at an index of the grid.
+void begin(Block& block, const Launch& launch, Dim3 index) {
+  const Kernel& kernel = *launch.kernel;
+  const auto count = static_cast<uint32_t>(launch.block.count());
+  block.launch = &launch;
+  block.index = index;
+  block.turn = index.x;
+  block.shared.begin(kernel.shared_bytes + launch.dynamic_shared);
+  if (const auto cells = std::size_t{count} * kernel.registers; block.registers.size() < cells) {
+    block.registers.resize(cells, 0xA5A5A5A5A5A5A5A5);
+  }
+  block.local.resize(count * kernel.local_bytes);
+  block.warp_epochs.assign((count + kWarpSize - 1) / kWarpSize, 0);
+  block.parameters.resize(kernel.parameter_bytes);
+  for (std::size_t n = 0; n < kernel.parameters.size(); ++n) {
+    std::memcpy(block.parameters.data() + kernel.parameters[n].offset, launch.arguments[n], kernel.parameters[n].size);
+  }
+  block.threads.assign(count, {});
+  for (uint32_t number = 0; number < count; ++number) {
+    Thread& t = block.threads[number];
+    t.cells[0] = block.registers.data() + std::size_t{number} * kernel.registers;
+    t.cells[1] = const_cast<uint64_t*>(kernel.constants.data());
+    t.block = &block;
+    t.number = number;
+    for (const Preset& each : kernel.presets) t.cells[0][each.index] = preset(each, block, number);
+  }
+}
+
+// Runs one thread until it waits, ends, or its stretch is over. Returns how many instructions that took.
+uint64_t run_thread(Block& block, Thread& t) {
+  const Instruction* const code = block.launch->kernel->code.data();
+  uint64_t steps = 0;
+  try {
+    for (; steps < kStretch; ++steps) {
+      const Instruction& i = code[t.at];
+      if (i.guard >= 0 && (t.cells[0][i.guard] != 0) == i.guard_negated) {
+        ++t.at;
+        continue;
+      }
+      switch (i.kind) {
+        case Kind::kPlain:
+          i.run(t, i);
+          ++t.at;
+          break;
+        case Kind::kBranch:
+          t.at = i.target;
+          break;
+        case Kind::kExit:
+          t.state = Thread::State::kDone;
+          return steps + 1;
+        case Kind::kWarp:
+          t.state = Thread::State::kAtWarp;
+          return steps + 1;
+        case Kind::kBarrier:
+          t.state = Thread::State::kAtBarrier;
+          return steps + 1;
+      }
+    }
+  } catch (const Fault& error) {
+    fault(block, t, error.what());
+  }
+  return steps;
+}
+
+// Lets lanes that are all where they wait for each other go on together. Whether any did.
+bool run_together(Block& block, uint32_t first) {
+  Warp warp{&block.threads[first], static_cast<int>(std::min<std::size_t>(kWarpSize, block.threads.size() - first)),
+            &block.warp_epochs[first / kWarpSize]};
+  const Kernel& kernel = *block.launch->kernel;
+  for (int lane = 0; lane < warp.count; ++lane) {
+    Thread& t = warp.lanes[lane];
+    if (t.state != Thread::State::kAtWarp) continue;
+    const Instruction& i = kernel.code[t.at];
+    const auto mask_of = [&](const Thread& each) {
+      return i.whole_warp ? 0xFFFFFFFF : each.get<uint32_t>(i.in[i.ins - 1]);
+    };
+    const uint32_t mask = mask_of(t);
+    if (!(mask >> lane & 1)) fault(block, t, "a lane outside the mask that it gives");
+    bool all_here = true;
+    for (int other = 0; other < kWarpSize && all_here; ++other) {
+      if (!(mask >> other & 1)) continue;
+      if (other >= warp.count || warp.lanes[other].state == Thread::State::kDone) {
+        fault(block, t, "waits for lane " + std::to_string(other) + ", which has ended");
+      }
+      const Thread& each = warp.lanes[other];
+      all_here = each.state == Thread::State::kAtWarp && each.at == t.at && mask_of(each) == mask;
+    }
+    if (!all_here) continue;
+    try {
+      i.together(warp, i, mask);
+    } catch (const Fault& error) {
+      fault(block, t, error.what());
+    }
+    for (int other = 0; other < warp.count; ++other) {
+      if (!(mask >> other & 1)) continue;
+      warp.lanes[other].state = Thread::State::kReady;
+      ++warp.lanes[other].at;
+    }
+    return true;
+  }
+  return false;
+}
+
+// bar.sync, and bar.red, which combines a predicate: and, or, popc in mode 1, 2, 3.
+bool run_barrier(Block& block) {
+  Thread* first = nullptr;
+  uint32_t holding = 0, waiting = 0;
+  const Kernel& kernel = *block.launch->kernel;
+  for (Thread& t : block.threads) {
+    if (t.state == Thread::State::kDone) continue;
+    if (t.state != Thread::State::kAtBarrier) return false;
+    if (!first) first = &t;
+    if (t.at != first->at)
+      fault(block, t, "a barrier, while thread " + std::to_string(first->number) + " is at another");
+    const Instruction& i = kernel.code[t.at];
+    holding += i.mode != 0 && t.predicate(i.in[i.ins - 1]);
+    ++waiting;
+  }
+  if (!first) return false;
+  const Instruction& i = kernel.code[first->at];
+  const uint32_t result = i.mode == 1 ? holding == waiting : i.mode == 2 ? holding > 0 : holding;
+  for (Thread& t : block.threads) {
+    if (t.state == Thread::State::kDone) continue;
+    if (i.mode != 0) t.put<uint32_t>(i.out[0], result);
+    t.state = Thread::State::kReady;
+    ++t.at;
+  }
+  block.shared.barrier();
+  return true;
+}
+
+// Gives every thread that can run a stretch, warps and lanes in a changing order. Returns the instructions; sets done.
+uint64_t run_block(Block& block, bool& done) {
+  uint64_t steps = 0;
+  const auto count = static_cast<uint32_t>(block.threads.size());
+  bool moved = false;
+  const uint32_t warps = (count + kWarpSize - 1) / kWarpSize;
+  for (uint32_t w = 0; w < warps; ++w) {
+    const uint32_t first = (block.turn + w) % warps * kWarpSize;
+    const uint32_t lanes = std::min<uint32_t>(kWarpSize, count - first);
+    do {
+      for (uint32_t n = 0; n < lanes; ++n) {
+        // 7 goes round a whole warp
+        Thread& t = block.threads[first + (lanes == kWarpSize ? (block.turn + 7 * n) % lanes : n)];
+        if (t.state != Thread::State::kReady) continue;
+        steps += run_thread(block, t);
+        moved = true;
+      }
+    } while (run_together(block, first));
+  }
+  block.turn += 13;
+  moved |= run_barrier(block);
+  done = std::all_of(block.threads.begin(), block.threads.end(),
+                     [](const Thread& t) { return t.state == Thread::State::kDone; });
+  if (!moved && !done) {
+    const auto waits = std::find_if(block.threads.begin(), block.threads.end(),
+                                    [](const Thread& t) { return t.state != Thread::State::kDone; });
+    fault(block, *waits, "waits for threads that never come");
+  }
+  return steps;
+}
+
+Dim3 index_of(uint64_t number, Dim3 grid) {
+  return {static_cast<uint32_t>(number % grid.x), static_cast<uint32_t>(number / grid.x % grid.y),
+          static_cast<uint32_t>(number / grid.x / grid.y)};
+}
+
+}  // namespace
+
+uint64_t run(const Launch& launch) {
+  const uint64_t count = launch.grid.count();
+  uint64_t steps = 0;
+  const auto add = [&](uint64_t more) {
+    steps += more;
+    if (steps > kMost) throw Fault(launch.kernel->name + " has no end");
+  };
+  static std::vector<Block> resident;  // kept: their memory takes longer to get than to use
+  if (const uint64_t together = launch.cooperative ? count : 1; resident.size() < together) resident.resize(together);
+  if (launch.cooperative) {
+    for (uint64_t n = 0; n < count; ++n) begin(resident[n], launch, index_of(n, launch.grid));
+    for (bool running = true; running;) {
+      running = false;
+      for (uint64_t n = 0; n < count; ++n) {
+        bool done = false;
+        add(run_block(resident[n], done));
+        running |= !done;
+      }
+    }
+  } else {
+    for (uint64_t n = 0; n < count; ++n) {
+      begin(resident[0], launch, index_of(n, launch.grid));
+      for (bool done = false; !done;) add(run_block(resident[0], done));
+    }
+  }
+  return steps;
+}
+
+}  // namespace ptx

@@ -1,0 +1,77 @@
+// Threads, warps and blocks that run a kernel's instructions, one thread at a time.
+//
+// A thread runs until it has to wait: for its warp's lanes at a shuffle, a vote or a bar.warp.sync, or for its block at
+// a barrier. That is one of the orders a GPU may take; which thread goes first changes from stretch to stretch.
+#pragma once
+
+#include <cstring>
+#include <memory>
+
+#include "memory.h"
+#include "module.h"
+
+namespace ptx {
+
+inline constexpr int kWarpSize = 32;
+
+struct Dim3 {
+  uint32_t x = 1, y = 1, z = 1;
+  uint64_t count() const { return uint64_t{x} * y * z; }
+};
+
+struct Launch {
+  const Kernel* kernel;
+  Dim3 grid, block;
+  std::size_t dynamic_shared = 0;
+  const void* const* arguments = nullptr;  // one for each parameter
+  bool cooperative = false;                // all blocks run at once
+};
+
+// Runs it to its end. Throws Fault with the place where it may not go on. Returns how many instructions were run.
+uint64_t run(const Launch& launch);
+
+struct Block;
+
+struct Thread {
+  uint64_t* cells[2];  // registers and constants
+  Block* block;
+  uint32_t number;  // in the block
+  uint32_t at = 0;  // the next instruction
+  enum class State { kReady, kAtWarp, kAtBarrier, kDone } state = State::kReady;
+
+  uint64_t bits(const Operand& o) const { return cells[o.constant][o.index]; }
+  template <typename T>
+  T get(const Operand& o) const {
+    const uint64_t cell = bits(o);
+    T value;
+    std::memcpy(&value, &cell, sizeof(T));
+    return value;
+  }
+  bool predicate(const Operand& o) const { return (bits(o) != 0) != o.negated; }
+  template <typename T>
+  void put(const Operand& o, T value) {
+    uint64_t cell = 0;
+    std::memcpy(&cell, &value, sizeof(T));
+    cells[0][o.index] = cell;
+  }
+};
+
+// The lanes of a warp that meet at one instruction.
+struct Warp {
+  Thread* lanes;  // 32, of which count exist
+  int count;
+  uint32_t* epoch;  // how often its lanes have been ordered by a bar.warp.sync
+};
+
+struct Block {
+  const Launch* launch;
+  Dim3 index;
+  std::vector<Thread> threads;
+  std::vector<uint64_t> registers;
+  std::vector<unsigned char> local, parameters;
+  SharedMemory shared;
+  std::vector<uint32_t> warp_epochs;
+  uint32_t turn = 0;  // which thread goes first
+};
+
+}  // namespace ptx

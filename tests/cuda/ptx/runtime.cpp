@@ -1,0 +1,234 @@
+// In the place of the CUDA runtime: what the library's launchers call, for a GPU of two processors whose kernels run
+// in machine.cpp, at once and on the calling thread. The PTX comes from the objects themselves, as nvcc embedded it.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "machine.h"
+
+namespace {
+
+constexpr int kProcessors = 2, kMostBlocks = 2;  // of them on a processor
+
+struct FatBinary {
+  std::unique_ptr<ptx::Module> module;
+};
+
+// What a kernel's host function stands for.
+struct Function {
+  const ptx::Kernel* kernel = nullptr;
+  int dynamic_shared = 48 << 10;  // the most a launch may ask for, unless it is raised
+};
+
+std::map<const void*, Function>& functions() {
+  static std::map<const void*, Function> known;
+  return known;
+}
+
+std::string& message() {
+  static std::string text = "no error";
+  return text;
+}
+cudaError_t last_error = cudaSuccess;
+
+cudaError_t failed(cudaError_t error, const std::string& what) {
+  message() = what;
+  last_error = error;
+  return error;
+}
+
+// The PTX among the images of a fat binary: a header, then images that have headers of their own.
+std::string ptx_of(const unsigned char* data) {
+  const auto read = [&]<typename T>(const unsigned char* place, T) {
+    T value;
+    std::memcpy(&value, place, sizeof(T));
+    return value;
+  };
+  const unsigned char* image = data + read(data + 6, uint16_t{});
+  const unsigned char* const end = image + read(data + 8, uint64_t{});
+  while (image < end) {
+    const auto header = read(image + 4, uint32_t{});
+    const auto size = read(image + 8, uint64_t{});
+    const char* const text = reinterpret_cast<const char*>(image + header);
+    if (read(image, uint16_t{}) == 1) return {text, strnlen(text, size)};
+    image += header + size;
+  }
+  return {};
+}
+
+struct Configuration {
+  dim3 grid, block;
+  std::size_t shared;
+  cudaStream_t stream;
+};
+thread_local Configuration pushed;
+
+cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** arguments, std::size_t shared,
+                   bool cooperative) {
+  const auto found = functions().find(host_function);
+  if (found == functions().end()) return failed(cudaErrorInvalidDeviceFunction, "a kernel that was never registered");
+  const Function& function = found->second;
+  const ptx::Kernel& kernel = *function.kernel;
+  const uint64_t threads = uint64_t{block.x} * block.y * block.z;
+  const bool fits = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7FFFFFFF && grid.y <= 65535 &&
+                    grid.z <= 65535 && threads > 0 && threads <= 1024;
+  if (!fits || static_cast<int>(shared) > function.dynamic_shared) {
+    return failed(cudaErrorInvalidConfiguration, "a launch of " + kernel.name + " that no GPU takes");
+  }
+  if (cooperative) {
+    int resident = 0;
+    cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(&resident, host_function, static_cast<int>(threads), shared,
+                                                           0);
+    if (grid.x > static_cast<unsigned>(resident * kProcessors)) {
+      return failed(cudaErrorCooperativeLaunchTooLarge, "a cooperative launch of more blocks than run at once");
+    }
+  }
+  try {
+    const uint64_t steps =
+        ptx::run({&kernel, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared, arguments, cooperative});
+    if (std::getenv("GAPO_PTX_COUNT")) {
+      std::fprintf(stderr, "%12llu instructions, %u blocks of %llu: %s\n", static_cast<unsigned long long>(steps),
+                   grid.x, static_cast<unsigned long long>(threads), kernel.name.c_str());
+    }
+  } catch (const std::exception& error) {
+    return failed(cudaErrorLaunchFailure, error.what());
+  }
+  return cudaSuccess;
+}
+
+}  // namespace
+
+extern "C" {
+
+void** __cudaRegisterFatBinary(void* wrapper) {
+  const unsigned char* data = nullptr;
+  std::memcpy(&data, static_cast<const char*>(wrapper) + 8, sizeof(data));
+  auto* binary = new FatBinary;  // as long as the process lives
+  try {
+    binary->module = ptx::parse(ptx_of(data));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "the PTX could not be read: %s\n", error.what());
+    std::abort();
+  }
+  return reinterpret_cast<void**>(binary);
+}
+void __cudaRegisterFatBinaryEnd(void**) {}
+void __cudaUnregisterFatBinary(void**) {}
+void __cudaRegisterVar(void**, char*, char*, const char*, int, std::size_t, int, int) {}
+void __cudaRegisterFunction(void** binary, const char* host_function, char*, const char* name, int, uint3*, uint3*,
+                            dim3*, dim3*, int*) {
+  functions()[host_function].kernel = &reinterpret_cast<FatBinary*>(binary)->module->kernels.at(name);
+}
+
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream) {
+  pushed = {grid, block, shared, stream};
+  return 0;
+}
+cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, std::size_t* shared, void* stream) {
+  *grid = pushed.grid;
+  *block = pushed.block;
+  *shared = pushed.shared;
+  *static_cast<cudaStream_t*>(stream) = pushed.stream;
+  return cudaSuccess;
+}
+cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* host_function) {
+  *kernel = reinterpret_cast<cudaKernel_t>(const_cast<void*>(host_function));
+  return cudaSuccess;
+}
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments, std::size_t shared,
+                               cudaStream_t) {
+  return launch(kernel, grid, block, arguments, shared, false);
+}
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* host_function, void** arguments) {
+  bool cooperative = false;
+  for (unsigned n = 0; n < config->numAttrs; ++n) {
+    if (config->attrs[n].id != cudaLaunchAttributeCooperative) {
+      return failed(cudaErrorNotSupported, "an unknown launch attribute");
+    }
+    cooperative = config->attrs[n].val.cooperative != 0;
+  }
+  return launch(host_function, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes, cooperative);
+}
+
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
+cudaError_t cudaPeekAtLastError() { return last_error; }
+const char* cudaGetErrorString(cudaError_t) { return message().c_str(); }
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount:
+      *value = kProcessors;
+      return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = 227 << 10;
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = 9;
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = 0;
+      return cudaSuccess;
+    default:
+      return failed(cudaErrorNotSupported, "an unknown attribute: " + std::to_string(attribute));
+  }
+}
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {};
+  attributes->ptxVersion = attributes->binaryVersion = 90;
+  return cudaSuccess;
+}
+cudaError_t cudaFuncSetAttribute(const void* host_function, cudaFuncAttribute attribute, int value) {
+  if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize) {
+    Function& function = functions().at(host_function);
+    if (value + static_cast<int>(function.kernel->shared_bytes) > 227 << 10) {
+      return failed(cudaErrorInvalidValue, "more shared memory than a block can have");
+    }
+    function.dynamic_shared = value;
+  }
+  return cudaSuccess;
+}
+// Shared memory decides alone: registers are the compiler's business, and it is held to its budget elsewhere.
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* host_function, int threads,
+                                                                   std::size_t shared, unsigned) {
+  const std::size_t bytes = functions().at(host_function).kernel->shared_bytes + shared + 1024;
+  *blocks = std::min({kMostBlocks, 2048 / threads, static_cast<int>((228 << 10) / bytes)});
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* place, int value, std::size_t bytes, cudaStream_t) {
+  try {
+    ptx::check_global(reinterpret_cast<uint64_t>(place), bytes, "a cudaMemset");
+  } catch (const std::exception& error) {
+    return failed(cudaErrorIllegalAddress, error.what());
+  }
+  std::memset(place, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  try {
+    ptx::check_global(reinterpret_cast<uint64_t>(to), bytes, "a cudaMemcpy");
+    ptx::check_global(reinterpret_cast<uint64_t>(from), bytes, "a cudaMemcpy");
+  } catch (const std::exception& error) {
+    return failed(cudaErrorIllegalAddress, error.what());
+  }
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+
+}  // extern "C"

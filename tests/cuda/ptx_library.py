@@ -1,0 +1,59 @@
+"""Builds the CUDA library for the interpreter in tests/cuda/ptx: its kernels as PTX, run on the CPU."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2]))  # make/ is not installed
+from make.cuda_build import Cuda, CudaUnavailable, Library, find_nvcc
+
+ROOT = Path(__file__).parents[2]
+OBJECTS = ROOT / "build" / "ptx"
+# the CUDA library's ops with the interpreter in the place of a GPU, and what is preloaded
+OPS = OBJECTS / "gapo_ptx.so"
+ALLOCATIONS = OBJECTS / "allocations.so"
+
+
+class PtxOnly(Cuda):
+    """No machine code: what a GPU's driver would compile, readable in the objects."""
+
+    def flags(self) -> list[str]:
+        return ["-gencode", "arch=compute_90,code=compute_90", "-no-compress"]
+
+
+def names(pattern: str) -> list[str]:
+    """The repository's files of a pattern."""
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern))
+
+
+def build() -> None:
+    """Brings OPS and ALLOCATIONS up to date; skips where there is no nvcc."""
+    try:
+        cuda = PtxOnly(*find_nvcc(), ("9.0+PTX",))
+    except CudaUnavailable as why:
+        pytest.skip(str(why))
+    headers = names("csrc/**/*.h")
+    kernels = [*names("csrc/cuda/*.cu"), *names("csrc/cuda/*.cpp"), "csrc/torch/checks.cpp"]
+    interpreter = names("tests/cuda/ptx/*.cpp")
+    preloaded = interpreter.pop(interpreter.index("tests/cuda/ptx/allocations.cpp"))
+    included = [*names("tests/cuda/ptx/*.h"), *names("csrc/torch/*")]
+    here = os.getcwd()
+    os.chdir(ROOT)  # the makefiles' folder, for the paths in objects and messages
+    OBJECTS.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(OBJECTS / "lock", "w") as lock:  # several processes test at once
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            library = Library.for_torch(interpreter, included, "the PTX interpreter", runtime="none")
+            library.link_flags.append("-Xlinker=-Bsymbolic")  # the stream and the guard are its own, not torch's
+            objects = Library.for_torch(kernels, headers, "").compile(cuda, OBJECTS) + library.compile(cuda, OBJECTS)
+            if not OPS.exists() or OPS.stat().st_mtime < max(path.stat().st_mtime for path in objects):
+                library.link(cuda, objects, OPS)
+            if not ALLOCATIONS.exists() or ALLOCATIONS.stat().st_mtime < os.path.getmtime(preloaded):
+                Library([preloaded], [], [], [], runtime="none").build(cuda, OBJECTS, ALLOCATIONS)
+    finally:
+        os.chdir(here)

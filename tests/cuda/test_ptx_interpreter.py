@@ -1,0 +1,139 @@
+"""The PTX interpreter (tests/cuda/ptx) on kernels of a few lines: what it computes, and what it does not let pass."""
+
+from __future__ import annotations
+
+import ctypes
+
+import ptx_library
+import pytest
+import torch
+
+THREADS = 64
+KERNEL = """
+.version 8.0
+.target sm_90
+.address_size 64
+
+.extern .shared .align 16 .b8 dynamic[];
+
+.visible .entry kernel(
+  .param .u64 out
+)
+{
+  .reg .pred %p<9>;
+  .reg .b32 %r<9>;
+  .reg .b64 %rd<9>;
+  .shared .align 4 .b8 cells[256];
+  ld.param.u64 %rd1, [out];
+  mov.u32 %r1, %tid.x;        // %r1: the thread, %r2: its cell, %r3: its neighbour's, in the other half of the warp
+  mov.u32 %r4, cells;
+  mad.lo.s32 %r2, %r1, 4, %r4;
+  xor.b32 %r5, %r1, 16;
+  mad.lo.s32 %r3, %r5, 4, %r4;
+  mul.wide.u32 %rd2, %r1, 4;
+  add.s64 %rd2, %rd1, %rd2;   // %rd2: its result
+BODY
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def interpreter():
+    ptx_library.build()
+    run = ctypes.CDLL(str(ptx_library.OPS)).gapo_ptx_run
+    run.restype = ctypes.c_char_p
+    return run
+
+
+@pytest.fixture
+def run(interpreter):
+    def run(body: str) -> list[int]:
+        """The threads' results; what the interpreter has against the kernel is raised."""
+        results = torch.zeros(THREADS, dtype=torch.int32)
+        address = ctypes.c_uint64(results.data_ptr())
+        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(address))
+        grid, block = (ctypes.c_uint32 * 3)(1, 1, 1), (ctypes.c_uint32 * 3)(THREADS, 1, 1)
+        fault = interpreter(
+            KERNEL.replace("BODY", body).encode(), b"kernel", grid, block, ctypes.c_size_t(16), arguments
+        )
+        if fault is not None:
+            raise RuntimeError(fault.decode())
+        return results.tolist()
+
+    return run
+
+
+OWN = "st.shared.u32 [%r2], %r1;"
+NEIGHBOURS = "ld.shared.u32 %r6, [%r3]; st.global.u32 [%rd2], %r6; ret;"
+EXCHANGED = [thread ^ 16 for thread in range(THREADS)]
+
+
+def test_an_exchange_through_shared_memory(run):
+    assert run(f"{OWN} bar.sync 0; {NEIGHBOURS}") == EXCHANGED
+    assert run(f"{OWN} bar.warp.sync -1; {NEIGHBOURS}") == EXCHANGED
+
+
+def test_a_shuffle_and_a_vote(run):
+    result = "st.global.u32 [%rd2], %r6; ret;"
+    assert run(f"shfl.sync.bfly.b32 %r6|%p1, %r1, 16, 31, -1; {result}") == EXCHANGED
+    up = run(f"shfl.sync.up.b32 %r6|%p1, %r1, 1, 0, -1; @!%p1 mov.u32 %r6, 99; {result}")
+    assert up == [99 if thread % 32 == 0 else thread - 1 for thread in range(THREADS)]
+    ballot = run(f"setp.lt.u32 %p1, %r1, 40; vote.sync.ballot.b32 %r6, %p1, -1; {result}")
+    assert ballot == [-1] * 32 + [0xFF] * 32
+
+
+def test_a_loop_and_arithmetic(run):
+    # 0 + 1 + … + thread, and the remainder by 7
+    assert run("""
+      mov.u32 %r6, 0;
+      mov.u32 %r7, 0;
+    $again:
+      add.s32 %r6, %r6, %r7;
+      add.s32 %r7, %r7, 1;
+      setp.le.u32 %p1, %r7, %r1;
+      @%p1 bra $again;
+      rem.u32 %r6, %r6, 7;
+      st.global.u32 [%rd2], %r6;
+      ret;
+    """) == [thread * (thread + 1) // 2 % 7 for thread in range(THREADS)]
+
+
+FIVE_LEAVES = "setp.eq.u32 %p1, %r1, 5; @%p1 bra $end;"
+FAULTS = {
+    "no barrier": (f"{OWN} {NEIGHBOURS}", "a race with what thread|read before anything was written"),
+    "a second write": (f"{OWN} bar.sync 0; {NEIGHBOURS.replace('ret;', OWN)}", "a race with what thread"),
+    "a write by all": ("st.shared.u32 [cells], %r1; ret;", "a race with what thread .* wrote"),
+    "another warp's": (
+        f"xor.b32 %r5, %r1, 32; mad.lo.s32 %r3, %r5, 4, %r4; {OWN} bar.warp.sync -1; {NEIGHBOURS}",
+        "a race with what thread|read before anything was written",
+    ),
+    "nothing written": (f"bar.sync 0; {NEIGHBOURS}", "read before anything was written"),
+    "out of bounds": ("st.shared.u32 [%r2+272], %r1; ret;", "out of bounds at shared address [0-9]+ of 272"),
+    "misaligned": ("st.global.u32 [%rd2+2], %r1; ret;", "a misaligned access of 4 bytes"),
+    "two barriers": (
+        f"{FIVE_LEAVES} bar.sync 0; ret; $end: bar.sync 0; ret;",
+        "a barrier, while thread . is at another",
+    ),
+    "a lane that ended": (
+        f"{FIVE_LEAVES} shfl.sync.bfly.b32 %r6, %r1, 1, 31, -1; $end: ret;",
+        "lane 5, which has ended",
+    ),
+    "a lane elsewhere": (f"{FIVE_LEAVES} bar.warp.sync -1; ret; $end: bar.sync 0; ret;", "threads that never come"),
+    "a lane outside": ("shfl.sync.bfly.b32 %r6, %r1, 2, 31, 1; ret;", "lane 2, which takes no part|outside the mask"),
+    "division": ("rem.u32 %r6, %r1, 0; ret;", "a division by zero; kernel, block 0, thread 0, line 24: rem"),
+    "a name": ("add.s32 %r6, %r1, %nothing; ret;", "line 24, add.*an unknown name: %nothing"),
+    "a label": ("bra $nowhere;", r"a branch to \$nowhere"),
+    "an opcode": ("tanh.approx.f32 %r6, %r1; ret;", "an unknown instruction"),
+    "a modifier": ("add.ftz.f32 %r6, %r1, %r1; ret;", "an unknown instruction"),
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_what_does_not_pass(run, what):
+    body, fault = FAULTS[what]
+    with pytest.raises(RuntimeError, match=fault):
+        run(body)
+
+
+def test_writing_the_same_is_no_race(run):
+    assert run("mov.u32 %r6, 7; st.shared.u32 [cells], %r6; bar.sync 0; st.global.u32 [%rd2], %r6; ret;") == [7] * 64
