@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
+from device_ops import INTERPRETED, needs_gpu, needs_gpu_or_interpreter
 from op_samples import DTYPES, ids_of, offsets_of, rewards_of
 from test_against_reference import TOLERANCE
 from test_gpu_execution import assert_same_bits, large_calls
 
 from gapo_kernels.backends import backends
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
+pytestmark = [pytest.mark.gpu, needs_gpu_or_interpreter]
+DEVICE, OPS = ("cuda", torch.ops.gapo) if INTERPRETED is None else ("cpu", torch.ops.gapo_ptx)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 # in elements: 16 bytes at a time can be read at none of them, and float32 and float64 at their own size only
-OFFSETS = (1, 2, 3, 5)
-SIZES = (1, 3, 4, 8, 16, 32, 64, 500, 512, 1024, 2048, 4096, 9000, 20_000)
-OPS = torch.ops.gapo
-CUDA_LIBRARY = any(backend.name == "cuda" and backend.serves for backend in backends())
+OFFSETS = (1, 2, 3, 5) if INTERPRETED is None else (1, 2)
+SIZES = (1, 3, 4, 8, 16, 32, 64, 500, 512, 1024, 2048, 4096, 9000, 20_000)[: None if INTERPRETED is None else -2]
+CUDA_LIBRARY = INTERPRETED is not None or any(backend.name == "cuda" and backend.serves for backend in backends())
 
 
 def assert_same(found, wanted) -> None:
@@ -33,8 +31,8 @@ def assert_same(found, wanted) -> None:
 
 def shifted(values: torch.Tensor, offset: int) -> torch.Tensor:
     """The same values on the device, ``offset`` elements behind where an allocation begins."""
-    memory = torch.empty(offset + values.numel(), dtype=values.dtype, device="cuda")
-    memory[offset:] = values.flatten().cuda()
+    memory = torch.empty(offset + values.numel(), dtype=values.dtype, device=DEVICE)
+    memory[offset:] = values.flatten().to(DEVICE)
     result = memory[offset:].view(values.shape)
     assert result.storage_offset() == offset
     return result
@@ -44,7 +42,10 @@ def shifted(values: torch.Tensor, offset: int) -> torch.Tensor:
 @pytest.mark.parametrize("size", SIZES)
 def test_misaligned_groups(size, dtype):
     rewards, valid = rewards_of(5, size, dtype=dtype), rewards_of(5, size, seed=1) > 0.1
-    short, statistics = (OPS.advantage(rewards.cuda()),), OPS.advantage_stats(rewards.cuda(), valid=valid.cuda())
+    short, statistics = (
+        (OPS.advantage(rewards.to(DEVICE)),),
+        OPS.advantage_stats(rewards.to(DEVICE), valid=valid.to(DEVICE)),
+    )
     for offset in OFFSETS:
         assert_same((OPS.advantage(shifted(rewards, offset)),), short)
         found = OPS.advantage_stats(shifted(rewards, offset), valid=shifted(valid, offset))
@@ -57,11 +58,11 @@ def test_misaligned_ragged_groups(dtype):
     rewards, ids = rewards_of(sum(sizes), dtype=dtype), ids_of(sum(sizes), 40)
     for kind in (torch.int32, torch.int64):
         offsets = offsets_of(*sizes, dtype=kind)
-        expected = OPS.advantage_varlen(rewards.cuda(), offsets.cuda(), max(sizes))
+        expected = OPS.advantage_varlen(rewards.to(DEVICE), offsets.to(DEVICE), max(sizes))
         for offset in OFFSETS:
             found = OPS.advantage_varlen(shifted(rewards, offset), shifted(offsets, offset), max(sizes))
             assert_same((found,), (expected,))
-    expected = OPS.advantage_stats(rewards.cuda(), ids.cuda())
+    expected = OPS.advantage_stats(rewards.to(DEVICE), ids.to(DEVICE))
     for offset in OFFSETS:
         assert_same(OPS.advantage_stats(shifted(rewards, offset), shifted(ids, offset)), expected)
 
@@ -69,18 +70,18 @@ def test_misaligned_ragged_groups(dtype):
 @every_dtype
 @pytest.mark.parametrize("length", [1, 8, 77, 128, 1000, 5000])
 def test_misaligned_tokens(length, dtype):
-    tokens, ids = rewards_of(30, length, dtype=dtype), ids_of(30, 4).cuda()
+    tokens, ids = rewards_of(30, length, dtype=dtype), ids_of(30, 4).to(DEVICE)
     for kind in (torch.bool, torch.int32, torch.int64, torch.float32, torch.float64):
         mask = (rewards_of(30, length, seed=1) > 0.1).to(kind)
-        expected = OPS.token_advantage(tokens.cuda(), mask.cuda(), ids)
+        expected = OPS.token_advantage(tokens.to(DEVICE), mask.to(DEVICE), ids)
         for offset in OFFSETS:
-            assert_same((OPS.token_advantage(shifted(tokens, offset), mask.cuda(), ids),), (expected,))
-            assert_same((OPS.token_advantage(tokens.cuda(), shifted(mask, offset), ids),), (expected,))
+            assert_same((OPS.token_advantage(shifted(tokens, offset), mask.to(DEVICE), ids),), (expected,))
+            assert_same((OPS.token_advantage(tokens.to(DEVICE), shifted(mask, offset), ids),), (expected,))
 
 
 @every_dtype
 def test_strides(dtype):
-    rewards, ids = rewards_of(64, 96, dtype=dtype).cuda(), ids_of(64, 7).cuda()
+    rewards, ids = rewards_of(64, 96, dtype=dtype).to(DEVICE), ids_of(64, 7).to(DEVICE)
     for view in (
         rewards.t(),
         rewards[:, ::2],
@@ -92,7 +93,7 @@ def test_strides(dtype):
         assert_same((OPS.advantage(view),), (OPS.advantage(view.contiguous()),))
         valid = view > 0.1
         assert_same(OPS.advantage_stats(view, valid=valid), OPS.advantage_stats(view.contiguous(), valid=valid))
-    column, every_second = rewards[:, 5], ids_of(128, 7).cuda()[::2]
+    column, every_second = rewards[:, 5], ids_of(128, 7).to(DEVICE)[::2]
     expected = OPS.advantage_by_id(column.contiguous(), every_second.contiguous())
     assert_same((OPS.advantage_by_id(column, every_second),), (expected,))
     tokens, mask = rewards.t()[:64], (rewards > 0.2).t()[:64]
@@ -100,6 +101,7 @@ def test_strides(dtype):
     assert_same((OPS.token_advantage(tokens, mask, ids),), (expected,))
 
 
+@needs_gpu
 @every_dtype
 def test_fresh_memory_is_not_read(dtype, request):
     calls = large_calls(dtype)
