@@ -30,21 +30,25 @@ To clamped(double value) {
   return static_cast<To>(value);
 }
 
+// Value: an integer, or double for every float.
+template <typename To, typename Value>
+To converted(Value value) {
+  if constexpr (kIsSmallFloat<To>) {
+    To to;
+    narrow(static_cast<double>(value), to);
+    return to;
+  } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<Value>) {
+    return clamped<To>(value);
+  } else {
+    return static_cast<To>(value);
+  }
+}
+
 template <typename To, typename From>
 void convert(Thread& t, const Instruction& i) {
   const From from = t.get<From>(i.in[0]);
-  constexpr bool to_float = std::is_floating_point_v<To> || kIsSmallFloat<To>;
   if constexpr (std::is_integral_v<From>) {
-    if constexpr (std::is_integral_v<To>) {
-      // the register may be wider than the type: the sign goes all the way up
-      t.put<uint64_t>(i.out[0], static_cast<uint64_t>(static_cast<int64_t>(static_cast<To>(from))));
-    } else if constexpr (std::is_floating_point_v<To>) {
-      t.put<To>(i.out[0], static_cast<To>(from));
-    } else {
-      To to;
-      narrow(static_cast<double>(from), to);
-      t.put<To>(i.out[0], to);
-    }
+    t.put_extended(i.out[0], converted<To>(from));
   } else {
     double value;
     if constexpr (kIsSmallFloat<From>) {
@@ -52,16 +56,8 @@ void convert(Thread& t, const Instruction& i) {
     } else {
       value = from;
     }
-    if (!to_float || i.mode >= 4) value = integral(value, i.mode & 3);
-    if constexpr (std::is_integral_v<To>) {
-      t.put<uint64_t>(i.out[0], static_cast<uint64_t>(static_cast<int64_t>(clamped<To>(value))));
-    } else if constexpr (std::is_floating_point_v<To>) {
-      t.put<To>(i.out[0], static_cast<To>(value));
-    } else {
-      To to;
-      narrow(value, to);
-      t.put<To>(i.out[0], to);
-    }
+    if (std::is_integral_v<To> || i.mode >= 4) value = integral(value, i.mode & 3);
+    t.put_extended(i.out[0], converted<To>(value));
   }
 }
 

@@ -65,6 +65,7 @@ class KernelParser {
   }
 
   void finish() {
+    kernel_.shared_bytes = aligned(kernel_.shared_bytes, 16);  // what is dynamic comes behind it
     for (const auto& [at, name] : branches_) {
       const auto found = labels_.find(name);
       if (found == labels_.end()) throw Fault("a branch to " + name + ", which is nowhere");

@@ -54,6 +54,15 @@ struct Thread {
     std::memcpy(&cell, &value, sizeof(T));
     cells[0][o.index] = cell;
   }
+  // The register may be wider than the type: an integer's sign goes all the way up.
+  template <typename T>
+  void put_extended(const Operand& o, T value) {
+    if constexpr (std::is_integral_v<T>) {
+      put<uint64_t>(o, static_cast<uint64_t>(static_cast<int64_t>(value)));
+    } else {
+      put<T>(o, value);
+    }
+  }
 };
 
 // The lanes of a warp that meet at one instruction.

@@ -42,12 +42,7 @@ void load(Thread& t, const Instruction& i) {
   for (int n = 0; n < i.outs; ++n) {
     T value;
     std::memcpy(&value, place + n * sizeof(T), sizeof(T));
-    if constexpr (std::is_integral_v<T>) {
-      // the register may be wider than the type
-      t.put<uint64_t>(i.out[n], static_cast<uint64_t>(static_cast<int64_t>(value)));
-    } else {
-      t.put<T>(i.out[n], value);
-    }
+    t.put_extended(i.out[n], value);
   }
 }
 
