@@ -17,13 +17,14 @@
 namespace gapo::cuda {
 namespace {
 
-inline constexpr uint32_t kLeastBins = 2048;
+inline constexpr uint32_t kLeastBins = 1024;
 inline constexpr uint32_t kMostBins = 8192;
 
-// About four rewards a bin, within the limits.
+// Twice as many for eight times the rewards: what a bin costs its blocks against what large bins cost to be sorted.
+// About eight rewards a bin where a block has a group to itself, 128 in a group of 2^20 that 128 blocks share.
 constexpr uint32_t bins_for(int64_t size) {
   uint32_t bins = kLeastBins;
-  while (bins < kMostBins && int64_t{bins} * 4 < size) bins *= 2;
+  for (int64_t largest = 8192; bins < kMostBins && size > largest; largest *= 8) bins *= 2;
   return bins;
 }
 
@@ -34,10 +35,8 @@ struct BinMap {
   uint32_t bins = 1;
 
   GAPO_DEVICE uint32_t operator()(T value) const {
-    const T position = (value - low) * scale;  // NaN for an infinite value or an infinite low, with a scale of 0
-    const T floor = position > 0 ? position : T{0};
-    const T last = static_cast<T>(bins - 1);
-    return static_cast<uint32_t>(floor < last ? floor : last);
+    const T position = (value - low) * scale;  // NaN for an infinite value with a scale of 0, and for NaN: to the first
+    return static_cast<uint32_t>(fmin(fmax(position, T{0}), static_cast<T>(bins - 1)));
   }
 };
 
@@ -53,143 +52,203 @@ GAPO_DEVICE BinMap<T> make_map(T low, T high, T inner_low, T inner_high, uint32_
   return {usable ? from : T{0}, usable ? scale : T{0}, bins};
 }
 
-// What is known of the bins, in the block's own memory.
+// What is known of a bin.
+template <typename T>
+struct Bin {
+  using Key = KeyOf<T>;
+  static constexpr uint32_t kAbsent = ~uint32_t{0}, kUnsorted = uint32_t{1} << 31;
+
+  Key low, high;   // smallest and largest key; of an empty bin the largest key and 0
+  uint32_t first;  // the number of its rewards, then the rank of the first
+  uint32_t next;   // how many of them this block has placed, or the blocks before it
+  union {
+    // while it is found out what is needed
+    struct {
+      uint16_t last;      // the bin in which the first window that starts here ends
+      bool kept, sorted;  // one of its rewards may be read by rank; all may be
+    } need;
+    // afterwards: where its rewards are placed, with kUnsorted where they are only kept; or kAbsent
+    uint32_t slot;
+  };
+
+  GAPO_DEVICE bool constant() const { return low == high; }
+  GAPO_DEVICE double smallest() const { return from_key<T>(low); }
+  GAPO_DEVICE double largest() const { return from_key<T>(high); }
+  GAPO_DEVICE bool absent() const { return slot == kAbsent; }
+  GAPO_DEVICE bool sorted() const { return slot < kUnsorted; }
+  GAPO_DEVICE uint32_t place() const { return slot & ~kUnsorted; }
+};
+
+// The bins, in the block's own memory: skewed by one at every 32nd, so that threads that go through runs of 2, 4, 8 …
+// neighbours side by side meet different banks (of a Bin<float>: five words).
 template <typename T>
 struct BinTable {
-  using Key = KeyOf<T>;
   BinMap<T> map;
-  Key* low;         // [bins] smallest and largest key; of an empty bin the largest key and 0
-  Key* high;        // [bins]
-  uint32_t* first;  // [bins + 1] rewards of the bin, then the rank of its first
-  uint32_t* slot;   // [bins] where its sorted rewards begin, kAbsent where it is not sorted
+  Bin<T>* bins;  // [map.bins + 1], of which the last has a first rank only
 
-  static constexpr uint32_t kAbsent = ~uint32_t{0};
+  static constexpr uint32_t kTurn = 32;
+  static constexpr std::size_t bytes(uint32_t count) { return (count + count / kTurn + 1) * sizeof(Bin<T>); }
 
-  static constexpr std::size_t bytes(uint32_t bins) {
-    return bins * (2 * sizeof(Key) + 2 * sizeof(uint32_t)) + sizeof(uint32_t);
-  }
-  GAPO_DEVICE BinTable(unsigned char* memory, uint32_t bins)
-      : low(reinterpret_cast<Key*>(memory)),
-        high(low + bins),
-        first(reinterpret_cast<uint32_t*>(high + bins)),
-        slot(first + bins + 1) {
-    map.bins = bins;
+  GAPO_DEVICE BinTable(unsigned char* memory, uint32_t count) : bins(reinterpret_cast<Bin<T>*>(memory)) {
+    map.bins = count;
   }
 
-  GAPO_DEVICE uint32_t size(uint32_t bin) const { return first[bin + 1] - first[bin]; }
-  GAPO_DEVICE bool constant(uint32_t bin) const { return low[bin] == high[bin]; }
-  GAPO_DEVICE double smallest(uint32_t bin) const { return from_key<T>(low[bin]); }
-  GAPO_DEVICE double largest(uint32_t bin) const { return from_key<T>(high[bin]); }
+  GAPO_DEVICE Bin<T>& operator[](uint32_t bin) const { return bins[bin + bin / kTurn]; }
+  GAPO_DEVICE uint32_t size(uint32_t bin) const { return (*this)[bin + 1].first - (*this)[bin].first; }
 
-  // The bin that holds a rank: the last whose first rank is not above it.
-  GAPO_DEVICE uint32_t of_rank(uint32_t rank) const {
-    uint32_t from = 0, to = map.bins;
+  // The bin that holds a rank: the last whose first rank is not above it. It is one of from .. to - 1.
+  GAPO_DEVICE uint32_t of_rank(uint32_t rank, uint32_t from, uint32_t to) const {
     while (to - from > 1) {
       const uint32_t middle = (from + to) / 2;
-      (first[middle] <= rank ? from : to) = middle;
+      ((*this)[middle].first <= rank ? from : to) = middle;
     }
     return from;
   }
+  GAPO_DEVICE uint32_t of_rank(uint32_t rank) const { return of_rank(rank, 0, map.bins); }
+  // The same in steps that grow, for a bin that is `from` or not far behind it.
+  GAPO_DEVICE uint32_t of_rank_near(uint32_t rank, uint32_t from) const {
+    uint32_t step = 1;
+    for (; from + step < map.bins && (*this)[from + step].first <= rank; step *= 2) from += step;
+    return of_rank(rank, from, from + step < map.bins ? from + step : map.bins);
+  }
 
-  // Whether the rewards of a bin can be read off by rank, and such a reward.
-  GAPO_DEVICE bool readable(uint32_t bin) const { return slot[bin] != kAbsent || constant(bin); }
-  GAPO_DEVICE double reward(uint32_t bin, uint32_t rank, const Key* sorted) const {
-    return from_key<T>(constant(bin) ? low[bin] : sorted[slot[bin] + rank - first[bin]]);
+  // Calls visit(bin) for the run of neighbours that a thread has to itself.
+  template <int kThreads, typename Visit>
+  GAPO_DEVICE void own_bins(int thread, Visit visit) const {
+    static_assert(kLeastBins % kThreads == 0);
+    asm volatile("" : "+r"(thread));  // else the first one's address is kept from pass to pass, and spills
+    const uint32_t run = map.bins / kThreads, begin = thread * run;
+    for (uint32_t bin = begin; bin < begin + run; ++bin) visit(bin);
   }
 };
 
-// Chooses the map from 256 of the group's rewards; equal in all blocks.
+// Chooses the map from a sample of 512 of the group's rewards; equal in all blocks. The smallest of each 16 of them and
+// the largest have medians near the 4th and the 96th percentile, which outliers do not move. Where all that were drawn
+// are equal, every reward is looked at.
 template <typename T, typename Block>
-GAPO_DEVICE void choose_map(Block& block, const LargeGroup<T>& group, T low, T high, BinTable<T>& table) {
+GAPO_DEVICE void choose_map(Block& block, const LargeGroup<T>& group, const Exchange<T>& exchange, BinTable<T>& table) {
   using Key = KeyOf<T>;
-  constexpr int samples = 256;
-  static_assert(samples + 2 <= kLeastBins);
-  Key* const sample = table.low;  // not in use yet
-  Key* const inner = sample + samples;
+  constexpr int columns = 32, samples = 16 * columns;
+  static_assert(columns <= Block::kThreads && samples + 2 * columns + 4 <= kLeastBins);
+  Key* const sample = reinterpret_cast<Key*>(table.bins);  // not in use yet
+  Key* const lows = sample + samples;
+  Key* const highs = lows + columns;
+  Key* const found = highs + columns;  // the smallest, the two medians, the largest
   block.each([&](int thread) {
     for (int s = thread; s < samples; s += Block::kThreads) {
-      T reward;
-      sample[s] = group.load(static_cast<uint32_t>(uint64_t{group.size()} * s / samples), reward) ? to_key(reward)
-                                                                                                  : kLargestKey<Key>;
-    }
-    if (thread == 0) {
-      inner[0] = to_key(low);
-      inner[1] = to_key(high);
+      const T reward = group.read(static_cast<uint32_t>(uint64_t{group.size()} * s / samples));
+      sample[s] = is_reward(reward) ? to_key(reward) : kLargestKey<Key>;
     }
   });
   block.each([&](int thread) {
-    for (int s = thread; s < samples; s += Block::kThreads) {
-      int drawn = 0, rank = 0;
-      for (int other = 0; other < samples; ++other) {
-        drawn += sample[other] != kLargestKey<Key>;
-        rank += sample[other] < sample[s] || (sample[other] == sample[s] && other < s);
+    if (thread >= columns) return;
+    Range<T> range = Range<T>::none();
+    for (int s = thread; s < samples; s += columns) {
+      if (sample[s] != kLargestKey<Key>) range.include(sample[s], sample[s], 1);
+    }
+    lows[thread] = range.low;
+    highs[thread] = range.high;
+  });
+  block.each([&](int thread) {
+    for (int i = thread; i < 2 * columns; i += Block::kThreads) {
+      const bool low = i < columns;
+      const Key* const keys = low ? lows : highs;
+      const int own = i % columns;
+      int rank = 0;
+      for (int other = 0; other < columns; ++other) {
+        rank += keys[other] < keys[own] || (keys[other] == keys[own] && other < own);
       }
-      if (rank >= drawn) continue;  // not a reward
-      if (rank == drawn / 20) inner[0] = sample[s];
-      if (rank == drawn - 1 - drawn / 20) inner[1] = sample[s];
+      if (rank == columns / 2) found[low ? 1 : 2] = keys[own];
+      if (rank == (low ? 0 : columns - 1)) found[low ? 0 : 3] = keys[own];
     }
   });
-  const T inner_low = from_key<T>(inner[0]), inner_high = from_key<T>(inner[1]);
+  Range<T> all{found[0], found[3], 0}, central{found[1], found[2], 0};
   block.each([](int) {});  // the sample's place is reused
-  table.map = make_map(low, high, inner_low, inner_high, table.map.bins);
+  if (!(all.low < all.high)) central = all = group.find_range(block, exchange);
+  table.map = make_map(from_key<T>(all.low), from_key<T>(all.high), from_key<T>(central.low), from_key<T>(central.high),
+                       table.map.bins);
 }
 
-// Fills counts and extremes of all bins, then turns the counts into first ranks.
+// Fills counts and extremes of all bins, then turns the counts into first ranks. Returns the group's range. A NaN lies
+// in the first bin.
 template <typename T, typename Block>
-GAPO_DEVICE void fill_bins(Block& block, const LargeGroup<T>& group, BinTable<T>& table, const Exchange<T>& exchange) {
+GAPO_DEVICE Range<T> fill_bins(Block& block, const LargeGroup<T>& group, BinTable<T>& table,
+                               const Exchange<T>& exchange) {
+  using Key = KeyOf<T>;
   const uint32_t bins = table.map.bins;
   block.each([&](int thread) {
     for (uint32_t bin = thread; bin < bins; bin += Block::kThreads) {
-      table.first[bin] = 0;
-      table.low[bin] = kLargestKey<KeyOf<T>>;
-      table.high[bin] = 0;
+      Bin<T>& one = table[bin];
+      one.low = kLargestKey<Key>;
+      one.high = 0;
+      one.first = one.next = 0;
+      one.need = {0, false, false};
     }
   });
   group.each_reward(block, [&](T reward) {
-    const uint32_t bin = table.map(reward);
-    const KeyOf<T> key = to_key(reward);
-    atomic_add(table.first + bin, 1u);
-    atomic_lower(table.low + bin, key);
-    atomic_raise(table.high + bin, key);
+    Bin<T>& bin = table[table.map(reward)];
+    const Key key = to_key(reward);
+    atomic_add(&bin.first, 1u);
+    // most change nothing, and cost a load
+    if (key < atomic_peek(&bin.low)) atomic_lower(&bin.low, key);
+    if (key > atomic_peek(&bin.high)) atomic_raise(&bin.high, key);
   });
   if (block.count > 1) {
     block.each([&](int thread) {
-      for (uint32_t bin = thread; bin < bins; bin += Block::kThreads) {
-        if (table.first[bin] == 0) continue;
-        atomic_add(exchange.bin_count + bin, table.first[bin]);
-        atomic_lower(exchange.bin_low + bin, table.low[bin]);
-        atomic_raise(exchange.bin_high + bin, table.high[bin]);
+      constexpr int batch = 2;  // atomics that are waited for together
+      static_assert(kLeastBins % (batch * Block::kThreads) == 0);
+      for (uint32_t from = thread; from < bins; from += batch * Block::kThreads) {
+        uint32_t before[batch];
+#pragma unroll
+        for (int j = 0; j < batch; ++j) {
+          const uint32_t number = from + j * Block::kThreads;
+          const Bin<T>& bin = table[number];
+          before[j] = 0;
+          if (bin.first == 0) continue;
+          before[j] = atomic_add(exchange.bin_count + number, bin.first);
+          atomic_lower(exchange.bin_low + number, bin.low);
+          atomic_raise(exchange.bin_high + number, bin.high);
+        }
+#pragma unroll
+        for (int j = 0; j < batch; ++j) table[from + j * Block::kThreads].next = before[j];
       }
     });
     block.meet();
     block.each([&](int thread) {
-      for (uint32_t bin = thread; bin < bins; bin += Block::kThreads) {
-        table.first[bin] = exchange.bin_count[bin];
-        table.low[bin] = exchange.bin_low[bin];
-        table.high[bin] = exchange.bin_high[bin];
+#pragma unroll 2
+      for (uint32_t number = thread; number < bins; number += Block::kThreads) {
+        Bin<T>& bin = table[number];
+        bin.first = exchange.bin_count[number];
+        bin.low = exchange.bin_low[number];
+        bin.high = exchange.bin_high[number];
       }
     });
   }
-  const uint32_t run = (bins + Block::kThreads - 1) / Block::kThreads;
-  const auto own_bins = [&](int thread, auto visit) {
-    for (uint32_t bin = thread * run; bin < (thread + 1) * run && bin < bins; ++bin) visit(bin);
-  };
-  const uint32_t total = block.scan(
+  const Range<T> range = block.reduce(
+      [&](int thread) {
+        Range<T> own = Range<T>::none();
+        table.template own_bins<Block::kThreads>(thread, [&](uint32_t number) {
+          const Bin<T>& bin = table[number];
+          own.include(bin.low, bin.high, bin.first);
+        });
+        return own;
+      },
+      join<T>);
+  block.scan(
       [&](int thread) {
         uint32_t count = 0;
-        own_bins(thread, [&](uint32_t bin) { count += table.first[bin]; });
+        table.template own_bins<Block::kThreads>(thread, [&](uint32_t bin) { count += table[bin].first; });
         return count;
       },
       [&](int thread, uint32_t rank) {
-        own_bins(thread, [&](uint32_t bin) {
-          const uint32_t count = table.first[bin];
-          table.first[bin] = rank;
+        table.template own_bins<Block::kThreads>(thread, [&](uint32_t bin) {
+          const uint32_t count = table[bin].first;
+          table[bin].first = rank;
           rank += count;
         });
+        if (thread == 0) table[bins].first = range.count;
       });
-  block.each([&](int thread) {
-    if (thread == 0) table.first[bins] = total;
-  });
+  return range;
 }
 
 }  // namespace

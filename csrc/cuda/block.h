@@ -8,6 +8,7 @@
 //   reduce(produce, combine)  all threads' produce(thread), combined in a fixed order; every thread gets the result
 //   scan(count, place)      place(thread, sum of count(earlier thread)) for every thread; returns the sum of all
 //   meet()                  waits for the other blocks that share the group; what was written before can be read after
+//   start_meeting(), finish_meeting()  the same in two steps, with work between them that needs nothing of the others
 //   rank, count             this block's number among those blocks, and how many they are
 #pragma once
 
@@ -27,24 +28,18 @@ template <typename V>
 __device__ __forceinline__ V atomic_add(V* place, V value) {
   return atomicAdd(place, value);
 }
-__device__ __forceinline__ uint32_t atomic_peek(const uint32_t* place) {
-  uint32_t value;
-  asm volatile("ld.relaxed.gpu.u32 %0, [%1];" : "=r"(value) : "l"(place) : "memory");
-  return value;
-}
-__device__ __forceinline__ unsigned long long atomic_peek(const unsigned long long* place) {
-  unsigned long long value;
-  asm volatile("ld.relaxed.gpu.u64 %0, [%1];" : "=l"(value) : "l"(place) : "memory");
-  return value;
-}
-// Most calls change nothing: those cost a load.
 template <typename V>
 __device__ __forceinline__ void atomic_lower(V* place, V value) {
-  if (value < atomic_peek(place)) atomicMin(place, value);
+  atomicMin(place, value);
 }
 template <typename V>
 __device__ __forceinline__ void atomic_raise(V* place, V value) {
-  if (value > atomic_peek(place)) atomicMax(place, value);
+  atomicMax(place, value);
+}
+// What others may be changing just now.
+template <typename V>
+__device__ __forceinline__ V atomic_peek(const V* place) {
+  return *static_cast<const volatile V*>(place);
 }
 
 // 32-bit words of any small type, through the warp's shuffles.
@@ -121,17 +116,25 @@ struct DeviceBlock {
 
   // A counter that only grows: the blocks' n-th meeting is complete at n * count. The launch is cooperative, so that
   // all of them run at once.
-  __device__ __forceinline__ void meet() {
+  __device__ __forceinline__ void start_meeting() {
     __syncthreads();
     if (threadIdx.x == 0 && count > 1) {
-      expected += static_cast<uint32_t>(count);
       __threadfence();
       atomicAdd(arrivals, 1u);
+    }
+  }
+  __device__ __forceinline__ void finish_meeting() {
+    if (threadIdx.x == 0 && count > 1) {
+      expected += static_cast<uint32_t>(count);
       while (atomic_peek(arrivals) < expected) {
       }
       __threadfence();
     }
     __syncthreads();
+  }
+  __device__ __forceinline__ void meet() {
+    start_meeting();
+    finish_meeting();
   }
 };
 

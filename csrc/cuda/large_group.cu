@@ -49,11 +49,6 @@ cudaError_t this_device(Device& device) {
   return cudaDeviceGetAttribute(&device.shared_memory, cudaDevAttrMaxSharedMemoryPerBlockOptin, number);
 }
 
-template <typename T>
-constexpr std::size_t shared_bytes(uint32_t bins) {
-  return RankedGroup<T, Block>::shared_bytes(bins);
-}
-
 // The plan, and the kernel made ready for it.
 template <typename T>
 cudaError_t prepare(const Call& call, bool listed, LargePlan& plan) {
@@ -62,23 +57,28 @@ cudaError_t prepare(const Call& call, bool listed, LargePlan& plan) {
   constexpr std::size_t static_share = 1024;
   static_assert(sizeof(Block) + sizeof(Turn<T>) <= static_share);
   const std::size_t most = static_cast<std::size_t>(device.shared_memory) - static_share;
-  uint32_t bins = bins_for(call.groups.max_group_size);
-  while (bins > kLeastBins && shared_bytes<T>(bins) > most) bins /= 2;
-  const int bytes = static_cast<int>(shared_bytes<T>(bins));
+  const int64_t tiles = tile_count(call.groups.max_group_size, kTile<kLargeThreads>);
+  uint32_t bins = bins_for(call.groups.max_group_size), held = static_cast<uint32_t>(std::min(tiles, kTilesAlone));
+  while (block_memory<T, Block>(bins, held) > most) {
+    if (held > 1 || bins == kLeastBins) {
+      --held;
+    } else {
+      bins /= 2;
+    }
+  }
   // always the most there is: another thread, or a graph, may be about to launch it with more than this call needs
   if (const cudaError_t error =
           cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most))) {
     return error;
   }
   int resident = 0;
-  if (const cudaError_t error =
-          cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, large_groups<T>, kLargeThreads, bytes)) {
+  if (const cudaError_t error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, large_groups<T>, kLargeThreads,
+                                                                              block_memory<T, Block>(bins, held))) {
     return error;
   }
-  const int64_t useful = listed ? call.groups.total / (kTile<kLargeThreads> / 2) + 1
-                                : call.groups.count * tile_count(call.groups.group_size, kTile<kLargeThreads>);
+  const int64_t useful = listed ? call.groups.total / (kTile<kLargeThreads> / 2) + 1 : call.groups.count * tiles;
   const int64_t blocks = int64_t{resident} * device.processors;
-  plan = plan_large(call, listed, static_cast<uint32_t>(blocks < useful ? blocks : useful), bins);
+  plan = plan_large(call, listed, static_cast<uint32_t>(blocks < useful ? blocks : useful), bins, held);
   return cudaSuccess;
 }
 
@@ -87,7 +87,10 @@ cudaError_t launch(const Call& call, const WorkList& given, void* workspace, cud
   const bool listed = given.groups != nullptr;
   LargeCall large{call, {}, static_cast<unsigned char*>(workspace)};
   if (const cudaError_t error = prepare<T>(call, listed, large.plan)) return error;
-  if (const cudaError_t error = cudaMemsetAsync(workspace, 0, large.plan.cleared, stream)) return error;
+  const bool shares = large.plan.shares(call.groups.count);
+  if (shares) {
+    if (const cudaError_t error = cudaMemsetAsync(workspace, 0, large.plan.cleared, stream)) return error;
+  }
   if (listed) {
     const int64_t blocks = (large.plan.list_capacity + kListThreads - 1) / kListThreads;
     part_list<<<static_cast<unsigned>(blocks < 1024 ? blocks : 1024), kListThreads, 0, stream>>>(large, given);
@@ -99,10 +102,10 @@ cudaError_t launch(const Call& call, const WorkList& given, void* workspace, cud
   cudaLaunchConfig_t config = {};
   config.gridDim = large.plan.blocks;
   config.blockDim = kLargeThreads;
-  config.dynamicSmemBytes = shared_bytes<T>(large.plan.bins);
+  config.dynamicSmemBytes = block_memory<T, Block>(large.plan.bins, large.plan.held_tiles);
   config.stream = stream;
   config.attrs = &cooperative;
-  config.numAttrs = 1;
+  config.numAttrs = shares ? 1 : 0;
   if (const cudaError_t error = cudaLaunchKernelEx(&config, large_groups<T>, large)) return error;
   return cudaGetLastError();
 }

@@ -4,6 +4,8 @@
 // it depends on the group alone, however many blocks share it.
 #pragma once
 
+#include <limits>
+
 #include "cuda/key.h"
 #include "cuda/statistics.h"
 
@@ -20,22 +22,37 @@ GAPO_HD constexpr int64_t tile_count(int64_t size, int64_t tile) { return (size 
 // What is summed over a group; each sum has a place of its own, since another block may still read an earlier one's.
 enum SumKind { kMeanSum, kWindowSum, kSquares, kSumKinds };
 
+// Extremes and number of valid rewards. The usual NaN's key is above infinity's, so that `high` tells of one.
+template <typename T>
+struct Range {
+  KeyOf<T> low, high;
+  uint32_t count;
+
+  GAPO_DEVICE static Range none() { return {kLargestKey<KeyOf<T>>, 0, 0}; }
+  GAPO_DEVICE void include(KeyOf<T> least, KeyOf<T> greatest, uint32_t number) {
+    low = least < low ? least : low;
+    high = greatest > high ? greatest : high;
+    count += number;
+  }
+  GAPO_DEVICE bool has_nan() const { return high > to_key(static_cast<T>(kInfinity)); }
+};
+
+template <typename T>
+GAPO_DEVICE Range<T> join(Range<T> a, const Range<T>& b) {
+  a.include(b.low, b.high, b.count);
+  return a;
+}
+
 // The blocks' exchange, in global memory. `tiles` and `size` are the group's; what is not said to start at 0 is written
 // before it is read.
 template <typename T>
 struct Exchange {
-  struct Range {
-    KeyOf<T> low, high;
-    uint32_t count, nans;  // of valid rewards; of NaNs among them
-  };
-
-  Range* ranges;          // [blocks]
+  Range<T>* ranges;       // [blocks]
   Window* windows;        // [blocks]
   double* sums;           // [kSumKinds, tiles]
   uint32_t* bin_count;    // [bins], starts at 0
   KeyOf<T>* bin_low;      // [bins], starts at the largest key
   KeyOf<T>* bin_high;     // [bins], starts at 0
-  uint32_t* bin_filled;   // [bins], starts at 0
   uint32_t* digits;       // [kDeviationCounters], starts at 0
   uint32_t* tile_digits;  // [16, tiles]
   KeyOf<T>* keys;         // [size]
@@ -44,16 +61,41 @@ struct Exchange {
 
 inline constexpr uint32_t kNoRank = ~uint32_t{0};
 
+// Stands where there is no valid reward: a NaN that no reward is, since theirs are all read as the usual one.
+template <typename T>
+GAPO_DEVICE T no_reward() {
+  const KeyOf<T> bits = kLargestKey<KeyOf<T>>;
+  T value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+template <typename T>
+GAPO_DEVICE bool is_reward(T value) {
+  KeyOf<T> bits;
+  memcpy(&bits, &value, sizeof(bits));
+  return bits != kLargestKey<KeyOf<T>>;
+}
+
 // In the block's own memory: needed everywhere, and too much to keep in registers.
 struct Place {
   int64_t number, begin;
   uint32_t size;  // positions, those of rows that are not valid included; below 2^31
 };
 
+// A tile, its first position, and where its rewards are if the block holds them in its own memory.
+template <typename T>
+struct Tile {
+  uint32_t number, first;
+  bool is_held;
+  T* held;
+};
+
 template <typename T>
 struct LargeGroup {
   const Call& call;
   const Place& place;
+  T* held;  // [held_tiles, kTile]: the first of the block's tiles, once hold() has read them
+  uint32_t held_tiles;
 
   GAPO_DEVICE uint32_t size() const { return place.size; }
 
@@ -64,60 +106,122 @@ struct LargeGroup {
     return (size() + kTile<kThreads> - 1) / kTile<kThreads>;
   }
 
-  // A reward if the position holds a valid one.
-  GAPO_DEVICE bool load(uint32_t position, T& value) const {
-    const int64_t at = row(position);
-    if (call.groups.valid != nullptr && !call.groups.valid[at]) return false;
+  // The rewards at positions first, first + stride and so on; no_reward where there is none. Loads are issued together.
+  template <int kCount>
+  GAPO_DEVICE void read(uint32_t first, uint32_t stride, T* values) const {
     with_element<T>(call.element, [&](auto* null) {
       using E = std::remove_pointer_t<decltype(null)>;
-      value = to_compute(static_cast<const E*>(call.groups.rewards)[at]);
-    });
-    return true;
-  }
-
-  // Calls visit(reward) for the thread's valid rewards of a tile, always in the same order. Loads are issued together.
-  template <int kThreads, typename Visit>
-  GAPO_DEVICE void visit_tile(uint32_t tile, int thread, Visit visit) const {
-    constexpr int batch = 4;
-    const uint32_t first = tile * kTile<kThreads> + thread;
-#pragma unroll 1
-    for (uint32_t from = first; from < first + kTile<kThreads> && from < size(); from += batch * kThreads) {
-      T values[batch];
-      uint32_t held = 0;
-      with_element<T>(call.element, [&](auto* null) {
-        using E = std::remove_pointer_t<decltype(null)>;
-        const E* const rewards = static_cast<const E*>(call.groups.rewards);
+      const E* const rewards = static_cast<const E*>(call.groups.rewards);
 #pragma unroll
-        for (int j = 0; j < batch; ++j) {
-          const uint32_t position = from + j * kThreads;
-          values[j] = T{};
-          if (position >= size()) continue;
-          const int64_t at = row(position);
-          if (call.groups.valid != nullptr && !call.groups.valid[at]) continue;
-          values[j] = to_compute(rewards[at]);
-          held |= 1u << j;
-        }
-      });
-#pragma unroll
-      for (int j = 0; j < batch; ++j) {
-        if ((held >> j) & 1) visit(values[j]);
+      for (int j = 0; j < kCount; ++j) {
+        const uint32_t position = first + j * stride;
+        values[j] = no_reward<T>();
+        if (position >= size()) continue;
+        const int64_t at = row(position);
+        if (call.groups.valid != nullptr && !call.groups.valid[at]) continue;
+        const T reward = to_compute(rewards[at]);
+        values[j] = reward == reward ? reward : std::numeric_limits<T>::quiet_NaN();
       }
-    }
+    });
+  }
+  GAPO_DEVICE T read(uint32_t position) const {
+    T value;
+    read<1>(position, 0, &value);
+    return value;
   }
 
   // Calls body(tile) for the tiles of this block.
   template <typename Block, typename Body>
   GAPO_DEVICE void each_tile(const Block& block, Body body) const {
+    uint32_t turn = 0;
 #pragma unroll 1
-    for (uint32_t tile = block.rank; tile < tiles<Block::kThreads>(); tile += block.count) body(tile);
+    for (uint32_t number = block.rank; number < tiles<Block::kThreads>(); number += block.count, ++turn) {
+      constexpr uint32_t tile = kTile<Block::kThreads>;
+      body(Tile<T>{number, number * tile, turn < held_tiles, held + turn * tile});
+    }
+  }
+
+  // Calls visit(position, value) for the thread's places of a tile, always in the same order. value: the reward there,
+  // or no_reward; that is also what comes with the few positions behind the group's end that are visited.
+  template <int kThreads, typename Visit>
+  GAPO_DEVICE void visit_places(const Tile<T>& tile, int thread, Visit visit) const {
+    constexpr int batch = 4;
+    const uint32_t left = size() - tile.first, end = left < kTile<kThreads> ? left : kTile<kThreads>;
+#pragma unroll 1
+    for (uint32_t from = thread; from < end; from += batch * kThreads) {
+      T values[batch];
+      if (tile.is_held) {
+#pragma unroll
+        for (int j = 0; j < batch; ++j) values[j] = tile.held[from + j * kThreads];
+      } else {
+        read<batch>(tile.first + from, kThreads, values);
+      }
+#pragma unroll
+      for (int j = 0; j < batch; ++j) visit(tile.first + from + j * kThreads, values[j]);
+    }
+  }
+
+  // Calls visit(reward) for the thread's valid rewards of a tile.
+  template <int kThreads, typename Visit>
+  GAPO_DEVICE void visit_tile(const Tile<T>& tile, int thread, Visit visit) const {
+    visit_places<kThreads>(tile, thread, [&](uint32_t, T value) {
+      if (is_reward(value)) visit(value);
+    });
   }
 
   // Calls visit(reward) for all of this block's rewards, thread by thread.
   template <typename Block, typename Visit>
   GAPO_DEVICE void each_reward(Block& block, Visit visit) const {
     block.each([&](int thread) {
-      each_tile(block, [&](uint32_t tile) { visit_tile<Block::kThreads>(tile, thread, visit); });
+      each_tile(block, [&](const Tile<T>& tile) { visit_tile<Block::kThreads>(tile, thread, visit); });
     });
+  }
+
+  // Reads the tiles that the block holds. Each thread reads the places that it will visit.
+  template <typename Block>
+  GAPO_DEVICE void hold(Block& block) const {
+    constexpr int batch = 8;
+    static_assert(kRewardsPerThread % batch == 0);
+    block.each([&](int thread) {
+      each_tile(block, [&](const Tile<T>& tile) {
+        if (!tile.is_held) return;
+#pragma unroll 1
+        for (uint32_t from = thread; from < kTile<Block::kThreads>; from += batch * Block::kThreads) {
+          T values[batch];
+          read<batch>(tile.first + from, Block::kThreads, values);
+#pragma unroll
+          for (int j = 0; j < batch; ++j) tile.held[from + j * Block::kThreads] = values[j];
+        }
+      });
+    });
+  }
+
+  // Extremes and number of all rewards.
+  template <typename Block>
+  GAPO_DEVICE Range<T> find_range(Block& block, const Exchange<T>& exchange) const {
+    const Range<T> own = block.reduce(
+        [&](int thread) {
+          Range<T> range = Range<T>::none();
+          each_tile(block, [&](const Tile<T>& tile) {
+            visit_tile<Block::kThreads>(tile, thread, [&](T reward) {
+              const KeyOf<T> key = to_key(reward);
+              range.include(key, key, 1);
+            });
+          });
+          return range;
+        },
+        join<T>);
+    block.each([&](int thread) {
+      if (thread == 0) exchange.ranges[block.rank] = own;
+    });
+    block.meet();
+    return block.reduce(
+        [&](int thread) {
+          Range<T> range = Range<T>::none();
+          for (int i = thread; i < block.count; i += Block::kThreads) range = join(range, exchange.ranges[i]);
+          return range;
+        },
+        join<T>);
   }
 
   // The sum of term(reward) over the group.
@@ -125,7 +229,7 @@ struct LargeGroup {
   GAPO_DEVICE double sum(Block& block, const Exchange<T>& exchange, SumKind kind, Term term) const {
     double* const sums = exchange.sums + static_cast<uint64_t>(kind) * tiles<Block::kThreads>();
     const auto plus = [](double a, double b) { return a + b; };
-    each_tile(block, [&](uint32_t tile) {
+    each_tile(block, [&](const Tile<T>& tile) {
       const double partial = block.reduce(
           [&](int thread) {
             double own = 0.0;
@@ -134,7 +238,7 @@ struct LargeGroup {
           },
           plus);
       block.each([&](int thread) {
-        if (thread == 0) sums[tile] = partial;
+        if (thread == 0) sums[tile.number] = partial;
       });
     });
     block.meet();

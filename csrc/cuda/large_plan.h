@@ -12,7 +12,8 @@ namespace {
 
 inline constexpr int kLargeThreads = 512;
 
-// Above this many tiles several blocks share a group where there are fewer groups than blocks. A guess: not measured.
+// Above this many tiles several blocks share a group where there are fewer groups than blocks. So many may a block hold
+// in its own memory. A guess: not measured.
 inline constexpr int64_t kTilesAlone = 2;
 
 // At the front of the workspace, 0 at the start.
@@ -23,33 +24,48 @@ struct LargeControl {
   uint32_t next_alone;   // the next of them that a block takes
 };
 
+// How many blocks share each of `groups` groups of at most `longest` rewards.
+GAPO_HD inline uint32_t blocks_per_group(uint32_t blocks, uint32_t groups, int64_t longest, int64_t tile) {
+  const int64_t tiles = tile_count(longest, tile);
+  if (tiles <= kTilesAlone) return 1;
+  int64_t share = groups < blocks ? blocks / groups : 1;
+  if (share > tiles) share = tiles;
+  return static_cast<uint32_t>(share);
+}
+
 struct LargePlan {
   uint32_t blocks = 0, bins = 0;
-  int64_t longest = 0;  // no group is longer
+  uint32_t held_tiles = 0;  // that a block holds in its own memory
+  int64_t longest = 0;      // no group is longer
   int64_t tile = 0;
   bool listed = false;
   bool place_by_block = false;  // keys and sums have a place for each block, otherwise one for each group
 
   int64_t list_capacity = 0, key_places = 0, tile_places = 0;
   // bytes from the workspace's start
-  std::size_t arrivals = 0, list = 0, ranges = 0, windows = 0, bin_count = 0, bin_filled = 0, bin_low = 0, bin_high = 0;
+  std::size_t arrivals = 0, list = 0, ranges = 0, windows = 0, bin_count = 0, bin_low = 0, bin_high = 0;
   std::size_t digits = 0, sums = 0, tile_digits = 0, keys = 0, sorted = 0, bytes = 0;
   std::size_t cleared = 0;  // these many from the start have to be 0
 
   GAPO_HD int64_t largest_alone() const { return kTilesAlone * tile; }
+  // Whether blocks share groups, or take them from a list: then what they count by has to be 0, and all run at once.
+  bool shares(int64_t groups) const {
+    return listed || blocks_per_group(blocks, static_cast<uint32_t>(groups), longest, tile) > 1;
+  }
 };
 
 // Where a list says which groups are large, each is longer than half a tile: as many places for tiles as half tiles in
 // all rewards are enough, and begin / (tile / 2) is a group's own.
 static_assert(kTile<kLargeThreads> / 2 == kLargestSorted);
 
-inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint32_t bins,
+inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint32_t bins, uint32_t held_tiles,
                             int64_t tile = kTile<kLargeThreads>) {
   LargePlan plan;
   const Groups& groups = call.groups;
   const std::size_t key = call.element == Element::kFloat64 ? 8 : 4;
   plan.blocks = blocks;
   plan.bins = bins;
+  plan.held_tiles = held_tiles;
   plan.longest = groups.max_group_size < groups.total ? groups.max_group_size : groups.total;
   plan.tile = tile;
   plan.listed = listed;
@@ -70,11 +86,10 @@ inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint
   plan.arrivals = take(blocks * sizeof(uint32_t));
   plan.cleared = plan.bytes;
   plan.list = take(plan.list_capacity * sizeof(int64_t));
-  plan.ranges = take(blocks * sizeof(Exchange<double>::Range));
+  plan.ranges = take(blocks * sizeof(Range<double>));
   plan.windows = take(blocks * sizeof(Window));
   const std::size_t all_bins = std::size_t{blocks} * bins;
   plan.bin_count = take(all_bins * sizeof(uint32_t));
-  plan.bin_filled = take(all_bins * sizeof(uint32_t));
   plan.bin_low = take(all_bins * key);
   plan.bin_high = take(all_bins * key);
   if (call.rule.scale == Scale::kMad) plan.digits = take(blocks * kDeviationCounters * sizeof(uint32_t));
@@ -83,14 +98,6 @@ inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint
   plan.keys = take(plan.key_places * key);
   plan.sorted = take(plan.key_places * key);
   return plan;
-}
-
-// How many blocks share each of `groups` groups of at most `longest` rewards.
-GAPO_HD inline uint32_t blocks_per_group(uint32_t blocks, uint32_t groups, int64_t longest, int64_t tile) {
-  const int64_t tiles = (longest + tile - 1) / tile;
-  int64_t share = groups < blocks ? blocks / groups : 1;
-  if (share > tiles) share = tiles;
-  return static_cast<uint32_t>(share);
 }
 
 // The exchange of the blocks from `first_block` on, which share the group.
@@ -106,13 +113,12 @@ GAPO_DEVICE Exchange<T> exchange_at(const LargePlan& plan, unsigned char* worksp
   };
   using Key = KeyOf<T>;
   Exchange<T> exchange;
-  exchange.ranges = at(plan.ranges, static_cast<typename Exchange<T>::Range*>(nullptr), first_block);
+  exchange.ranges = at(plan.ranges, static_cast<Range<T>*>(nullptr), first_block);
   exchange.windows = at(plan.windows, static_cast<Window*>(nullptr), first_block);
   exchange.sums = at(plan.sums, static_cast<double*>(nullptr), tile * kSumKinds);
   exchange.bin_count = at(plan.bin_count, static_cast<uint32_t*>(nullptr), bin);
   exchange.bin_low = at(plan.bin_low, static_cast<Key*>(nullptr), bin);
   exchange.bin_high = at(plan.bin_high, static_cast<Key*>(nullptr), bin);
-  exchange.bin_filled = at(plan.bin_filled, static_cast<uint32_t*>(nullptr), bin);
   exchange.digits = at(plan.digits, static_cast<uint32_t*>(nullptr), int64_t{first_block} * kDeviationCounters);
   exchange.tile_digits = at(plan.tile_digits, static_cast<uint32_t*>(nullptr), tile * kDigits);
   exchange.keys = at(plan.keys, static_cast<Key*>(nullptr), key);

@@ -16,14 +16,11 @@ struct LargeCall {
   GAPO_DEVICE LargeControl& control() const { return *reinterpret_cast<LargeControl*>(workspace); }
   GAPO_DEVICE int64_t* list() const { return reinterpret_cast<int64_t*>(workspace + plan.list); }
 
-  // How many groups blocks may share. Without a list all groups have one size.
+  // How many groups blocks may share. Without a list all groups have one size, and it is known which block takes which.
   GAPO_DEVICE uint32_t shared_groups() const {
-    if (plan.listed) return control().shared_count;
-    return plan.longest > plan.largest_alone() ? static_cast<uint32_t>(call.groups.count) : 0;
+    return plan.listed ? control().shared_count : static_cast<uint32_t>(call.groups.count);
   }
-  GAPO_DEVICE uint32_t alone_groups() const {
-    return plan.listed ? control().alone_count : static_cast<uint32_t>(call.groups.count) - shared_groups();
-  }
+  GAPO_DEVICE uint32_t alone_groups() const { return plan.listed ? control().alone_count : 0; }
 };
 
 GAPO_DEVICE int64_t listed_groups(const LargeCall& large, const WorkList& given) {
@@ -48,7 +45,8 @@ struct Turn {
   bool sharing;          // with its neighbours; afterwards the block takes groups by itself
   uint32_t first_block;  // of those that share
   uint32_t next, stride;
-  bool over;
+  bool over;  // there was no group left
+  bool last;  // nor is there one after this
   Place place;
   Exchange<T> exchange;
 
@@ -75,11 +73,15 @@ struct Turn {
     if (sharing && next < large.shared_groups()) {
       g = plan.listed ? large.list()[next] : next;
       next += stride;
+      last = next >= large.shared_groups() && large.alone_groups() == 0;
     } else {
       sharing = false;
       first_block = block_index;
       block.rank = 0;
       block.count = 1;
+      last = false;
+      over = large.alone_groups() == 0;
+      if (over) return;
       const uint32_t taken = atomic_add(&large.control().next_alone, 1u);
       over = taken >= large.alone_groups();
       if (over) return;
@@ -94,7 +96,13 @@ struct Turn {
   }
 };
 
-// A block's whole work. memory: RankedGroup::shared_bytes(bins), the block's own as turn and block are.
+// What a block has in its own memory besides its Block and Turn: bins or digits, then the tiles that it holds.
+template <typename T, typename Block>
+constexpr std::size_t block_memory(uint32_t bins, uint32_t held_tiles) {
+  return RankedGroup<T, Block>::shared_bytes(bins) + held_tiles * kTile<Block::kThreads> * sizeof(T);
+}
+
+// A block's whole work. memory: block_memory, the block's own as turn and block are.
 template <typename T, typename Block>
 GAPO_DEVICE void serve_groups(const LargeCall& large, uint32_t block_index, uint32_t blocks, Block& block,
                               Turn<T>& turn, unsigned char* memory) {
@@ -107,12 +115,15 @@ GAPO_DEVICE void serve_groups(const LargeCall& large, uint32_t block_index, uint
       if (thread == 0) turn.advance(large, block_index, block);
     });
     if (turn.over) return;
-    const LargeGroup<T> group{large.call, turn.place};
-    if (turn.place.size > large.plan.longest) {
-      write_large(block, group, nan_group());  // longer than the caller said
+    const bool refused = turn.place.size > large.plan.longest;  // longer than the caller said
+    T* const held = reinterpret_cast<T*>(memory + RankedGroup<T, Block>::shared_bytes(large.plan.bins));
+    const LargeGroup<T> group{large.call, turn.place, held, refused ? 0 : large.plan.held_tiles};
+    if (refused) {
+      write_large(block, group, nan_group());
     } else if (turn.place.size > 0) {
       large_advantage(block, group, memory, large.plan.bins, turn.exchange);
     }
+    if (turn.last) return;
     block.meet();  // the exchange is free for the next group
   }
 }

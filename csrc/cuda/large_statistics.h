@@ -8,53 +8,13 @@
 namespace gapo::cuda {
 namespace {
 
-// Extremes, number and NaNs of the valid rewards. ranges: [blocks].
-template <typename T, typename Block>
-GAPO_DEVICE auto find_range(Block& block, const LargeGroup<T>& group, typename Exchange<T>::Range* ranges) {
-  using Range = typename Exchange<T>::Range;
-  constexpr Range none{kLargestKey<KeyOf<T>>, 0, 0, 0};
-  const auto join = [](const Range& a, const Range& b) {
-    return Range{b.low < a.low ? b.low : a.low, b.high > a.high ? b.high : a.high, a.count + b.count, a.nans + b.nans};
-  };
-  const Range own = block.reduce(
-      [&](int thread) {
-        Range range = none;
-        group.each_tile(block, [&](uint32_t tile) {
-          group.template visit_tile<Block::kThreads>(tile, thread, [&](T reward) {
-            ++range.count;
-            if (reward != reward) {
-              ++range.nans;
-              return;
-            }
-            const KeyOf<T> key = to_key(reward);
-            range.low = key < range.low ? key : range.low;
-            range.high = key > range.high ? key : range.high;
-          });
-        });
-        return range;
-      },
-      join);
-  block.each([&](int thread) {
-    if (thread == 0) ranges[block.rank] = own;
-  });
-  block.meet();
-  return block.reduce(
-      [&](int thread) {
-        Range range = none;
-        for (int other = thread; other < block.count; other += Block::kThreads) range = join(range, ranges[other]);
-        return range;
-      },
-      join);
-}
-
 // What the blocks add to or narrow down together.
 template <typename T, typename Block>
 GAPO_DEVICE void clear_exchange(Block& block, const Rule& rule, const Exchange<T>& exchange, uint32_t bins) {
   block.each([&](int thread) {
     const uint32_t first = block.rank * Block::kThreads + thread, stride = block.count * Block::kThreads;
     for (uint32_t bin = first; bin < bins; bin += stride) {
-      exchange.bin_filled[bin] = 0;
-      if (block.count == 1) continue;
+      if (block.count == 1) break;
       exchange.bin_count[bin] = 0;
       exchange.bin_low[bin] = kLargestKey<KeyOf<T>>;
       exchange.bin_high[bin] = 0;
@@ -78,10 +38,10 @@ GAPO_DEVICE double window_mean(Block& block, const LargeGroup<T>& group, const R
   return anchor + (sum + ends * (upper - anchor)) / k;
 }
 
-// Q where it is read off the rewards' order, and the window: into stats.
+// Q where it is read off the rewards' order, and the window: into stats. table: the bins of n rewards, in `memory`.
 template <typename T, typename Block>
-GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, T low, T high, uint32_t n, unsigned char* memory,
-                            uint32_t bins, const Exchange<T>& exchange, GroupStats& stats) {
+GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, const BinTable<T>& table, uint32_t n,
+                            unsigned char* memory, const Exchange<T>& exchange, GroupStats& stats) {
   const Rule& rule = group.call.rule;
   const uint32_t k = static_cast<uint32_t>(window_size(n, rule.tau));
   Wanted wanted{n, k, rule.needs_window(), rule.center == Center::kHdiMedian, {kNoRank, kNoRank}};
@@ -90,7 +50,7 @@ GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, T low, T h
     wanted.ranks[0] = (n - 1) / 2;
     wanted.ranks[1] = n / 2;
   }
-  const RankedGroup<T, Block> ranked(block, group, low, high, wanted, memory, bins, exchange);
+  const RankedGroup<T, Block> ranked(block, group, table, wanted, memory, exchange);
   int start = kNoStart;
   if (wanted.narrowest) start = ranked.narrowest_window(block, exchange.windows);
   if (rule.report_window && start != kNoStart) {
@@ -98,32 +58,46 @@ GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, T low, T h
     stats.upper = ranked[start + k - 1];
   }
   if (!takes_order(rule.center)) return;
+  const auto median_at = [&](uint32_t first, uint32_t m) {
+    const double low = ranked.select(block, first + (m - 1) / 2);
+    return m % 2 == 1 ? low : middle(low, ranked.select(block, first + m / 2));
+  };
   double center = kNan;
   if (rule.center == Center::kQuantile) {
-    center = ranked[k - 1];
+    center = ranked.select(block, k - 1);
   } else if (rule.center == Center::kMedian) {
-    center = middle(ranked[(n - 1) / 2], ranked[n / 2]);
+    center = median_at(0, n);
   } else if (start != kNoStart && rule.center == Center::kHdiMedian) {
-    center = middle(ranked[start + (k - 1) / 2], ranked[start + k / 2]);
+    center = median_at(start, k);
   } else if (start != kNoStart) {
     center = window_mean(block, group, ranked, start, k, exchange);
   }
   stats.center = rounded_center<T>(center);
 }
 
-// memory: the block's own, RankedGroup::shared_bytes(bins); equal for every thread of every block.
+// memory: the block's own, RankedGroup::shared_bytes(bins). The result is equal for every thread of every block.
 template <typename T, typename Block>
 GAPO_DEVICE GroupStats large_statistics(Block& block, const LargeGroup<T>& group, unsigned char* memory, uint32_t bins,
                                         const Exchange<T>& exchange) {
   const Rule& rule = group.call.rule;
   clear_exchange(block, rule, exchange, bins);
-  const auto range = find_range(block, group, exchange.ranges);
+  block.start_meeting();  // the rewards come from memory meanwhile
+  group.hold(block);
+  block.finish_meeting();
+  BinTable<T> table(memory, bins);
+  Range<T> range;
+  if (rule.needs_order()) {
+    choose_map(block, group, exchange, table);
+    range = fill_bins(block, group, table, exchange);
+  } else {
+    range = group.find_range(block, exchange);
+  }
   const uint32_t n = range.count;
-  if (n == 0 || range.nans > 0) return nan_group();
+  if (n == 0 || range.has_nan()) return nan_group();
   const T low = from_key<T>(range.low), high = from_key<T>(range.high);
   GroupStats stats{0.0, 0.0, kNan, kNan, 0.0};
   double spread = 0.0;
-  if (low == high && is_finite(low)) {  // one of them as well
+  if (n == 1 || (low == high && is_finite(low))) {
     stats.center = low;
     if (rule.report_window) stats.lower = stats.upper = low;
     return finished(rule, n, false, low, high, stats, spread);
@@ -133,7 +107,7 @@ GAPO_DEVICE GroupStats large_statistics(Block& block, const LargeGroup<T>& group
     const double sum = group.sum(block, exchange, kMeanSum, [=](double reward) { return reward - anchor; });
     stats.center = rounded_center<T>(anchor + sum / n);
   }
-  if (n > 1 && rule.needs_order()) find_order(block, group, low, high, n, memory, bins, exchange, stats);
+  if (rule.needs_order()) find_order(block, group, table, n, memory, exchange, stats);
   const double center = stats.center;
   if (rule.scale == Scale::kRms) {
     spread = group.sum(block, exchange, kSquares, [=](double reward) {
@@ -144,7 +118,7 @@ GAPO_DEVICE GroupStats large_statistics(Block& block, const LargeGroup<T>& group
     uint32_t* const counts = reinterpret_cast<uint32_t*>(memory);
     spread = group_median_deviation(block, group, n, center, exchange.digits, counts);
   }
-  return finished(rule, n, false, low, high, stats, spread);
+  return scaled(rule, n, stats, spread);
 }
 
 // Writes this block's tiles of the advantage, and the statistics.
@@ -154,30 +128,15 @@ GAPO_DEVICE void write_large(Block& block, const LargeGroup<T>& group, const Gro
   block.each([&](int thread) {
     with_element<T>(call.element, [&](auto* null) {
       using E = std::remove_pointer_t<decltype(null)>;
-      const E* const rewards = static_cast<const E*>(call.groups.rewards);
       E* const advantage = static_cast<E*>(call.out.advantage);
       E* const report = static_cast<E*>(call.out.stats);
-      group.each_tile(block, [&](uint32_t tile) {
-        constexpr int batch = 4;  // loaded together
-        const uint32_t first = tile * kTile<Block::kThreads> + thread;
-#pragma unroll 1
-        for (uint32_t from = first; from < first + kTile<Block::kThreads>; from += batch * Block::kThreads) {
-          T values[batch];
-#pragma unroll
-          for (int j = 0; j < batch; ++j) {
-            const uint32_t position = from + j * Block::kThreads;
-            values[j] = position < group.size() ? to_compute(rewards[group.row(position)]) : T{};
-          }
-#pragma unroll
-          for (int j = 0; j < batch; ++j) {
-            const uint32_t position = from + j * Block::kThreads;
-            if (position >= group.size()) continue;
-            const int64_t row = group.row(position);
-            const bool member = call.groups.valid == nullptr || call.groups.valid[row];
-            advantage[row] = to_element<E>(member ? advantage_of(values[j], stats) : T{0});
-            if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
-          }
-        }
+      group.each_tile(block, [&](const Tile<T>& tile) {
+        group.template visit_places<Block::kThreads>(tile, thread, [&](uint32_t position, T value) {
+          if (position >= group.size()) return;
+          const int64_t row = group.row(position);
+          advantage[row] = to_element<E>(is_reward(value) ? advantage_of(value, stats) : T{0});
+          if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
+        });
       });
       if (report && !call.out.stats_by_row && block.rank == 0 && thread == 0) {
         write_stats<E, T>(stats, report + 4 * group.place.number);

@@ -7,55 +7,79 @@
 namespace gapo::cuda {
 namespace {
 
-// What ranking within bins may cost a reward of the group; beyond it the full sort is cheaper. A guess: not measured.
-inline constexpr double kMostComparisons = 32.0;
+// What ranking within bins may cost a reward of the group; beyond it the full sort is cheaper: of instructions it takes
+// about 900 a reward, and a comparison four. Times were not measured.
+inline constexpr double kMostComparisons = 128.0;
 
 template <typename T, typename Block>
 class RankedGroup {
  public:
   using Key = KeyOf<T>;
 
-  // Afterwards the narrowest window can be searched, and the ranks of `wanted` read. memory: shared_bytes(bins).
-  GAPO_DEVICE RankedGroup(Block& block, const LargeGroup<T>& group, T low, T high, const Wanted& wanted,
-                          unsigned char* memory, uint32_t bins, const Exchange<T>& exchange)
-      : table_(memory, bins), wanted_(wanted) {
-    choose_map(block, group, low, high, table_);
-    fill_bins(block, group, table_, exchange);
-    mark_bins(block, table_, wanted);
-    double comparisons;
-    placed_ = place_bins(block, table_, comparisons);
-    all_sorted_ = comparisons > kMostComparisons * static_cast<double>(wanted.size);
+  // Afterwards the narrowest window can be searched, and what is wanted read. table: filled, in memory that may be
+  // reused.
+  GAPO_DEVICE RankedGroup(Block& block, const LargeGroup<T>& group, const BinTable<T>& table, const Wanted& wanted,
+                          unsigned char* memory, const Exchange<T>& exchange)
+      : table_(table), wanted_(wanted), exchange_(exchange) {
+    mark_bins(block, table, wanted);
+    const Placed placed = place_bins(block, table);
+    placed_ = placed.rewards;
+    all_sorted_ = placed.comparisons > kMostComparisons * static_cast<double>(wanted.size);
+    sorted_ = exchange.sorted;
     if (all_sorted_) {
       auto& digits = *reinterpret_cast<DigitTable<Block::kThreads>*>(memory);  // the bins are not needed any more
       sorted_ = sort_group(block, group, exchange, digits);
-    } else {
-      if (placed_ > 0) sort_placed_bins(block, group, table_, placed_, exchange);
-      sorted_ = exchange.sorted;
+    } else if (placed_ > 0) {
+      collect_bins(block, group, table, exchange);
+      if (wanted.narrowest) sort_bins(block, table, placed_, exchange);
     }
   }
 
+  // What the table and the digits take.
   static constexpr std::size_t shared_bytes(uint32_t bins) {
     const std::size_t table = BinTable<T>::bytes(bins), digits = sizeof(DigitTable<Block::kThreads>);
-    return table > digits ? table : digits;
+    return ((table > digits ? table : digits) + 15) / 16 * 16;
   }
 
-  // How many rewards were sorted.
-  GAPO_DEVICE uint32_t sorted_count() const { return all_sorted_ ? wanted_.size : placed_; }
+  // How many rewards were looked at one by one.
+  GAPO_DEVICE uint32_t placed_count() const { return all_sorted_ ? wanted_.size : placed_; }
 
+  // The reward of a rank, in a bin that is sorted.
   GAPO_DEVICE double operator[](uint32_t rank) const {
     if (all_sorted_) return from_key<T>(sorted_[rank]);
-    return table_.reward(table_.of_rank(rank), rank, sorted_);
+    return reward(table_.of_rank(rank), rank);
+  }
+
+  // The reward of a rank, in a bin that is at least kept.
+  GAPO_DEVICE double select(Block& block, uint32_t rank) const {
+    if (all_sorted_) return from_key<T>(sorted_[rank]);
+    const uint32_t number = table_.of_rank(rank);
+    const Bin<T>& bin = table_[number];
+    if (bin.constant()) return bin.smallest();
+    const Key* const keys = exchange_.keys + bin.place();
+    const uint32_t size = table_.size(number);
+    const Key found = block.reduce(
+        [&](int thread) {
+          Key own = kLargestKey<Key>;
+          for (uint32_t place = thread; place < size; place += Block::kThreads) {
+            if (rank_in_bin(keys, size, place) == rank - bin.first) own = keys[place];
+          }
+          return own;
+        },
+        [](Key a, Key b) { return b < a ? b : a; });
+    return from_key<T>(found);
   }
 
   // How many rewards are below one that can be read.
   GAPO_DEVICE uint32_t below(double reward) const {
     uint32_t first = 0, size = wanted_.size, place = 0;
     if (!all_sorted_) {
-      const uint32_t bin = table_.map(static_cast<T>(reward));
-      first = table_.first[bin];
-      if (table_.constant(bin)) return first;
-      size = table_.size(bin);
-      place = table_.slot[bin];
+      const uint32_t number = table_.map(static_cast<T>(reward));
+      const Bin<T>& bin = table_[number];
+      first = bin.first;
+      if (bin.constant()) return first;
+      size = table_.size(number);
+      place = bin.place();
     }
     uint32_t count = 0;  // known to be below
     while (count < size) {
@@ -114,17 +138,18 @@ class RankedGroup {
     }
   }
 
-  // Windows that start at a sorted reward, and the first one of every bin of equal rewards; those whose last bin was
-  // not sorted cannot be the narrowest.
+  // Windows that start at a sorted reward, and the first one of every marked bin of equal rewards; those whose last bin
+  // was not sorted cannot be the narrowest.
   GAPO_DEVICE void search_bins(const Block& block, int thread, Window& best) const {
     const uint32_t first = block.rank * Block::kThreads + thread, stride = block.count * Block::kThreads;
     for (uint32_t place = first; place < placed_; place += stride) {
-      const T reward = from_key<T>(sorted_[place]);
-      const uint32_t bin = table_.map(reward);
-      search_window(table_.first[bin] + place - table_.slot[bin], reward, best);
+      const Bin<T>& bin =
+          table_[table_.map(from_key<T>(exchange_.keys[place]))];  // one of its rewards: which, is all the same
+      if (bin.sorted()) search_window(bin.first + place - bin.place(), from_key<T>(sorted_[place]), best);
     }
-    for (uint32_t bin = first; bin < table_.map.bins; bin += stride) {
-      if (table_.size(bin) > 0 && table_.constant(bin)) search_window(table_.first[bin], table_.smallest(bin), best);
+    for (uint32_t number = first; number < table_.map.bins; number += stride) {
+      const Bin<T>& bin = table_[number];
+      if (bin.sorted() && bin.constant()) search_window(bin.first, bin.smallest(), best);
     }
   }
 
@@ -132,14 +157,21 @@ class RankedGroup {
     if (start + wanted_.window > wanted_.size) return;
     const uint32_t last = start + wanted_.window - 1;
     const uint32_t bin = table_.of_rank(last);
-    if (table_.readable(bin)) include(start, table_.reward(bin, last, sorted_) - lower, best);
+    if (table_[bin].sorted()) include(start, reward(bin, last) - lower, best);
+  }
+
+  // A reward of a bin that is sorted.
+  GAPO_DEVICE double reward(uint32_t number, uint32_t rank) const {
+    const Bin<T>& bin = table_[number];
+    return from_key<T>(bin.constant() ? bin.low : sorted_[bin.place() + rank - bin.first]);
   }
 
   BinTable<T> table_;
   Wanted wanted_;
-  uint32_t placed_ = 0;
-  bool all_sorted_ = false;
-  const Key* sorted_ = nullptr;
+  const Exchange<T>& exchange_;
+  const Key* sorted_;
+  uint32_t placed_;
+  bool all_sorted_;
 };
 
 }  // namespace

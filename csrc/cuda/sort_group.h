@@ -25,14 +25,12 @@ GAPO_DEVICE void visit_keys(const LargeGroup<T>& group, const KeyOf<T>* from, ui
   const uint32_t first = tile * kTile<kThreads> + static_cast<uint32_t>(thread) * kRewardsPerThread;
 #pragma unroll 1
   for (uint32_t position = first; position < first + kRewardsPerThread && position < group.size(); ++position) {
-    KeyOf<T> key;
-    T reward;
     if (from != nullptr) {
-      key = from[position];
+      visit(from[position]);
     } else {
-      key = group.load(position, reward) ? to_key(reward) : kLargestKey<KeyOf<T>>;
+      const T reward = group.read(position);
+      visit(is_reward(reward) ? to_key(reward) : kLargestKey<KeyOf<T>>);
     }
-    visit(key);
   }
 }
 
@@ -73,7 +71,8 @@ GAPO_DEVICE const KeyOf<T>* sort_group(Block& block, const LargeGroup<T>& group,
   const Key* from = nullptr;                      // the rewards themselves
 #pragma unroll 1
   for (int shift = 0; shift < static_cast<int>(sizeof(Key)) * 8; shift += kDigitBits) {
-    group.each_tile(block, [&](uint32_t tile) {
+    group.each_tile(block, [&](const Tile<T>& in) {
+      const uint32_t tile = in.number;
       count_digits(block, group, from, tile, shift, table);
       const int64_t end = (tile + 1) * kTile<Block::kThreads>;
       const uint32_t size =
@@ -117,7 +116,8 @@ GAPO_DEVICE const KeyOf<T>* sort_group(Block& block, const LargeGroup<T>& group,
       continue;
     }
     Key* const to = from == exchange.sorted ? exchange.keys : exchange.sorted;
-    group.each_tile(block, [&](uint32_t tile) {
+    group.each_tile(block, [&](const Tile<T>& in) {
+      const uint32_t tile = in.number;
       count_digits(block, group, from, tile, shift, table);
       block.each([&](int thread) {
         if (thread < kDigits) table.base[thread] = totals[thread * tiles + tile] - table.count[thread][0];

@@ -138,14 +138,21 @@ GAPO_DEVICE double rounded_center(double center) {
   return positive_zero(static_cast<T>(center));
 }
 
+// With S and the advantage's factor of a group of n >= 2 that are not all equal.
+GAPO_DEVICE GroupStats scaled(const Rule& rule, int64_t n, GroupStats stats, double spread) {
+  const auto scale = scale_of(rule, static_cast<double>(n), spread);
+  stats.scale = scale.scale;
+  stats.inverse = scale.inverse;
+  return stats;
+}
+
 // What is left when Q, the spread about it and the window are known. lowest, highest: of a group of n rewards.
 GAPO_DEVICE GroupStats finished(const Rule& rule, int64_t n, bool has_nan, double lowest, double highest,
                                 GroupStats stats, double spread) {
   if (n == 0 || has_nan) return nan_group();
   if (n == 1) return group_of_one(rule, lowest);
-  const auto scale = scale_of(rule, static_cast<double>(n), spread);
-  stats.scale = scale.scale;
-  stats.inverse = lowest == highest && is_finite(lowest) ? 0.0 : scale.inverse;
+  stats = scaled(rule, n, stats, spread);
+  if (lowest == highest && is_finite(lowest)) stats.inverse = 0.0;
   return stats;
 }
 

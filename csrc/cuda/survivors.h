@@ -1,4 +1,4 @@
-// Which bins have to be sorted, and sorting them: each reward of such a bin is ranked among those of its bin.
+// Which bins are needed, and sorting them: each reward of such a bin is ranked among those of its bin.
 #pragma once
 
 #include "cuda/bins.h"
@@ -14,140 +14,157 @@ struct Wanted {
   uint32_t ranks[2];   // two ranks, kNoRank where none is wanted
 };
 
-// Visits the bins in which windows that start in `bin` can end, from the first on, until visit returns false.
-template <typename T, typename Visit>
-GAPO_DEVICE void each_last_bin(const BinTable<T>& table, const Wanted& wanted, uint32_t bin, Visit visit) {
-  const uint32_t start = table.first[bin];
-  if (table.size(bin) == 0 || start + wanted.window > wanted.size) return;
-  const uint32_t starts = table.constant(bin) ? 1 : table.size(bin);
-  uint32_t end = start + starts - 1 + wanted.window;  // behind the last window
-  end = end < wanted.size ? end : wanted.size;
-  uint32_t last = table.of_rank(start + wanted.window - 1);
-  for (; last < table.map.bins && table.first[last] < end; ++last) {
-    if (table.size(last) > 0 && !visit(last)) return;
-  }
+// Whether a window starts in the bin.
+template <typename T>
+GAPO_DEVICE bool starts_window(const BinTable<T>& table, const Wanted& wanted, uint32_t bin) {
+  return table.size(bin) > 0 && table[bin].first + wanted.window <= wanted.size;
 }
 
-// An upper bound on the narrowest width: the first and the last window that start in a bin, for every bin.
+// An upper bound on the narrowest width: the first window that starts in a bin, for every bin. Notes where those end.
 template <typename T, typename Block>
 GAPO_DEVICE double bound_width(Block& block, const BinTable<T>& table, const Wanted& wanted) {
   return block.reduce(
       [&](int thread) {
         double bound = kInfinity;
-        const auto include = [&](double width) { bound = width < bound ? width : bound; };
-        for (uint32_t bin = thread; bin < table.map.bins; bin += Block::kThreads) {
-          const uint32_t size = table.size(bin), start = table.first[bin];
-          if (size == 0 || start + wanted.window > wanted.size) continue;
-          include(table.largest(table.of_rank(start + wanted.window - 1)) - table.smallest(bin));
-          const uint32_t end = start + size - 1 + wanted.window;
-          if (end <= wanted.size) include(table.largest(table.of_rank(end - 1)) - table.largest(bin));
-        }
+        uint32_t last = 0;
+        table.template own_bins<Block::kThreads>(thread, [&](uint32_t number) {
+          if (!starts_window(table, wanted, number)) return;
+          Bin<T>& bin = table[number];
+          last = table.of_rank_near(bin.first + wanted.window - 1, last < number ? number : last);
+          bin.need.last = static_cast<uint16_t>(last);
+          const double width = table[last].largest() - bin.smallest();
+          bound = width < bound ? width : bound;
+        });
         return bound;
       },
       [](double a, double b) { return b < a ? b : a; });
 }
 
-// Marks the bins that hold a rank from `first` to `last`.
-template <typename T, typename Mark>
-GAPO_DEVICE void mark_ranks(const BinTable<T>& table, uint32_t first, uint32_t last, Mark mark) {
-  for (uint32_t bin = table.of_rank(first); bin < table.map.bins && table.first[bin] <= last; ++bin) mark(bin);
+// Marks the bins that are needed to find the narrowest window among those that start in a bin: sorted, if a window can
+// be narrower than the bound, the bins in which such windows start and end; kept, those that may hold their medians.
+template <typename T>
+GAPO_DEVICE void mark_windows(const BinTable<T>& table, const Wanted& wanted, double bound, uint32_t number) {
+  if (!starts_window(table, wanted, number)) return;
+  Bin<T>& bin = table[number];
+  const uint32_t starts = bin.constant() ? 1 : table.size(number);
+  uint32_t end = bin.first + starts - 1 + wanted.window;  // behind the last window
+  end = end < wanted.size ? end : wanted.size;
+  uint32_t reach = kNoRank;  // the last rank of the windows that remain
+  for (uint32_t last = bin.need.last; last < table.map.bins && table[last].first < end; ++last) {
+    if (table.size(last) == 0) continue;
+    // also false for NaN: then all windows from the one bin to the other are undefined
+    if (!(table[last].smallest() - bin.largest() <= bound)) break;
+    table[last].need.sorted = true;
+    reach = table[last + 1].first - 1;
+  }
+  if (reach == kNoRank) return;
+  bin.need.sorted = true;
+  if (!wanted.window_median) return;
+  const uint32_t last_start = (reach < end - 1 ? reach : end - 1) + 1 - wanted.window;
+  const uint32_t first = bin.first + (wanted.window - 1) / 2, last = last_start + wanted.window / 2;
+  for (uint32_t middle = table.of_rank(first); middle < table.map.bins && table[middle].first <= last; ++middle) {
+    table[middle].need.kept = true;
+  }
 }
 
-// Marks every bin that is needed to find what is wanted.
+// Marks every bin that is needed to find what is wanted. Several threads may mark a bin; all write the same.
 template <typename T, typename Block>
-GAPO_DEVICE void mark_bins(Block& block, BinTable<T>& table, const Wanted& wanted) {
-  constexpr uint32_t marked = 0;
-  const auto mark = [&](uint32_t bin) { table.slot[bin] = marked; };  // by several threads: all write the same
-  block.each([&](int thread) {
-    for (uint32_t bin = thread; bin < table.map.bins; bin += Block::kThreads) table.slot[bin] = BinTable<T>::kAbsent;
-  });
+GAPO_DEVICE void mark_bins(Block& block, const BinTable<T>& table, const Wanted& wanted) {
   const double bound = wanted.narrowest ? bound_width(block, table, wanted) : 0.0;
   block.each([&](int thread) {
     const uint32_t rank = thread == 0 ? wanted.ranks[0] : thread == 1 ? wanted.ranks[1] : kNoRank;
-    if (rank != kNoRank) mark(table.of_rank(rank));
+    if (rank != kNoRank) table[table.of_rank(rank)].need.kept = true;
     if (!wanted.narrowest) return;
-    for (uint32_t bin = thread; bin < table.map.bins; bin += Block::kThreads) {
-      uint32_t reach = kNoRank;
-      each_last_bin(table, wanted, bin, [&](uint32_t last) {
-        // also false for NaN: then all windows from the one bin to the other are undefined
-        if (!(table.smallest(last) - table.largest(bin) <= bound)) return false;
-        mark(last);
-        reach = last;
-        return true;
-      });
-      if (reach == kNoRank) continue;
-      mark(bin);
-      if (!wanted.window_median) continue;
-      const uint32_t first_start = table.first[bin];
-      uint32_t end = table.first[reach + 1];  // behind the last window that ends in the last bin
-      end = end < table.first[bin + 1] - 1 + wanted.window ? end : table.first[bin + 1] - 1 + wanted.window;
-      const uint32_t last_start = table.constant(bin) ? first_start : end - wanted.window;
-      mark_ranks(table, first_start + (wanted.window - 1) / 2, last_start + wanted.window / 2, mark);
-    }
+    for (uint32_t bin = thread; bin < table.map.bins; bin += Block::kThreads) mark_windows(table, wanted, bound, bin);
   });
 }
 
-// Gives the marked bins of unequal rewards a place to be sorted in; returns how many rewards those hold. comparisons:
-// what ranking each among those of its bin takes.
+// What placing the marked bins came to.
+struct Placed {
+  uint32_t rewards;    // so many have a place
+  double comparisons;  // that it takes to rank those of the sorted bins in their bin, and a kept bin's in every block
+};
+
+// Gives the marked bins of unequal rewards places for them; those of equal ones need none.
 template <typename T, typename Block>
-GAPO_DEVICE uint32_t place_bins(Block& block, BinTable<T>& table, double& comparisons) {
-  const uint32_t run = (table.map.bins + Block::kThreads - 1) / Block::kThreads;
-  const auto own_bins = [&](int thread, auto visit) {
-    for (uint32_t bin = thread * run; bin < (thread + 1) * run && bin < table.map.bins; ++bin) {
-      if (table.slot[bin] != BinTable<T>::kAbsent && table.size(bin) > 0 && !table.constant(bin)) visit(bin);
-    }
+GAPO_DEVICE Placed place_bins(Block& block, const BinTable<T>& table) {
+  const auto own_marked = [&](int thread, auto visit) {
+    table.template own_bins<Block::kThreads>(thread, [&](uint32_t number) {
+      const auto need = table[number].need;
+      if (need.kept || need.sorted) visit(number, table[number].constant() ? 0 : table.size(number), need.sorted);
+    });
   };
-  comparisons = block.reduce(
+  struct Work {
+    double sorted, kept;
+  };
+  const Work work = block.reduce(
       [&](int thread) {
-        double own = 0.0;
-        own_bins(thread, [&](uint32_t bin) { own += static_cast<double>(table.size(bin)) * table.size(bin); });
+        Work own{0.0, 0.0};
+        own_marked(thread, [&](uint32_t, uint32_t size, bool sorted) {
+          const double square = static_cast<double>(size) * size;
+          if (sorted) {
+            own.sorted += square;
+          } else if (square > own.kept) {
+            own.kept = square;
+          }
+        });
         return own;
       },
-      [](double a, double b) { return a + b; });
-  return block.scan(
+      [](const Work& a, const Work& b) { return Work{a.sorted + b.sorted, a.kept < b.kept ? b.kept : a.kept}; });
+  const uint32_t rewards = block.scan(
       [&](int thread) {
         uint32_t own = 0;
-        own_bins(thread, [&](uint32_t bin) { own += table.size(bin); });
+        own_marked(thread, [&](uint32_t, uint32_t size, bool) { own += size; });
         return own;
       },
       [&](int thread, uint32_t place) {
-        for (uint32_t bin = thread * run; bin < (thread + 1) * run && bin < table.map.bins; ++bin) {
-          if (table.slot[bin] == BinTable<T>::kAbsent) continue;
-          if (table.size(bin) == 0 || table.constant(bin)) {
-            table.slot[bin] = BinTable<T>::kAbsent;
-            continue;
-          }
-          table.slot[bin] = place;
-          place += table.size(bin);
-        }
+        table.template own_bins<Block::kThreads>(thread, [&](uint32_t number) {
+          Bin<T>& bin = table[number];
+          const auto need = bin.need;
+          bin.slot = need.sorted ? place : need.kept ? place | Bin<T>::kUnsorted : Bin<T>::kAbsent;
+          if (!bin.absent() && !bin.constant()) place += table.size(number);
+        });
       });
+  return {rewards, work.sorted + work.kept * block.count};
 }
 
-// Brings the rewards of the placed bins together, in any order within a bin, then ranks each within its bin: equal ones
-// by their places, which decides nothing. After it exchange.sorted[0 .. total) is what `slot` points into.
+// Brings the rewards of the placed bins together in exchange.keys, in any order within a bin.
 template <typename T, typename Block>
-GAPO_DEVICE void sort_placed_bins(Block& block, const LargeGroup<T>& group, const BinTable<T>& table, uint32_t total,
-                                  const Exchange<T>& exchange) {
+GAPO_DEVICE void collect_bins(Block& block, const LargeGroup<T>& group, const BinTable<T>& table,
+                              const Exchange<T>& exchange) {
   group.each_reward(block, [&](T reward) {
-    const uint32_t bin = table.map(reward);
-    if (table.slot[bin] == BinTable<T>::kAbsent) return;
-    exchange.keys[table.slot[bin] + atomic_add(exchange.bin_filled + bin, 1u)] = to_key(reward);
+    Bin<T>& bin = table[table.map(reward)];
+    if (bin.absent() || bin.constant()) return;
+    exchange.keys[bin.place() + atomic_add(&bin.next, 1u)] = to_key(reward);
   });
   block.meet();
+}
+
+// How many of a bin's keys come before one of them: equal ones by their places, which decides nothing.
+template <typename Key>
+GAPO_DEVICE uint32_t rank_in_bin(const Key* keys, uint32_t size, uint32_t place) {
+  const Key key = keys[place];
+  uint32_t rank = 0, other = 0;
+#pragma unroll 8
+  for (; other < place; ++other) rank += keys[other] <= key;
+#pragma unroll 8
+  for (; other < size; ++other) rank += keys[other] < key;
+  return rank;
+}
+
+// Ranks the rewards of the sorted bins within their bin, and puts them in order into exchange.sorted, at the same
+// places.
+template <typename T, typename Block>
+GAPO_DEVICE void sort_bins(Block& block, const BinTable<T>& table, uint32_t placed, const Exchange<T>& exchange) {
   block.each([&](int thread) {
     const uint32_t stride = block.count * Block::kThreads;
 #pragma unroll 1
-    for (uint32_t place = block.rank * Block::kThreads + thread; place < total; place += stride) {
+    for (uint32_t place = block.rank * Block::kThreads + thread; place < placed; place += stride) {
       const KeyOf<T> key = exchange.keys[place];
       const uint32_t bin = table.map(from_key<T>(key));
-      const uint32_t begin = table.slot[bin], end = begin + table.size(bin);
-      uint32_t rank = begin;
-#pragma unroll 2
-      for (uint32_t other = begin; other < end; ++other) {
-        const KeyOf<T> other_key = exchange.keys[other];
-        rank += other_key < key || (other_key == key && other < place);
-      }
-      exchange.sorted[rank] = key;
+      if (!table[bin].sorted()) continue;
+      const uint32_t begin = table[bin].place();
+      exchange.sorted[begin + rank_in_bin(exchange.keys + begin, table.size(bin), place - begin)] = key;
     }
   });
   block.meet();

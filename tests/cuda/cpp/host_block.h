@@ -21,6 +21,10 @@ V atomic_add(V* place, V value) {
   return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
 }
 template <typename V>
+V atomic_peek(const V* place) {
+  return __atomic_load_n(place, __ATOMIC_RELAXED);
+}
+template <typename V>
 void atomic_lower(V* place, V value) {
   V old = __atomic_load_n(place, __ATOMIC_RELAXED);
   while (value < old && !__atomic_compare_exchange_n(place, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
@@ -76,13 +80,21 @@ struct HostBlock {
     return total;
   }
 
-  void meet() {
+  void start_meeting() {
     if (count == 1) return;
-    expected += static_cast<uint32_t>(count);
     const std::atomic_ref<uint32_t> arrived(*arrivals);
     arrived.fetch_add(1);
     arrived.notify_all();
+  }
+  void finish_meeting() {
+    if (count == 1) return;
+    expected += static_cast<uint32_t>(count);
+    const std::atomic_ref<uint32_t> arrived(*arrivals);
     for (uint32_t seen = arrived.load(); seen < expected; seen = arrived.load()) arrived.wait(seen);
+  }
+  void meet() {
+    start_meeting();
+    finish_meeting();
   }
 
   int rank = 0, count = 1;

@@ -36,6 +36,7 @@ struct Grid {
   uint32_t bins;
   ThreadOrder order;
   int64_t promised = 0;  // the longest group, as the caller says; 0: as it is
+  uint32_t held = 2;     // tiles that a block holds in its own memory
 };
 
 constexpr uint32_t kBins = 2048;
@@ -76,10 +77,10 @@ Result<T> run(const Case<T>& input, const std::vector<int64_t>& sizes, const Gri
     groups.group_size = longest;
   }
   call.call.out = {result.advantage.data(), result.stats.data(), input.stats_by_row};
-  call.plan = plan_large(call.call, listed, grid.blocks, grid.bins, kTile<kThreads>);
+  call.plan = plan_large(call.call, listed, grid.blocks, grid.bins, grid.held, kTile<kThreads>);
   std::vector<uint64_t> workspace(call.plan.bytes / 8 + 1, kPoison);
   call.workspace = reinterpret_cast<unsigned char*>(workspace.data());
-  std::fill_n(call.workspace, call.plan.cleared, static_cast<unsigned char>(0));
+  if (call.plan.shares(count)) std::fill_n(call.workspace, call.plan.cleared, static_cast<unsigned char>(0));
   if (listed) {
     int32_t listed_count = static_cast<int32_t>(large.size());
     const WorkList given{large.data(), &listed_count, listed_count};
@@ -90,8 +91,9 @@ Result<T> run(const Case<T>& input, const std::vector<int64_t>& sizes, const Gri
     blocks.emplace_back([&, index] {
       Block block(grid.order, index);
       Turn<T> turn;
-      std::vector<uint64_t> memory(RankedGroup<T, Block>::shared_bytes(grid.bins) / 8 + 1, kPoison);
+      std::vector<uint64_t> memory(block_memory<T, Block>(grid.bins, grid.held) / 8 + 1, kPoison);
       serve_groups(call, index, grid.blocks, block, turn, reinterpret_cast<unsigned char*>(memory.data()));
+      CHECK_EQ(memory.back(), kPoison);
     });
   }
   for (std::thread& block : blocks) block.join();

@@ -89,7 +89,8 @@ void test_rules(Effort effort) {
         ++turn;
         if (effort == Effort::kSmall && turn % 5 != 0) continue;
         const Case<T> input{.rule = rule, .rewards = group};
-        check_case(input, run<T, threads>(input, {n}, {turn % 3 + 1, kBins, static_cast<ThreadOrder>(turn % 3)}));
+        check_case(input, run<T, threads>(input, {n},
+                                          {turn % 3 + 1, kBins, static_cast<ThreadOrder>(turn % 3), 0, turn % 4u}));
       }
     }
   }
@@ -106,7 +107,7 @@ void test_sizes(Effort) {
       const Case<T> input{.rule = turn % 3 == 0 ? rule : Rule{}, .rewards = group};
       const Result<T> result = run<T, kLargeThreads>(input, {n}, {1, kBins, ThreadOrder::kForward});
       check_case(input, result);
-      CHECK(result == (run<T, kLargeThreads>(input, {n}, {3, 2 * kBins, ThreadOrder::kShuffled})));
+      CHECK(result == (run<T, kLargeThreads>(input, {n}, {3, 2 * kBins, ThreadOrder::kShuffled, 0, 0})));
     }
   }
 }
@@ -169,7 +170,7 @@ void test_lists() {
     const int64_t promised = turn % 5 == 0 ? 1400 : 0;  // less than the longest
     const Result<T> result = run<T, threads>(input, sizes, {1, kBins, ThreadOrder::kForward, promised});
     CHECK(result == (run<T, threads>(input, sizes, {3, kBins, ThreadOrder::kBackward, promised})));
-    CHECK(result == (run<T, threads>(input, sizes, {7, 2 * kBins, ThreadOrder::kShuffled, promised})));
+    CHECK(result == (run<T, threads>(input, sizes, {7, 2 * kBins, ThreadOrder::kShuffled, promised, 1})));
     int64_t begin = 0;
     for (int64_t size : sizes) {
       const std::vector<int64_t> rows(input.rows.begin() + begin, input.rows.begin() + begin + size);
@@ -198,7 +199,7 @@ void test_places(Effort) {
     call.groups.total = total;
     call.groups.count = 20;
     call.groups.max_group_size = longest;
-    const LargePlan plan = plan_large(call, true, static_cast<uint32_t>(random.below(30) + 1), kBins, tile);
+    const LargePlan plan = plan_large(call, true, static_cast<uint32_t>(random.below(30) + 1), kBins, 0, tile);
     unsigned char* const memory = nullptr;
     const auto place = [&](const void* pointer) { return static_cast<const unsigned char*>(pointer) - memory; };
     std::ptrdiff_t keys_end = 0, sums_end = 0, digits_end = 0;

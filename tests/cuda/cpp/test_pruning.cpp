@@ -67,9 +67,9 @@ void test_keys() {
   CHECK_EQ(to_key(T{0}), to_key(-T{0}));
 }
 
-// How many rewards of a group are sorted to find its narrowest window and that window's median.
+// How many rewards of a group are looked at one by one to find its narrowest window and that window's median.
 template <typename T>
-uint32_t sorted_count(const std::vector<T>& rewards, double tau, uint32_t bins) {
+uint32_t placed_count(const std::vector<T>& rewards, double tau, uint32_t bins) {
   using Block = HostBlock<64>;
   const auto n = static_cast<uint32_t>(rewards.size());
   Call call;
@@ -77,25 +77,26 @@ uint32_t sorted_count(const std::vector<T>& rewards, double tau, uint32_t bins) 
   call.groups.rewards = rewards.data();
   call.groups.total = call.groups.max_group_size = call.groups.group_size = n;
   call.groups.count = 1;
-  const LargePlan plan = plan_large(call, false, 1, bins, kTile<64>);
+  const LargePlan plan = plan_large(call, false, 1, bins, 0, kTile<64>);
   std::vector<uint64_t> workspace(plan.bytes / 8), memory(RankedGroup<T, Block>::shared_bytes(bins) / 8 + 1);
   const auto exchange = exchange_at<T>(plan, reinterpret_cast<unsigned char*>(workspace.data()), 0, {0, n});
   const Place place{0, 0, n};
-  const LargeGroup<T> group{call, place};
+  const LargeGroup<T> group{call, place, nullptr, 0};
   Block block(ThreadOrder::kForward, 0);
-  const auto [low, high] = std::minmax_element(rewards.begin(), rewards.end());
   const uint32_t k = static_cast<uint32_t>(gapo::window_size(n, tau));
   const Wanted wanted{n, k, true, true, {kNoRank, kNoRank}};
-  return RankedGroup<T, Block>(block, group, *low, *high, wanted, reinterpret_cast<unsigned char*>(memory.data()), bins,
-                               exchange)
-      .sorted_count();
+  auto* const bytes = reinterpret_cast<unsigned char*>(memory.data());
+  BinTable<T> table(bytes, bins);
+  choose_map(block, group, exchange, table);
+  fill_bins(block, group, table, exchange);
+  return RankedGroup<T, Block>(block, group, table, wanted, bytes, exchange).placed_count();
 }
 
 template <typename T>
 void test_survivors() {
   constexpr int64_t n = 1 << 16;
   const auto share = [&](const std::vector<T>& rewards) {
-    return static_cast<double>(sorted_count(rewards, 0.5, 4096)) / static_cast<double>(rewards.size());
+    return static_cast<double>(placed_count(rewards, 0.5, 4096)) / static_cast<double>(rewards.size());
   };
   const auto share_of = [&](Shape shape) {
     check::current_case = name_of(shape);
