@@ -44,17 +44,42 @@ GAPO_DEVICE void run_network(T* values) {
   run_network<kNetwork>(values, std::make_index_sequence<kNetwork.size>{});
 }
 
+// What a lane keeps of its value and its partner's: the smaller one in lower lanes, the larger one in the others.
 template <typename T>
-GAPO_DEVICE T pick(bool lower, T mine, T other) {
-  return lower ? lesser(mine, other) : greater(mine, other);
-}
+struct Keep {
+  bool lower = true;
 
-// Exchanges all values with the lane whose number differs by the bits of `mask`; the lower lane keeps the smaller ones.
+  template <int kCount>
+  GAPO_DEVICE void turn(T*, bool now_lower) {
+    lower = now_lower;
+  }
+  GAPO_DEVICE T operator()(T mine, T other) const { return lower ? lesser(mine, other) : greater(mine, other); }
+};
+
+// The compiler issues both a minimum and a maximum for that, on a pipe of half the rate. So the lanes that keep the
+// larger values carry them negated: all take a minimum, and signs change by multiplications, for which there is another
+// pipe.
+template <>
+struct Keep<float> {
+  float sign = 1.0f;
+
+  template <int kCount>
+  GAPO_DEVICE void turn(float* values, bool now_lower) {
+    const float change = now_lower ? sign : -sign;
+#pragma unroll
+    for (int p = 0; p < kCount; ++p) values[p] *= change;
+    sign = now_lower ? 1.0f : -1.0f;
+  }
+  GAPO_DEVICE float operator()(float mine, float other) const { return lesser(mine, -other); }
+};
+
+// Exchanges all values with the lane whose number differs by the bits of `mask`, of which the lower one has no `bit`.
 // kMirrored: value p meets the partner's value kRewards - 1 - p.
 template <bool kMirrored, typename Team, typename T>
-GAPO_DEVICE void exchange_lanes(const Team& team, T* values, int mask, bool lower) {
+GAPO_DEVICE void exchange_lanes(const Team& team, T* values, int mask, int bit, Keep<T>& keep) {
   using Thread = typename Team::Thread;
   constexpr int n = Team::kRewards;
+  keep.template turn<n>(values, (team.lane & bit) == 0);
   if (!Team::kOneWarp && mask >= kWarp) {  // by way of memory
     T* const place = team.memory + team.lane;
     team.sync();  // the partners may still read what is there
@@ -63,29 +88,29 @@ GAPO_DEVICE void exchange_lanes(const Team& team, T* values, int mask, bool lowe
     team.sync();
     const T* const other = team.memory + (team.lane ^ mask);
 #pragma unroll
-    for (int p = 0; p < n; ++p) values[p] = pick(lower, values[p], other[(kMirrored ? n - 1 - p : p) * Team::kLanes]);
+    for (int p = 0; p < n; ++p) values[p] = keep(values[p], other[(kMirrored ? n - 1 - p : p) * Team::kLanes]);
   } else if constexpr (kMirrored && n > 1) {
 #pragma unroll
     for (int p = 0; p < n / 2; ++p) {
       const T first = Thread::partner(values[n - 1 - p], mask);
       const T second = Thread::partner(values[p], mask);
-      values[p] = pick(lower, values[p], first);
-      values[n - 1 - p] = pick(lower, values[n - 1 - p], second);
+      values[p] = keep(values[p], first);
+      values[n - 1 - p] = keep(values[n - 1 - p], second);
     }
   } else {
 #pragma unroll
-    for (int p = 0; p < n; ++p) values[p] = pick(lower, values[p], Thread::partner(values[p], mask));
+    for (int p = 0; p < n; ++p) values[p] = keep(values[p], Thread::partner(values[p], mask));
   }
 }
 
 // Runs of `lanes` / 2 lanes become runs of `lanes`.
 template <bool kUnroll, typename Team, typename T>
 GAPO_DEVICE void merge_lanes(const Team& team, T* values, int lanes) {
-  exchange_lanes<true>(team, values, lanes - 1, (team.lane & (lanes / 2)) == 0);
+  Keep<T> keep;
+  exchange_lanes<true>(team, values, lanes - 1, lanes / 2, keep);
 #pragma unroll(kUnroll ? 8 : 1)
-  for (int stride = lanes / 4; stride > 0; stride /= 2) {
-    exchange_lanes<false>(team, values, stride, (team.lane & stride) == 0);
-  }
+  for (int stride = lanes / 4; stride > 0; stride /= 2) exchange_lanes<false>(team, values, stride, stride, keep);
+  keep.template turn<Team::kRewards>(values, true);
   run_network<kMergeNetwork<Team::kRewards>>(values);
 }
 
