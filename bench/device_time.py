@@ -22,6 +22,7 @@ Record = Callable[[Sequence[Call], bool], Replay]  # the calls, and whether each
 ROTATED_CACHES = 3  # rotated inputs and results fill the L2 cache that many times
 MOST_CALLS = 4096  # in a recording: a graph of more nodes takes seconds to make
 LEAST_CALLS, MOST_BYTES = 20, 4 << 30  # the least number of calls, unless they would need that much memory
+LEAST_REPLAYS, ENOUGH_SECONDS = 5, 1.0  # no more replays than these, once they have taken so long
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,15 @@ def rotation(traffic: int, cache: int, most: int = MOST_CALLS) -> int:
 
 
 def device_time(calls: Sequence[Call], record: Record, replays: int, keep: bool = True) -> Times:
-    """Median and quartiles of the time a call takes on the device."""
+    """Median and quartiles of the time a call takes on the device, of fewer replays where each takes long."""
     replay = record(calls, keep)
     replay()  # the first one uploads the graph
-    each = [replay() / len(calls) * 1e6 for _ in range(replays)]
-    q1, median, q3 = statistics.quantiles(each, n=4, method="inclusive") if replays > 1 else each * 3
-    return Times(*(round(value, 3) for value in (median, q1, q3)), replays, len(calls))
+    taken: list[float] = []
+    while len(taken) < replays and (len(taken) < LEAST_REPLAYS or sum(taken) < ENOUGH_SECONDS):
+        taken.append(replay())
+    each = [seconds / len(calls) * 1e6 for seconds in taken]
+    q1, median, q3 = statistics.quantiles(each, n=4, method="inclusive") if len(each) > 1 else each * 3
+    return Times(*(round(value, 3) for value in (median, q1, q3)), len(each), len(calls))
 
 
 def host_dispatch(

@@ -25,8 +25,10 @@ from bench.tables import SMALL, TABLES, Case, cases  # noqa: E402
 
 RESULTS = results_file.FOLDER / "gpu.json"
 ORDER = ("dense", "tokens", "unordered", "ragged", "dtypes", "by_size", "by_batch")  # the first ones matter most
+COMPILED = ("triton", "torch.compile")  # seconds for every shape: after all tables of the others
 REPLAYS = 25
 MANY_KERNELS = 256  # calls in a graph of a peer that launches tens of kernels a call
+WAITING_CALLS = 4  # of a peer that makes the host wait: milliseconds each, of which no cache decides
 WARM_CALLS = 200
 HOST_CALLS = 20  # few enough that no launch queue fills and makes the host wait
 TOLERANCE = 1e-4  # of the greatest advantage; sums are ordered otherwise on a GPU
@@ -84,7 +86,7 @@ def measure(case: Case, device: str, cache: int) -> Entry:
     error = check(case, peer, first, device) if case.peer in ("gapo", "triton") else None
     traffic = form.traffic(*first)
     single = peer.floor or case.peer in ("gapo", "triton")
-    sets = rotation(traffic, cache, *(() if single else (MANY_KERNELS,)))
+    sets = rotation(traffic, cache, *(() if single else (WAITING_CALLS if peer.waits else MANY_KERNELS,)))
     drawn = [first, *(form.draw(case.shape, dtype, device, generator) for _ in range(sets - 1))]
     prepared = [peer.prepare(*one) for one in drawn]
     calls = [(lambda one=one: peer.call(*one)) for one in prepared]
@@ -116,22 +118,24 @@ def run(tables: dict[str, Any], device: str, deadline: float, origin: Entry, out
     """All tables, the most important first, until the deadline; the file is written after every case."""
     cache = cache_bytes(device)
     facts = {"provenance": origin, "unit": "microseconds", "copy_bandwidth": copy_bandwidth(device, cache), "l2": cache}
-    results: results_file.Results = {}
-    for name in ORDER:
-        table = results.setdefault(name, {**facts, "left_out": {}, "cases": []})
-        for case in cases(name, tables[name], device):
-            results_file.write(out, results)
-            label = f"{case.peer} {'x'.join(map(str, case.shape))} {case.dtype}"
-            if time.monotonic() > deadline:
-                table["left_out"][label] = "the time budget was spent"
-                continue
-            try:
-                table["cases"].append(measure(case, device, cache))
-            except LeftOut as reason:
-                table["left_out"][label] = str(reason)
-            except Exception as error:  # one peer, or its compiler, must not lose the others
-                table["left_out"][label] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    results: results_file.Results = {name: {**facts, "left_out": {}, "cases": []} for name in ORDER}
+    in_order = [case for name in ORDER for case in cases(name, tables[name], device)]
+    for case in sorted(in_order, key=lambda case: case.peer in COMPILED):
+        table = results[case.table]
+        label = f"{case.peer} {'x'.join(map(str, case.shape))} {case.dtype}"
+        if time.monotonic() > deadline:
+            table["left_out"][label] = "the time budget was spent"
+            continue
+        try:
+            table["cases"].append(measure(case, device, cache))
+        except LeftOut as reason:
+            table["left_out"][label] = str(reason)
+        except KeyboardInterrupt:  # bench/gpu.sh cuts it off: what was measured is still reported
+            table["left_out"][label], deadline = "interrupted", 0.0
+        except Exception as error:  # one peer, or its compiler, must not lose the others
+            table["left_out"][label] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         results_file.write(out, results)
+    results_file.write(out, results)
     return results
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bench import figures, markdown, memory, results_file, run_gpu, sanitized_calls
-from bench.device_time import LEAST_CALLS, MOST_BYTES, device_time, host_dispatch, record_calls, rotation
+from bench.device_time import LEAST_CALLS, LEAST_REPLAYS, MOST_BYTES, device_time, host_dispatch, record_calls, rotation
 from bench.forms import FORMS, Peer
 from bench.run_cpu import summarise
 from bench.tables import SMALL, TABLES, Case, Table, cases
@@ -88,6 +88,17 @@ def test_device_time_divides_a_replay_by_its_calls():
     assert len(made) == 3 + 40 * (1 + 7), "three calls warm up, one replay is thrown away"
 
 
+def test_a_slow_replay_is_not_repeated_for_long():
+    clock = Clock()
+
+    def call():
+        clock.now += 0.4
+
+    times = device_time([call] * 2, lambda calls, keep: record_calls(calls, keep, clock), replays=25)
+    assert times.median == pytest.approx(4e5)
+    assert times.replays == LEAST_REPLAYS
+
+
 class Result:
     """Counts how many of its kind are alive at a time."""
 
@@ -141,6 +152,32 @@ def test_the_gpu_tables_are_written_up_to_the_deadline(tmp_path):
     assert results_file.read(out) == results
 
 
+def test_what_waits_or_is_compiled_does_not_take_the_time_of_the_others(tmp_path, monkeypatch):
+    waiting = Case("ragged", "advantage_varlen", "torch", (16, 8), "float32", 1)
+    assert run_gpu.measure(waiting, "cpu", 1 << 20)["calls"] == run_gpu.WAITING_CALLS
+    begun = []
+    monkeypatch.setattr(run_gpu, "measure", lambda case, *_: begun.append(case) or {"peer": case.peer})
+    monkeypatch.setattr(run_gpu, "cases", lambda name, table, _: cases(name, table, "cuda"))
+    run_gpu.run(TABLES, "cpu", time.monotonic() + 60, {}, tmp_path / "gpu.json")
+    late = [case.peer in run_gpu.COMPILED for case in begun]
+    assert {case.table for case in begun[: late.index(True)]} == set(run_gpu.ORDER)
+    assert all(late[late.index(True) :])
+
+
+def test_what_was_measured_before_an_interruption_is_kept(tmp_path, monkeypatch):
+    def measure(case, *_):
+        if case.peer == "torch":
+            raise KeyboardInterrupt
+        return {"peer": case.peer, "shape": list(case.shape), "median": 1.0}
+
+    monkeypatch.setattr(run_gpu, "measure", measure)
+    results = run_gpu.run(SMALL, "cpu", time.monotonic() + 60, {}, tmp_path / "gpu.json")
+    assert [case["peer"] for case in results["dense"]["cases"]] == ["gapo"]
+    assert set(results["dense"]["left_out"].values()) == {"interrupted", "the time budget was spent"}
+    assert re.search(r"^16x8 +1\.00", run_gpu.short_table(results), re.MULTILINE)
+    assert results_file.read(tmp_path / "gpu.json") == results
+
+
 def test_what_is_measured_on_a_gpu_is_reported_and_drawn(tmp_path):
     origin = {"device": "a GPU", "driver": "1", "commit": "0", "command": "none", "date": "today", "versions": {}}
     few = {name: SMALL[name] if name in ("dense", "tokens") else Table("advantage", []) for name in SMALL}
@@ -162,6 +199,18 @@ def test_only_what_runs_there_is_measured_on_a_gpu():
 def test_the_sanitised_calls_cover_every_op():
     made = {op for op, _ in sanitized_calls.calls()}
     assert made == {"advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage"}
+
+
+def test_the_sanitised_calls_go_on_behind_a_wrong_one(monkeypatch, capsys):
+    right, wrong = (torch.arange(6.0).view(2, 3),), (torch.arange(6).view(2, 3),)  # integers are refused
+    monkeypatch.setattr(sanitized_calls, "calls", lambda: [("advantage", wrong), ("advantage", right)])
+    monkeypatch.setattr(sys, "argv", ["sanitized_calls.py", "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        sanitized_calls.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "advantage [2, 3] torch.int64: RuntimeError: " in said
+    assert said.endswith("1 of 2 calls agree with the CPU\n")
 
 
 @pytest.mark.skipif(shutil.which("timeout") is None, reason="needs the command timeout")
