@@ -8,6 +8,7 @@ import torch
 from gapo_trainer.cli import main
 from gapo_trainer.config import to_yaml
 
+pytest.importorskip("rapidfuzz", reason="the rewards need the trainer's extra, which a machine for kernels may lack")
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
