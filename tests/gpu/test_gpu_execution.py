@@ -164,7 +164,11 @@ def test_nothing_waits_in_the_large_paths():
 def test_a_side_stream():
     stream = torch.cuda.Stream()
     source = rewards_of(4096, 1024).cuda()
-    expected = torch.ops.gapo.advantage(source * 1)  # loads all that is used below: loading may wait for the device
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):  # loads and allocates all that is used below: both may wait for the device
+        torch.cuda._sleep(1)
+        expected = torch.ops.gapo.advantage(source * 1)
+        torch.ops.gapo.advantage(source * 1)
     torch.cuda.synchronize()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(200_000_000)  # what is enqueued behind it must wait for it, on this stream
@@ -187,6 +191,7 @@ def test_a_second_device(sample):
 
 def test_memory_comes_from_the_caching_allocator_and_goes_back():
     gc.collect()  # what earlier tests left, which would go in between
+    torch.cuda.empty_cache()  # and what fits into their memory, once it is cut up
     for call in large_calls().values():
         call()
         torch.cuda.synchronize()
