@@ -45,7 +45,7 @@ part() {
   echo "$name: $word, $((SECONDS - begin)) s; $(tail -n 1 "$logs/$name.log" | cut -c 1-160)" >"$logs/$name.summary"
   if [ $status -ne 0 ]; then
     touch "$logs/failed"
-    printf '%s\n' "== $name" "$(tail -n 25 "$logs/$name.log")"
+    printf '%s\n' "== $name" "$(tail -n 25 "$logs/$name.log" | cut -c 1-200)"
   fi
   return $status
 }
@@ -61,7 +61,7 @@ gpu_tests() { # FOLDER [OPTION…]
   else
     export GAPO_GPU_EXAMPLES=${GAPO_GPU_EXAMPLES:-2000} # one after the other, 10,000 take minutes
   fi
-  OMP_NUM_THREADS=2 "$python" -m pytest -q -o addopts= -p no:cacheprovider -m gpu --continue-on-collection-errors -rs \
+  OMP_NUM_THREADS=2 "$python" -m pytest -q -o addopts= -p no:cacheprovider -m gpu --continue-on-collection-errors -rsfE \
     "${files[@]}" "$@"
 }
 export -f gpu_tests

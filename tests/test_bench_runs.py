@@ -226,6 +226,18 @@ def test_the_gpu_script_rehearses_on_a_cpu(tmp_path):
     assert (tmp_path / "logs.tar.gz").exists()
 
 
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs the command timeout")
+def test_a_part_of_the_gpu_script_that_is_cut_off_says_what_it_found(tmp_path):
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/bash\n[[ $* == *pytest* ]] || exit 0\ntrap 'echo 1 failed; exit 1' INT\nwhile sleep 0.1; do :; done"
+    )
+    python.chmod(0o755)
+    command = ["bash", "bench/gpu.sh", "--dry-run", "--budget", "66"]  # the tests leave 60 seconds to what follows
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHON": str(python)})
+    assert re.search(r"^tests: cut off after \d+ s, \d+ s; 1 failed$", done.stdout, re.MULTILINE), done.stdout
+
+
 def test_the_gpu_script_refuses_what_it_does_not_know():
     done = subprocess.run(["bash", "bench/gpu.sh", "--fast"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
