@@ -160,6 +160,11 @@ MIT = (
     "Permission is hereby granted, free of charge, to any person obtaining a copy ... The above copyright notice and "
     "this permission notice shall be included in all copies"
 )
+UNLICENSE = (
+    "This is free and unencumbered software released into the public domain.\n\nAnyone is free to copy ... this "
+    "software, either in source code form ...\nbinary, for any purpose, commercial or non-commercial, and by any means."
+)
+EITHER = "This project is dual-licensed ...\n\nYou may use this code under the terms of either\nlicense.\n"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +178,12 @@ MIT = (
         ({"LICENSE-MIT": MIT, "LICENSE-APACHE": "Apache License\nVersion 2.0"}, "Apache-2.0 OR MIT", True),
         ({"LICENSE": MIT, "COPYING": "GNU GENERAL PUBLIC LICENSE Version 2"}, "GPL-2.0 AND MIT", False),
         ({"LICENSE.txt": "Apache License Version 2.0\n...\nAPPENDIX: " + MIT}, "Apache-2.0", True),
+        ({"UNLICENSE": UNLICENSE}, "Unlicense", True),
+        ({"LICENSE": UNLICENSE.replace("commercial or non-", "non-")}, "NOASSERTION", False),
+        ({"LICENSE-MIT": MIT, "UNLICENSE": UNLICENSE}, "MIT OR Unlicense", True),
+        ({"COPYING": EITHER, "LICENSE-MIT": MIT, "UNLICENSE": UNLICENSE}, "MIT OR Unlicense", True),
+        ({"COPYING": EITHER, "LICENSE": MIT, "LICENSE-OURS": "all mine"}, "MIT", True),
+        ({"COPYING": EITHER}, "NOASSERTION", False),
     ],
 )
 def test_licences_are_found_and_allowed(tmp_path, files, expected, permissive):

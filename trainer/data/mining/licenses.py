@@ -63,17 +63,20 @@ _RESTRICTED = (
     "server side public license",
 )
 
+_GRANTED = re.compile(r"commercial (?:or|and) non ?commercial")  # the Unlicense says so: no restriction
+_OFFER = re.compile(r"\b(?:under|terms of) either (?:of (?:these|the) |of the two )?licen[cs]es?\b")
+
 _NAMED = r".+[-.]licen[cs]e(?:\.(?:txt|md))?"  # MIT-LICENSE
 _FILE = re.compile(rf"(?:(?:un)?licen[cs]e|copying)(?:[-._].+)?|{_NAMED}", re.IGNORECASE)
-_CHOICE = re.compile(rf"licen[cs]e[-._](?!(?:txt|md|rst|markdown)$).+|{_NAMED}", re.IGNORECASE)
+_CHOICE = re.compile(rf"licen[cs]e[-._](?!(?:txt|md|rst|markdown)$).+|unlicen[cs]e|{_NAMED}", re.IGNORECASE)
 _LARGEST_FILE = 1 << 20
 
 
 def repository_license(repo: pygit2.Repository, commit: pygit2.Commit) -> str:
     """The SPDX expression of the licence under which the tree of ``commit`` is published.
 
-    Several licence files that offer a choice, such as ``LICENSE-MIT`` and ``LICENSE-APACHE``, are joined by ``OR``;
-    others by ``AND``, as all may hold.
+    Several licence files that offer a choice, such as ``LICENSE-MIT`` and ``LICENSE-APACHE``, are joined by ``OR``, and
+    so are those beside a file that only says that any of them will do; others by ``AND``, as all may hold.
     """
     try:
         texts = dict(_license_files(repo, commit.tree))
@@ -83,10 +86,12 @@ def repository_license(repo: pygit2.Repository, commit: pygit2.Commit) -> str:
         return NO_LICENSE
     if any(name.lower().startswith("copying.lesser") for name in texts):  # the LGPL is an addition to the GPL beside it
         texts = {name: text for name, text in texts.items() if name.lower() != "copying"}
-    found = sorted({license_of(text) for text in texts.values()})
-    if len(found) > 1 and UNKNOWN in found and all(map(_CHOICE.fullmatch, texts)):
+    offers = {name for name, text in texts.items() if _is_offer(text)}
+    found = sorted({license_of(text) for name, text in texts.items() if name not in offers}) or [UNKNOWN]
+    choice = bool(offers) or all(map(_CHOICE.fullmatch, texts))
+    if len(found) > 1 and UNKNOWN in found and choice:
         found.remove(UNKNOWN)  # one of the choices is not known; the others still hold
-    return (" OR " if all(map(_CHOICE.fullmatch, texts)) else " AND ").join(found)
+    return (" OR " if choice else " AND ").join(found)
 
 
 def license_of(text: str) -> str:
@@ -94,7 +99,7 @@ def license_of(text: str) -> str:
     tag = re.search(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+)\s*$", text, re.MULTILINE)
     if tag:
         return tag[1]
-    words = " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+    words = _GRANTED.sub("", _words(text))
     if any(restriction in words for restriction in _RESTRICTED):
         return UNKNOWN
     begins = [
@@ -110,6 +115,15 @@ def is_allowed(expression: str, allowed: Collection[str]) -> bool:
     if " OR " in expression:
         return any(part in allowed for part in expression.split(" OR "))
     return all(part in allowed for part in expression.split(" AND "))
+
+
+def _is_offer(text: str) -> bool:
+    """Whether a text is no licence itself and leaves the choice between those beside it."""
+    return license_of(text) == UNKNOWN and _OFFER.search(_words(text)) is not None
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
 
 
 def _license_files(repo: pygit2.Repository, tree: pygit2.Tree) -> Iterator[tuple[str, str]]:
