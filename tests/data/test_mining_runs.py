@@ -207,6 +207,23 @@ def test_names_come_from_hosted_remotes_without_their_secrets(tmp_path):
     assert "token" not in out.read_text()
 
 
+def test_a_folder_within_a_repository_has_its_name(tmp_path):
+    history = long_history(tmp_path / "one", 1)
+    history.write(inner__a_py="")
+    out = tmp_path / "out.jsonl"
+    for path in (history.folder / "inner", history.folder / ".git"):
+        mine([path], out, Options(), quietly)
+        assert {row["repo"] for row in rows_of(out)} == {"one"}
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path):
+    for number, owner in enumerate(("a", "b")):
+        long_history(tmp_path / owner / "repo", 2 + number)
+    out = tmp_path / "out.jsonl"
+    mine([tmp_path / "a" / "repo", tmp_path / "b" / "repo"], out, Options(held_out=("b/repo",)), quietly)
+    assert {(row["repo"], row["split"] == "test_ood") for row in rows_of(out)} == {("a/repo", False), ("b/repo", True)}
+
+
 def test_the_projects_own_history(tmp_path):
     if not (PROJECT / ".git").exists():
         pytest.skip("not a clone")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from gapo_trainer.data.mining.changes import Skipped, commit_changes
 from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
 from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.licenses import is_allowed, repository_license
-from gapo_trainer.data.mining.objects import GIT_ERRORS, name_of, open_repository, read_commit
+from gapo_trainer.data.mining.objects import GIT_ERRORS, folder_of, name_of, open_repository, read_commit
 from gapo_trainer.data.writers import suffix_of, write_rows
 from gapo_trainer.errors import UserError
 
@@ -49,7 +49,7 @@ class Source:
     """A repository as the command line names it.
 
     Attributes:
-        name: ``owner/name`` or the folder's name.
+        name: ``owner/name``, or the folder's name, behind its parent's where several folders have that name.
         license: SPDX expression.
         repo: the open repository; None where there is nothing to mine in it.
         head: where its history ends; empty with ``repo``.
@@ -102,7 +102,7 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
         OSError, sqlite3.OperationalError: the disk is full, or the folder cannot be written to.
     """
     suffix_of(out)
-    sources = [_open(path, options) for path in paths]
+    sources = _told_apart([_open(path, options) for path in paths])
     unknown = sorted(set(options.held_out) - {source.name for source in sources})
     if unknown:
         names = ", ".join(source.name for source in sources)
@@ -140,7 +140,7 @@ def _open(path: Path, options: Options) -> Source:
     name, spdx = path.resolve().name, ""
     try:
         repo = open_repository(path)
-        name = name_of(repo, path)
+        name = name_of(repo)
         if repo.head_is_unborn:
             return Source(name, "", None, "", "has no commit")
         head = repo.head.peel(pygit2.Commit)
@@ -150,6 +150,17 @@ def _open(path: Path, options: Options) -> Source:
     if options.licenses and not is_allowed(spdx, options.licenses):
         return Source(name, spdx, None, "", f"licence {spdx} is not allowed")
     return Source(name, spdx, repo, str(head.id), "")
+
+
+def _told_apart(sources: Sequence[Source]) -> list[Source]:
+    """The sources with ``a/repo`` and ``b/repo`` for folders that would both be ``repo``."""
+    named = Counter(source.name for source in sources)
+    return [
+        replace(source, name=f"{folder_of(source.repo).parent.name}/{source.name}")
+        if source.repo and named[source.name] > 1 and "/" not in source.name
+        else source
+        for source in sources
+    ]
 
 
 def _walk(

@@ -44,8 +44,14 @@ def read_commit(repo: pygit2.Repository, object_id: pygit2.Oid) -> pygit2.Commit
     return repo[object_id].peel(pygit2.Commit)
 
 
-def name_of(repo: pygit2.Repository, path: Path) -> str:
-    """``owner/name`` from the address of the remote ``origin``, or else the name of the folder.
+def folder_of(repo: pygit2.Repository) -> Path:
+    """The folder that a person knows the repository by: its work tree's, or that of a bare one."""
+    folder = Path(repo.path)
+    return folder.parent if folder.name == ".git" else folder
+
+
+def name_of(repo: pygit2.Repository) -> str:
+    """``owner/name`` from the address of the remote ``origin``, or else the name of the repository's folder.
 
     Nothing else of an address is kept: it may hold a token, and a local one names folders of this machine.
     """
@@ -54,7 +60,7 @@ def name_of(repo: pygit2.Repository, path: Path) -> str:
     except GIT_ERRORS:
         address = ""
     hosted = None if address.startswith("file:") else _HOSTED.match(address)
-    return hosted[1] if hosted else path.resolve().name.removesuffix(".git")
+    return hosted[1] if hosted else folder_of(repo).name.removesuffix(".git")
 
 
 def _configure() -> None:
