@@ -29,7 +29,7 @@ class TokenLoss(NamedTuple):
 def k3(logp: Tensor, reference: Tensor) -> Tensor:
     """Schulman's k3 estimate of KL(policy || reference) from log-probs of the policy's samples: never negative."""
     log_ratio = (reference - logp).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    return log_ratio.exp() - log_ratio - 1
+    return log_ratio.expm1() - log_ratio  # exp() - 1 would leave float32's rounding, which is larger than a small KL
 
 
 def token_loss(
@@ -60,7 +60,9 @@ def token_loss(
     loss = torch.maximum(surrogate, bounded)
     clipped = bounded > surrogate
     if config.dual_clip:
-        loss = torch.where(a < 0, torch.minimum(loss, -a * config.dual_clip), loss)
+        bound = torch.where(a < 0, -a * config.dual_clip, torch.inf)
+        clipped |= bound < loss
+        loss = torch.minimum(loss, bound)
 
     kl = torch.zeros_like(logp) if reference is None else k3(logp, reference)
     bonus = torch.zeros_like(logp) if entropy is None else entropy

@@ -43,12 +43,21 @@ def test_dual_clip_bounds_the_loss_of_negative_advantages():
     assert loss_of(20.0, -1.0)[:2] == pytest.approx((20.0, 20.0))
     assert loss_of(20.0, -1.0, dual_clip=3.0)[:2] == pytest.approx((3.0, 0.0))
     assert loss_of(20.0, 1.0, dual_clip=3.0)[0] == pytest.approx(-1.2)
+    assert [loss_of(ratio, -1.0, dual_clip=3.0)[2] for ratio in (0.5, 1.5, 20.0)] == [True, False, True]
 
 
 def test_k3_is_unbiased_for_the_kl_divergence():
     p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.2, 0.6])
     expected = (p * (p / q).log()).sum()
     assert (p * k3(p.log(), q.log())).sum() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_k3_of_nearly_equal_policies_is_no_rounding_error():
+    logp = -torch.rand(1000, generator=torch.Generator().manual_seed(0)) - 1
+    for gap in (1e-3, 1e-5, 1e-7):
+        other = logp * (1 + gap)
+        assert k3(logp, other).min() >= 0
+        torch.testing.assert_close(k3(logp, other), k3(logp.double(), other.double()).float(), rtol=1e-3, atol=1e-12)
 
 
 def test_kl_and_entropy_enter_with_their_coefficients():
