@@ -19,6 +19,7 @@ from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.errors import UserError
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import resolve_device
+from gapo_trainer.progress import tell
 from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
 from gapo_trainer.stats import mean_of_seeds, paired_test
@@ -57,7 +58,7 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
     results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}
     for name, seed, one in runs:
-        console.print(f"{name}, seed {seed}: {one.out}", highlight=False, soft_wrap=True)
+        tell(console, f"{name}, seed {seed}: {one.out}")
         results[name].append(_final_scores(_trained(one, console)))
     write_result(Path(config.out) / "result.json", origin, _as_json(config, results))
     console.print(_means(results, seeds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import DECODINGS, SCORES, Answer, answer, by_language, scores_row
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import load_policy, resolve_device
+from gapo_trainer.progress import tell
 from gapo_trainer.sources import load_splits
 from gapo_trainer.stats import Mean
 
@@ -34,7 +36,7 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
     """
     policy = load_policy(config.model, config.format, resolve_device(config.device))
     policy.model.eval()
-    splits = load_splits(config, policy, console.print).held_out
+    splits = load_splits(config, policy, partial(tell, console)).held_out
     if not splits:
         raise UserError(f"data={config.data} has no held-out tasks to evaluate on")
     total = len(DECODINGS) * sum(map(len, splits.values()))

@@ -25,6 +25,11 @@ SHOWN = (
 LINES = 20  # a run that is not watched prints about this many
 
 
+def tell(console: Console, line: str) -> None:
+    """Print ``line`` as it is: not wrapped, and with its brackets, which are no markup."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 class ProgressView:
     """A context manager around the training loop; ``show`` after every step.
 
@@ -63,4 +68,4 @@ class ProgressView:
             self._live.update(Group(self._bar, table))
         elif self._console and (step % max(1, self._steps // LINES) == 0 or step == self._steps):
             line = "  ".join(f"{heading} {text}" for heading, text in texts.items())
-            self._console.print(f"step {step}/{self._steps}  {line}", markup=False, highlight=False, soft_wrap=True)
+            tell(self._console, f"step {step}/{self._steps}  {line}")

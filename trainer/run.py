@@ -14,6 +14,7 @@ from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import SCORES
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import resolve_device
+from gapo_trainer.progress import tell
 from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.runs import load_run
@@ -32,15 +33,15 @@ def run(config: Config, resume: Path | None, console: Console) -> Path:
         origin = provenance(device)
         folder = Path(ranks.agreed(str(resume or new_folder(Path(config.out))) if first else None))
         if first:
-            console.print(f"run: {folder}", highlight=False, soft_wrap=True)
+            tell(console, f"run: {folder}")
         train(config, folder, device, resume is not None, console if first else None)
     if first:
         result = load_run(folder)
         write_result(folder / "result.json", origin, {"config": vars(config), "evals": result.evals})
         draw_curves([result]).savefig(folder / "curves.png", dpi=120)
         console.print(result_table(folder))
-        console.print(f"figures: {folder / 'curves.png'}", highlight=False, soft_wrap=True)
-        console.print(f"checkpoint: {max((folder / CHECKPOINTS).glob('step_*'))}", highlight=False, soft_wrap=True)
+        tell(console, f"figures: {folder / 'curves.png'}")
+        tell(console, f"checkpoint: {max((folder / CHECKPOINTS).glob('step_*'))}")
     return folder
 
 

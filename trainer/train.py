@@ -15,6 +15,7 @@ import random
 import resource
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from gapo_trainer.episodes import Episodes
 from gapo_trainer.evaluate import answer, scores_row
 from gapo_trainer.metrics import kept_group, step_metrics
 from gapo_trainer.policy import Policy, load_policy
-from gapo_trainer.progress import ProgressView
+from gapo_trainer.progress import ProgressView, tell
 from gapo_trainer.rollout import Roller, make_engine
 from gapo_trainer.runlog import EVALS, GROUPS, METRICS, TIMINGS, RunLog
 from gapo_trainer.sampler import TaskSampler
@@ -56,7 +57,7 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
     Raises:
         UserError: something that can be mended stopped the run; its checkpoints are as they were.
     """
-    warn = console.print if console else lambda line: None
+    warn = partial(tell, console) if console else lambda line: None
     found = newest_checkpoint(folder / CHECKPOINTS, warn) if resume else None
     start, progress = found or (None, Progress(step=0, tasks_taken=0, bad_updates=0, log_bytes={}))
 

@@ -80,12 +80,13 @@ def test_a_reward_of_ones_own_may_leave_completions_unscored(config_file, tmp_pa
     (tmp_path / "my_reward.py").write_text(
         "def short(completion, target):\n"
         "    if len(completion) % 3 == 0: return None\n"
-        "    if len(completion) % 3 == 1: raise RuntimeError('broken grader')\n"
+        "    if len(completion) % 3 == 1: raise RuntimeError('broken [/grader]')\n"
         "    return 1 / (1 + len(completion))\n"
     )
     monkeypatch.chdir(tmp_path)
     assert main(["run", "--config", config_file, "reward=my_reward:short", f"out={tmp_path / 'run'}"]) == 0
-    assert "completions failed" in capsys.readouterr().out
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "completions failed" in line]
+    assert line.endswith("the first: RuntimeError: broken [/grader]")
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert all(0 < row["unscorable"] < 1 for row in rows)
     assert all(row["bad_updates"] == 0 and row["loss"] is not None for row in rows)
