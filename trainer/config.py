@@ -95,7 +95,7 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse values that cannot work, before anything is loaded."""
         for name, low in _AT_LEAST.items():
-            if getattr(self, name) < low:
+            if not getattr(self, name) >= low:  # a NaN is refused too
                 raise UserError(f"{name} must be at least {low}, got {getattr(self, name)}")
         for name in ("lr", "temperature", "reward_timeout", "max_grad_norm"):
             if not getattr(self, name) > 0:
@@ -103,6 +103,8 @@ class Config:
         for name in ("reward_noise", "min_lr"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if 0 < self.dual_clip <= 1:
+            raise UserError(f"dual_clip must be 0, for none, or above 1, got {self.dual_clip}")
         if not 0 < self.tau <= 1:
             raise UserError(f"tau must be in (0, 1], got {self.tau}")
         if self.estimator not in ESTIMATORS:
@@ -138,6 +140,7 @@ _AT_LEAST = {
     "weight_decay": 0,
     "max_bad_updates": 1,
     "steps": 1,
+    "seed": 0,
     "checkpoint_every": 1,
     "keep_checkpoints": 1,
     "eval_every": 1,

@@ -117,8 +117,18 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 
 def resolve_device(name: str) -> str:
-    """The device that ``name`` asks for; ``"auto"`` is CUDA where there is one."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    """The device that ``name`` asks for; ``"auto"`` is CUDA where there is one.
+
+    Raises:
+        UserError: this machine, or this torch, has no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # the latter: a torch that was built without CUDA
+        raise UserError(f"device={name} cannot be used: {str(error).splitlines()[0]}") from error
+    return name
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

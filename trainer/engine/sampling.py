@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessorList, TopKLogitsWarper, TopPLogitsWarper
 
+from ..errors import UserError
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -58,6 +60,9 @@ class TokenSampler:
 
         Returns:
             The tokens, int64 ``[rows]``, and their log-probs before truncation, float32 ``[rows]``.
+
+        Raises:
+            UserError: a row has logits that are no numbers.
         """
         if self._temperature == 0:
             logprobs = logits.log_softmax(-1)
@@ -67,6 +72,8 @@ class TokenSampler:
             unused = torch.LongTensor()  # the tokens so far, which truncation does not look at
             cumulative = self._truncate(unused, logprobs).exp().cumsum(-1)
             total = cumulative[:, -1:]
+            if total.isnan().any():  # the search would give a token that does not exist
+                raise UserError("the policy's logits are NaN or infinite, so no token can be drawn; lower lr")
             # below the total, so that rounding never lands behind the last token that has any probability
             target = torch.minimum(draws[:, None] * total, total.nextafter(torch.zeros_like(total)))
             tokens = torch.searchsorted(cumulative, target, right=True)
