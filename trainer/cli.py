@@ -19,11 +19,16 @@ from gapo_trainer.runlog import CONFIG
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 for an error told in one line, 130 when interrupted."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args, behind = parser.parse_known_args(arguments)
+    if any(text.startswith("-") for text in behind) or (behind and "settings" not in args):
+        parser.error(f"unrecognized arguments: {' '.join(behind)}")
+    if behind:  # argparse takes them from one place only: these stand behind an option that follows other settings
+        args.settings = [*args.settings, *behind]
     transformers_logging.disable_progress_bar()
     try:
         args.command(args, Console())
-    except UserError as error:
+    except (UserError, OSError) as error:  # the latter: a full disk, a read-only folder
         Console(stderr=True).print(f"gapo-train: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
@@ -80,6 +85,8 @@ def _settings(args: argparse.Namespace, file: Path | None) -> Config:
 def _run(args: argparse.Namespace, console: Console) -> None:
     from gapo_trainer.run import run
 
+    if args.resume and args.config:
+        raise UserError(f"--resume goes on with the settings of {args.resume}, and name=value; leave out --config")
     run(_settings(args, args.resume / CONFIG if args.resume else args.config), args.resume, console)
 
 
@@ -98,10 +105,11 @@ def _compare(args: argparse.Namespace, console: Console) -> None:
 
 
 def _report(args: argparse.Namespace, console: Console) -> None:
+    from gapo_trainer.progress import tell
     from gapo_trainer.report.page import write_report
 
     write_report(args.runs, args.out)
-    console.print(f"report: {args.out}", highlight=False, soft_wrap=True)
+    tell(console, f"report: {args.out}")
 
 
 if __name__ == "__main__":

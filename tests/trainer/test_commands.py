@@ -60,6 +60,8 @@ def test_a_finished_run_can_go_on_for_longer(config_file, tmp_path):
         (["reward=gone:away"], "cannot import 'gone'"),
         (["wandb=project"], "needs a package: pip install wandb"),
         (["rollout_engine=vllm"], "pip install vllm"),
+        (["device=here"], "device=here cannot be used: "),
+        (["lr=1e30", "warmup_steps=0"], "the policy's logits are NaN or infinite"),
     ],
 )
 def test_what_a_person_can_mend_is_one_line(config_file, tmp_path, capsys, arguments, message):
@@ -67,6 +69,30 @@ def test_what_a_person_can_mend_is_one_line(config_file, tmp_path, capsys, argum
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gapo-train: ")
     assert message in line
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(config_file, tmp_path, capsys):
+    (tmp_path / "run" / ".config.yaml").mkdir(parents=True)  # stands in the way, as a full disk would for everyone
+    assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ".config.yaml" in line
+
+
+def test_settings_may_stand_on_either_side_of_options(config_file, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["run", f"out={out}", "steps=1", "--config", config_file, "group_size=6", "--dapo", "tau=0.6"]) == 0
+    settings = (out / "config.yaml").read_text()
+    for line in ("steps: 1", "group_size: 6", "tau: 0.6", "dynamic_sampling: true"):
+        assert line in settings
+    for wrong in (["run", "steps=1", "--dapo", "--fast"], ["report", str(out), "--out", "page.html", "other"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+        assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_a_resumed_run_takes_no_second_file(config_file, tmp_path, capsys):
+    assert main(["run", "--resume", str(tmp_path / "run"), "--config", config_file]) == 1
+    assert "leave out --config" in capsys.readouterr().err
 
 
 def test_an_empty_data_set_is_one_line(config_file, tmp_path, capsys):
