@@ -17,7 +17,7 @@ from gapo_trainer.verl_recipe.reward import compute_score
 @pytest.fixture
 def rows(task_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["verl_recipe", task_file, str(tmp_path)])
-    main()
+    assert main() == 0
     return {path.stem: pq.read_table(path).to_pylist() for path in tmp_path.glob("*.parquet")}
 
 
@@ -26,6 +26,12 @@ def test_every_split_becomes_a_file_of_prompts(rows, tasks):
     (message,) = rows["train"][0]["prompt"]
     assert message["role"] == "user"
     assert tasks[0].region in message["content"]
+
+
+def test_a_source_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["verl_recipe", str(tmp_path / "gone.jsonl"), str(tmp_path / "out")])
+    assert main() == 1
+    assert capsys.readouterr().err.endswith("gone.jsonl: no such file\n")
 
 
 def test_the_reward_knows_a_right_an_unchanged_and_a_wrong_answer(rows, tasks):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,27 @@ import pyarrow.parquet as pq
 from gapo_trainer.data.formats import Chat
 from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.task import SPLITS, Task
+from gapo_trainer.errors import UserError
 
 
-def main() -> None:
-    """Write ``OUT/<split>.parquet`` for every split that has tasks."""
+def main() -> int:
+    """Write ``OUT/<split>.parquet`` for every split that has tasks; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m gapo_trainer.verl_recipe", description=__doc__)
     parser.add_argument("source", help="stdlib, a JSONL or Parquet file, or a data set's name")
     parser.add_argument("out", type=Path, help="folder of the Parquet files")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    tasks = load_tasks(args.source).tasks
-    for split in SPLITS:
-        rows = [as_row(task) for task in tasks if task.split == split]
-        if rows:
-            pq.write_table(pa.Table.from_pylist(rows), args.out / f"{split}.parquet")
-            print(f"{args.out / split}.parquet: {len(rows)} tasks")
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        tasks = load_tasks(args.source).tasks
+        for split in SPLITS:
+            rows = [as_row(task) for task in tasks if task.split == split]
+            if rows:
+                pq.write_table(pa.Table.from_pylist(rows), args.out / f"{split}.parquet")
+            print(f"{args.out / split}.parquet: {len(rows)} tasks" + ("" if rows else ", not written"))
+    except (UserError, OSError) as error:  # the latter: a full disk, a read-only folder
+        print(f"verl_recipe: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def as_row(task: Task) -> dict[str, Any]:
@@ -43,4 +50,4 @@ def as_row(task: Task) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
