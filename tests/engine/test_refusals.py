@@ -7,6 +7,8 @@ from transformers import (
     CohereForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
     MistralConfig,
     MistralForCausalLM,
     T5Config,
@@ -58,6 +60,13 @@ def test_a_sliding_window_that_only_the_layers_know():
 
 def test_attention_dropout(build_model):
     refused(build_model("llama", attention_dropout=0.1), r"config.attention_dropout must be 0, got 0.1")
+
+
+def test_dropout_of_hidden_states_in_training():
+    sizes = {"vocab_size": 50, "n_embd": 16, "n_layer": 1, "n_head": 2, "eos_token_id": 1, "bos_token_id": 1}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.2))
+    refused(model.train(), "drops out hidden states with probability 0.2")
+    generate(model.eval(), PROMPT, 2, Sampling(2, ()))
 
 
 def test_reentrant_checkpointing(build_model):

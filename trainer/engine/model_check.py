@@ -37,6 +37,12 @@ def check_model(model: nn.Module) -> None:
     dropout = getattr(config, "attention_dropout", 0.0)
     if dropout:
         raise UnsupportedModelError(f"{name}'s config.attention_dropout must be 0, got {dropout}")
+    dropped = next((m.p for m in model.modules() if isinstance(m, nn.Dropout) and m.training and m.p), 0.0)
+    if dropped:  # sampling runs without it, so that the policies' ratio would not start at 1
+        raise UnsupportedModelError(
+            f"{name} is in training mode and drops out hidden states with probability {dropped}; "
+            "set its configuration's dropouts to 0"
+        )
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type")
     if rope in LENGTH_DEPENDENT_ROPE:
         raise UnsupportedModelError(f"{name}'s rotary frequencies must not depend on length, got rope_type={rope!r}")
