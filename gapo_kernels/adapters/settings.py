@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from numbers import Real
 from typing import TypedDict
 
 import torch
@@ -20,11 +22,12 @@ class Settings(TypedDict, total=False):
     eps: float
 
 
-def read_settings(given: Mapping[str, object], where: str) -> Settings:
+def read_settings(given: Mapping[str, object] | None, where: str) -> Settings:
     """The given settings, checked before any reward is there, so that a training does not start with a wrong one.
 
     Args:
-        given: any of ``estimator``, ``tau``, ``center``, ``scale``, ``eps``; None means not given.
+        given: any of ``estimator``, ``tau``, ``center``, ``scale``, ``eps``; None means not given. A number may be a
+            string, as YAML's readers make one of 1e-3.
         where: what the user calls the section, for messages; ``algorithm.gapo`` for instance.
 
     Returns:
@@ -34,15 +37,17 @@ def read_settings(given: Mapping[str, object], where: str) -> Settings:
         ValueError: a name or a value that the op does not take; the message names it and what was expected.
     """
     settings = Settings()
+    if given is None:
+        return settings
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{where} expects settings such as {where}.tau=0.5, got {given!r}")
     for name, value in given.items():
         if name not in Settings.__annotations__:
             raise ValueError(f"{where} expects {', '.join(Settings.__annotations__)}, got {name!r}")
         if value is None:
             continue
         if name in ("tau", "eps"):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"{where}.{name} expects a number, got {value!r}")
-            settings[name] = float(value)  # type: ignore[literal-required]
+            settings[name] = _number(value, f"{where}.{name}")  # type: ignore[literal-required]
         elif isinstance(value, str):
             settings[name] = value  # type: ignore[literal-required]
         else:
@@ -52,6 +57,13 @@ def read_settings(given: Mapping[str, object], where: str) -> Settings:
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
     return settings
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, (Real, str)) and not isinstance(value, bool):
+        with suppress(ValueError):
+            return float(value)
+    raise ValueError(f"{where} expects a number, got {value!r}")
 
 
 def without_division(settings: Settings, divide: bool, where: str, switch: str) -> Settings:

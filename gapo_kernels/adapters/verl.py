@@ -110,10 +110,7 @@ def _settings(estimator: str, config: Mapping[str, Any] | None) -> Settings:
     """What the op is called with, out of any of the forms in which verl's configuration arrives."""
     if config is None:
         return {"estimator": estimator}
-    section = config.get("gapo")
-    if section is not None and not isinstance(section, Mapping):
-        raise ValueError(f"{SECTION} expects settings such as {SECTION}.tau=0.5, got {section!r}")
-    settings = read_settings({"estimator": estimator, **(section or {})}, SECTION)
+    settings: Settings = {"estimator": estimator, **read_settings(config.get("gapo"), SECTION)}
     return without_division(settings, config.get("norm_adv_by_std_in_grpo") is not False, SECTION, SWITCH)
 
 

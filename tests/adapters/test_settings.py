@@ -1,5 +1,8 @@
 """Settings from a framework's configuration: only what was given is passed on, and a wrong one stops at once."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -8,8 +11,22 @@ from gapo_kernels.adapters.settings import read_settings
 
 
 def test_only_what_was_given():
-    assert read_settings({}, "here") == {}
+    assert read_settings({}, "here") == read_settings(None, "here") == {}
     assert read_settings({"tau": 1, "center": None, "scale": "mad"}, "here") == {"tau": 1.0, "scale": "mad"}
+
+
+@pytest.mark.parametrize("number", [1e-3, "1e-3", "0.001", np.float32(1e-3), np.float64(1e-3)])
+def test_a_number_in_any_form(number):
+    """yaml.safe_load makes a string of 1e-3."""
+    eps = read_settings({"eps": number}, "here")["eps"]
+    assert type(eps) is float
+    assert eps == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("given", [0.5, 0, "tau", ["tau"], SimpleNamespace(tau=0.5)])
+def test_what_is_no_section(given):
+    with pytest.raises(ValueError, match=r"^here expects settings such as here\.tau=0\.5, got "):
+        read_settings(given, "here")
 
 
 def test_they_are_the_doors_arguments():
@@ -26,6 +43,8 @@ def test_they_are_the_doors_arguments():
         ({"tua": 0.5}, r"^here expects estimator, tau, center, scale, eps, got 'tua'$"),
         ({"tau": "half"}, r"^here\.tau expects a number, got 'half'$"),
         ({"tau": True}, r"^here\.tau expects a number, got True$"),
+        ({"tau": [0.5]}, r"^here\.tau expects a number, got \[0\.5\]$"),
+        ({"eps": "nan"}, r"^here: .*eps >= 0, got nan"),
         ({"center": 3}, r"^here\.center expects a name, got 3$"),
         ({"tau": 0}, r"^here: .*0 < tau <= 1, got 0"),
         ({"eps": -1.0}, r"^here: .*eps >= 0, got -1"),
