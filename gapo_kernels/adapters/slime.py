@@ -29,8 +29,9 @@ def post_process_rewards(args: Any, samples: Sequence[Any]) -> tuple[list[Any], 
             ``center``, ``scale`` and ``eps``; ``grpo_std_normalization`` False means the scale ``none``; where
             ``reward_key`` is set, a sample's reward is that entry of its dict.
         samples: in any order; those of one ``group_index`` are a group of any size. Samples that share a
-            ``rollout_id`` are parts of one rollout: where they were given the same reward it counts once, and all get
-            its advantage. A reward that is None or NaN could not be scored: it is left out and gets 0.
+            ``rollout_id`` (``group_id`` in slime 0.3.0; before, there is none) are parts of one rollout: where they
+            were given the same reward it counts once, and all get its advantage. A reward that is None or NaN could
+            not be scored: it is left out and gets 0.
 
     Returns:
         (raw rewards as they were given, advantages), both in the order of ``samples``.
@@ -71,7 +72,7 @@ def log_group_metrics(
 
 
 def _settings(args: Any) -> Settings:
-    settings = read_settings(getattr(args, "gapo", None) or {}, SECTION)
+    settings = read_settings(getattr(args, "gapo", None), SECTION)
     return without_division(settings, getattr(args, "grpo_std_normalization", True), SECTION, SWITCH)
 
 
@@ -97,7 +98,8 @@ def _rows(args: Any, samples: Sequence[Any]) -> _Rows:
         reward = _reward(args, sample)
         if reward is not None:
             reward = None if math.isnan(reward) else float(reward)
-        rollout = (number,) if sample.rollout_id is None else ("rollout", sample.rollout_id)
+        rollout_id = getattr(sample, "rollout_id", getattr(sample, "group_id", None))
+        rollout = (number,) if rollout_id is None else ("rollout", rollout_id)
         row_of_sample.append(row_of.setdefault((sample.group_index, reward, *rollout), len(row_of)))
     rewards = torch.tensor([math.nan if reward is None else reward for _, reward, *_ in row_of], dtype=torch.float32)
     return _Rows(rewards, ~rewards.isnan(), [group for group, *_ in row_of], row_of_sample)

@@ -9,6 +9,7 @@ import importlib
 import math
 from argparse import Namespace
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -107,6 +108,21 @@ def test_the_parts_of_a_rollout_count_once():
     # parts with rewards of their own are compared as such
     samples = [Sample(7, rollout_id=0, reward=reward) for reward in (0.0, 0.2, 1.0)]
     assert process(arguments(), samples)[1] == once
+
+
+def test_samples_of_earlier_releases():
+    """Up to 0.2.4 a rollout was one sample; 0.3.0 calls ``rollout_id`` ``group_id``."""
+    parts = [(0, 0.0), (2, 1.0), (1, 0.2), (2, 1.0)]
+
+    def older(reward, **ids):
+        return SimpleNamespace(group_index=7, reward=reward, get_reward_value=lambda args: reward, **ids)
+
+    split = [Sample(7, rollout_id=rollout, reward=reward) for rollout, reward in parts]
+    assert process(arguments(), [older(reward, group_id=rollout) for rollout, reward in parts]) == process(
+        arguments(), split
+    )
+    whole = [Sample(7, reward=reward) for _, reward in parts]
+    assert process(arguments(), [older(reward) for _, reward in parts]) == process(arguments(), whole)
 
 
 def test_a_sample_without_a_group():
