@@ -6,6 +6,7 @@ of NeMo-RL is imported here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -29,15 +30,16 @@ class GapoAdvantageEstimator:
         """Read the settings.
 
         Args:
-            estimator_config: NeMo-RL's ``grpo.adv_estimator``. Read are ``gapo.{estimator,tau,center,scale,eps}`` and
-                ``normalize_rewards``, whose False means the scale ``none``.
+            estimator_config: NeMo-RL's ``grpo.adv_estimator``, which is a dict up to release 0.7. Read are
+                ``gapo.{estimator,tau,center,scale,eps}`` and ``normalize_rewards``, whose False means the scale
+                ``none``.
             loss_config: not read; NeMo-RL's estimators all take it.
 
         Raises:
             ValueError: a setting that the op does not take.
         """
-        settings = read_settings(getattr(estimator_config, "gapo", None) or {}, SECTION)
-        divide = getattr(estimator_config, "normalize_rewards", True)
+        settings = read_settings(_entry(estimator_config, "gapo", None), SECTION)
+        divide = _entry(estimator_config, "normalize_rewards", True)
         self.settings = without_division(settings, divide, SECTION, SWITCH)
         self.metrics: dict[str, float] = {}
 
@@ -58,3 +60,7 @@ class GapoAdvantageEstimator:
         stats = ops.advantage_stats(rewards, ids, valid=scorable, **self.settings)
         self.metrics = group_metrics(rewards, stats, ids, scorable)
         return stats.advantage.unsqueeze(-1).expand(mask.shape)
+
+
+def _entry(config: Any, name: str, default: object) -> Any:
+    return config.get(name, default) if isinstance(config, Mapping) else getattr(config, name, default)

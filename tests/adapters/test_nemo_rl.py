@@ -50,6 +50,13 @@ def test_settings():
         compute(gapo={"scale": "mad"}, normalize_rewards=False)
 
 
+@pytest.mark.parametrize("form", [dict, lambda config: SimpleNamespace(**config)], ids=["dict", "object"])
+def test_a_configuration_of_any_release(form):
+    """A dict up to release 0.7; its settings must not be passed over."""
+    estimator = GapoAdvantageEstimator(form({"name": "gapo", "normalize_rewards": False, "gapo": {"tau": 1.0}}))
+    assert estimator.settings == {"tau": 1.0, "scale": "none"}
+
+
 def test_a_sample_that_could_not_be_scored_is_left_out_and_counted():
     rewards = REWARDS.clone()
     rewards[2] = math.nan
