@@ -43,8 +43,10 @@ class GroupAdvantage:
             eps: as in ``gapo_kernels.advantage``.
 
         Raises:
-            ValueError: a setting that the op does not take.
+            ValueError: no positive ``group_size``, or a setting that the op does not take.
         """
+        if not isinstance(group_size, int) or group_size < 1:
+            raise ValueError(f"group_size expects a positive integer, got {group_size!r}")
         given = {"estimator": estimator, "tau": tau, "center": center, "scale": scale, "eps": eps}
         self.settings = read_settings(given, SECTION)
         self.group_size = group_size

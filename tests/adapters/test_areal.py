@@ -48,6 +48,12 @@ def test_settings():
         GroupAdvantage(4, tau=2.0)
 
 
+@pytest.mark.parametrize("group_size", [0, -4, 4.0, None])
+def test_a_wrong_group_size(group_size):
+    with pytest.raises(ValueError, match=rf"^group_size expects a positive integer, got {group_size}$"):
+        GroupAdvantage(group_size)
+
+
 def test_a_completion_that_could_not_be_scored_is_left_out():
     rewards = REWARDS.clone()
     rewards[1] = math.nan
