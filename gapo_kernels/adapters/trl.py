@@ -155,10 +155,11 @@ def sum_rewards(rewards_per_func: Tensor, weights: Tensor, group_size: int) -> t
         group_size: G, which divides B.
 
     Returns:
-        rewards [B / G, G], the weighted sum of what is not NaN, and bool [B / G, G]: whether any function scored it.
+        rewards [B / G, G], the weighted sum of what is not NaN, and bool [B / G, G]: whether any function scored it,
+        and the sum is no NaN of opposite infinities.
     """
     rewards = (rewards_per_func * weights.to(rewards_per_func.device)).nansum(dim=1)
-    scorable = ~rewards_per_func.isnan().all(dim=1)
+    scorable = ~(rewards_per_func.isnan().all(dim=1) | rewards.isnan())
     return rewards.view(-1, group_size), scorable.view(-1, group_size)
 
 

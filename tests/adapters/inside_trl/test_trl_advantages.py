@@ -109,6 +109,13 @@ def test_several_functions_are_weighted_and_a_missing_one_does_not_count(tmp_pat
     assert trainer.state.log_history[0]["rewards/first/mean"] == pytest.approx(0.35)
 
 
+def test_functions_that_disagree_without_bounds_score_nothing(tmp_path):
+    """inf - inf: TRL leaves such a completion out of its baseline, too."""
+    first, second = [float("inf"), *PLAIN[1:]], [-float("inf"), *[0.0] * 7]
+    _, batch = scored(tmp_path, [Rewards("first", first), Rewards("second", second)])
+    assert_advantages(batch, reference_advantages([[NONE, *PLAIN[1:]]]))
+
+
 def test_an_asynchronous_function_is_scored(tmp_path):
     async def later(completion_ids, **kwargs):
         return PLAIN
