@@ -1,5 +1,6 @@
 """The extensions; everything else stands in pyproject.toml."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -9,6 +10,7 @@ from pathlib import Path
 import pybind11
 import torch
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from torch.utils import cpp_extension
 
@@ -42,8 +44,23 @@ def git_revision() -> str:
         return ""
 
 
+class BuildAnew(build):
+    """Builds into an empty folder: whatever earlier builds left there would be installed, their CUDA library too."""
+
+    def run(self) -> None:
+        """As ever, once the folder is gone."""
+        shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
+
+
 class BuildSharedLibraries(build_ext):
     """Builds the torch libraries without a Python in their names: they depend on none, and are loaded by torch."""
+
+    def run(self) -> None:
+        """As ever; an editable installation keeps no CUDA library of an earlier build."""
+        super().run()
+        if self.editable_mode and not CUDA:
+            Path("gapo_kernels/_C_cuda.so").unlink(missing_ok=True)
 
     def build_extension(self, ext: Extension) -> None:
         """The CUDA library by nvcc, the others as ever."""
@@ -97,4 +114,7 @@ numpy_door = Extension(
     ],
     language="c++",
 )
-setup(ext_modules=[torch_ops, *([cuda_ops] if CUDA else []), numpy_door], cmdclass={"build_ext": BuildSharedLibraries})
+setup(
+    ext_modules=[torch_ops, *([cuda_ops] if CUDA else []), numpy_door],
+    cmdclass={"build": BuildAnew, "build_ext": BuildSharedLibraries},
+)

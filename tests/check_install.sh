@@ -54,6 +54,23 @@ $python -m venv "$scratch/wheel"
 compute "$scratch/wheel"
 check_cuda_library "$scratch/wheel" "$with_nvcc"
 
+echo "== the source archive, made without nvcc, from a tree without git"
+mkdir "$scratch/source" # nothing is compiled there, as it is in this one
+git ls-files -z | tar --null --files-from - -c | tar -x -C "$scratch/source"
+"$scratch/plain/bin/pip" install --quiet $(grep '^build==' requirements-dev.txt)
+(cd "$scratch/source" && CUDA_HOME=/nonexistent "$scratch/plain/bin/python" -m build --sdist --no-isolation \
+  --outdir "$scratch/archive" >/dev/null)
+$python -m venv "$scratch/archived"
+"$scratch/archived/bin/pip" install --quiet "$pinned" "$numpy" $(grep -E '^(setuptools|pybind11)==' requirements-dev.txt)
+CUDA_HOME=/nonexistent "$scratch/archived/bin/pip" install --quiet --no-build-isolation --no-deps "$scratch"/archive/*.tar.gz
+compute "$scratch/archived"
+
+echo "== pip install -e . without nvcc, where there was one before"
+touch "$scratch/source/gapo_kernels/_C_cuda.so"
+CUDA_HOME=/nonexistent "$scratch/archived/bin/pip" install --quiet --no-build-isolation --no-deps -e "$scratch/source"
+compute "$scratch/archived"
+check_cuda_library "$scratch/source" no
+
 if [ -n "${OTHER_TORCH:-}" ]; then
   echo "== the wheel on torch $OTHER_TORCH"
   $python -m venv "$scratch/other"
@@ -63,8 +80,6 @@ if [ -n "${OTHER_TORCH:-}" ]; then
 
   echo "== pip install . --no-build-isolation against the headers of torch $OTHER_TORCH"
   "$scratch/other/bin/pip" install --quiet $(grep -E '^(setuptools|pybind11)==' requirements-dev.txt)
-  mkdir "$scratch/source" # this tree holds what was compiled against the pinned torch
-  git ls-files -z | tar --null --files-from - -c | tar -x -C "$scratch/source"
   TORCH_CUDA_ARCH_LIST=9.0 "$scratch/other/bin/pip" install --quiet --force-reinstall --no-deps --no-build-isolation \
     "$scratch/source"
   compute "$scratch/other"
