@@ -70,7 +70,7 @@ def _cuda_obstacle() -> str | None:
     if torch.version.cuda is None:
         return f"torch {torch.__version__} has no CUDA"
     if not CUDA_LIBRARY.exists():
-        return "this build has no CUDA kernels: there was no nvcc, or GAPO_CUDA=0"
+        return "this build has no CUDA kernels: there was no nvcc 12.8 or later, or GAPO_CUDA=0"
     return None
 
 
