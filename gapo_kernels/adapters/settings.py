@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import is_dataclass
 from numbers import Real
 from typing import TypedDict
 
@@ -22,12 +23,13 @@ class Settings(TypedDict, total=False):
     eps: float
 
 
-def read_settings(given: Mapping[str, object] | None, where: str) -> Settings:
+def read_settings(given: object, where: str) -> Settings:
     """The given settings, checked before any reward is there, so that a training does not start with a wrong one.
 
     Args:
-        given: any of ``estimator``, ``tau``, ``center``, ``scale``, ``eps``; None means not given. A number may be a
-            string, as YAML's readers make one of 1e-3.
+        given: any of ``estimator``, ``tau``, ``center``, ``scale``, ``eps``, in a mapping (OmegaConf's as well) or a
+            dataclass; None means not given, here and there. A number may be a string, as YAML's readers make one of
+            1e-3.
         where: what the user calls the section, for messages; ``algorithm.gapo`` for instance.
 
     Returns:
@@ -39,6 +41,8 @@ def read_settings(given: Mapping[str, object] | None, where: str) -> Settings:
     settings = Settings()
     if given is None:
         return settings
+    if is_dataclass(given):
+        given = vars(given)
     if not isinstance(given, Mapping):
         raise ValueError(f"{where} expects settings such as {where}.tau=0.5, got {given!r}")
     for name, value in given.items():

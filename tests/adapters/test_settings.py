@@ -1,5 +1,6 @@
 """Settings from a framework's configuration: only what was given is passed on, and a wrong one stops at once."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,15 @@ from gapo_kernels.adapters.settings import read_settings
 def test_only_what_was_given():
     assert read_settings({}, "here") == read_settings(None, "here") == {}
     assert read_settings({"tau": 1, "center": None, "scale": "mad"}, "here") == {"tau": 1.0, "scale": "mad"}
+
+
+def test_a_dataclass():
+    @dataclass
+    class Section:
+        tau: float = 0.75
+        center: str | None = None
+
+    assert read_settings(Section(), "here") == {"tau": 0.75}
 
 
 @pytest.mark.parametrize("number", [1e-3, "1e-3", "0.001", np.float32(1e-3), np.float64(1e-3)])

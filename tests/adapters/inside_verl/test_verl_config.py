@@ -46,6 +46,7 @@ def assert_is(config, estimator="gapo", name="gapo", **options):
         ({"gapo": None}, {}),
         ({"gapo": {}, "norm_adv_by_std_in_grpo": True}, {}),
         ({"gapo": {"tau": 1}}, {"tau": 1.0}),
+        ({"gapo": {"tau": "1e-1"}}, {"tau": 0.1}),
         ({"gapo": {"tau": 0.25, "center": "median", "scale": "mad", "eps": 0.01}}, None),
         ({"norm_adv_by_std_in_grpo": False}, {"scale": "none"}),
         ({"gapo": {"scale": "none"}, "norm_adv_by_std_in_grpo": False}, {"scale": "none"}),
