@@ -45,7 +45,7 @@ GAPO_DEVICE void run_network(T* values) {
 }
 
 // What a lane keeps of its value and its partner's: the smaller one in lower lanes, the larger one in the others.
-template <typename T>
+template <typename T, bool kSigned>
 struct Keep {
   bool lower = true;
 
@@ -75,8 +75,8 @@ struct Keep<float> {
 
 // Exchanges all values with the lane whose number differs by the bits of `mask`, of which the lower one has no `bit`.
 // kMirrored: value p meets the partner's value kRewards - 1 - p.
-template <bool kMirrored, typename Team, typename T>
-GAPO_DEVICE void exchange_lanes(const Team& team, T* values, int mask, int bit, Keep<T>& keep) {
+template <bool kMirrored, typename Team, typename T, typename Keep>
+GAPO_DEVICE void exchange_lanes(const Team& team, T* values, int mask, int bit, Keep& keep) {
   using Thread = typename Team::Thread;
   constexpr int n = Team::kRewards;
   keep.template turn<n>(values, (team.lane & bit) == 0);
@@ -106,7 +106,7 @@ GAPO_DEVICE void exchange_lanes(const Team& team, T* values, int mask, int bit, 
 // Runs of `lanes` / 2 lanes become runs of `lanes`.
 template <bool kUnroll, typename Team, typename T>
 GAPO_DEVICE void merge_lanes(const Team& team, T* values, int lanes) {
-  Keep<T> keep;
+  Keep<T, Team::kOneWarp && sizeof(T) == sizeof(float)> keep;
   exchange_lanes<true>(team, values, lanes - 1, lanes / 2, keep);
 #pragma unroll(kUnroll ? 8 : 1)
   for (int stride = lanes / 4; stride > 0; stride /= 2) exchange_lanes<false>(team, values, stride, stride, keep);
