@@ -158,7 +158,6 @@ def test_ids_of_another_kind_through_the_doors(op):
         ([0, 9], 9, "offsets to end at the number of rewards, 8, got 9"),
         ([0], 8, "offsets to end at the number of rewards, 8, got 0"),
         ([0, 3, 8], 4, "groups of at most max_group_size = 4 rewards, got 5 in group 1"),
-        ([0, 3, 8], -1, "groups of at most max_group_size = -1 rewards, got 3 in group 0"),
         # far outside the rewards on the way, though the ends fit: nothing there may be read
         ([0, 2**40, 8], 2**41, f"offsets that do not decrease, got {2**40} before 8 at group 1"),
         ([0, -(2**40), 8], 2**41, f"offsets that do not decrease, got 0 before {-(2**40)} at group 0"),
@@ -167,6 +166,11 @@ def test_ids_of_another_kind_through_the_doors(op):
 def test_offsets(offsets, largest, text):
     args = (rewards_of(8), torch.tensor(offsets), largest)
     assert_refused("advantage_varlen", args, {}, re.escape(f"gapo::advantage_varlen expects {text}") + "($|\n)")
+
+
+def test_max_group_size():
+    args = (rewards_of(8), torch.tensor([0, 3, 8]), -1)
+    assert_refused("advantage_varlen", args, {}, message("max_group_size >= 0", "-1", "advantage_varlen"))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ void advantage(const Tensor& rewards, double tau, const Text& center, const Text
   check_advantage(rewards, {tau, center, scale, eps, valid});
 }
 
-void advantage_varlen(const Tensor& rewards, const Tensor& offsets, double tau, const Text& center, const Text& scale,
-                      double eps, const Valid& valid) {
-  check_advantage_varlen(rewards, offsets, {tau, center, scale, eps, valid});
+void advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
+                      const Text& center, const Text& scale, double eps, const Valid& valid) {
+  check_advantage_varlen(rewards, offsets, max_group_size, {tau, center, scale, eps, valid});
 }
 
 void advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const Text& center, const Text& scale,
@@ -42,7 +42,7 @@ void token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tens
 
 STABLE_TORCH_LIBRARY(gapo_checks, m) {
   m.def("advantage(Tensor rewards, " GAPO_OPTIONS ") -> ()");
-  m.def("advantage_varlen(Tensor rewards, Tensor offsets, " GAPO_OPTIONS ") -> ()");
+  m.def("advantage_varlen(Tensor rewards, Tensor offsets, int max_group_size, " GAPO_OPTIONS ") -> ()");
   m.def("advantage_by_id(Tensor rewards, Tensor group_ids, " GAPO_OPTIONS ") -> ()");
   m.def("advantage_stats(Tensor rewards, Tensor? group_ids, " GAPO_OPTIONS ") -> ()");
   m.def("token_advantage(Tensor token_rewards, Tensor mask, Tensor group_ids, " GAPO_OPTIONS ") -> ()");

@@ -134,7 +134,8 @@ Rule check_advantage(const Tensor& rewards, const Options& options) {
   return rule;
 }
 
-Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, const Options& options) {
+Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size,
+                            const Options& options) {
   constexpr const char* op = "advantage_varlen";
   const Rule rule = check_rule(op, options);
   check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
@@ -142,6 +143,7 @@ Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, const 
   STD_TORCH_CHECK((type == ScalarType::Int || type == ScalarType::Long) && offsets.dim() == 1 && offsets.size(0) >= 1,
                   "gapo::", op, " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
   check_same_device(op, "offsets", offsets, rewards);
+  STD_TORCH_CHECK(max_group_size >= 0, "gapo::", op, " expects max_group_size >= 0, got ", max_group_size);
   check_valid(op, options.valid, rewards, 1);
   return rule;
 }

@@ -30,7 +30,8 @@ struct Options {
 
 // The arguments of each op, on any device; what they return is the rule to compute by.
 Rule check_advantage(const Tensor& rewards, const Options& options);
-Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, const Options& options);
+Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size,
+                            const Options& options);
 Rule check_advantage_by_id(const Tensor& rewards, const Tensor& group_ids, const Options& options);
 Rule check_advantage_stats(const Tensor& rewards, const std::optional<Tensor>& group_ids, const Options& options);
 Rule check_token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids,

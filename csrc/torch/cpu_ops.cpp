@@ -93,7 +93,7 @@ Tensor advantage(const Tensor& rewards, double tau, const Text& center, const Te
 
 Tensor advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
                         const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
-  const Rule rule = check_advantage_varlen(rewards, offsets, {tau, center, scale, eps, valid});
+  const Rule rule = check_advantage_varlen(rewards, offsets, max_group_size, {tau, center, scale, eps, valid});
   const Tensor bounds = as_type(offsets, ScalarType::Long);
   const int64_t count = bounds.size(0) - 1;
   check_offsets("advantage_varlen", data<int64_t>(bounds), count, rewards.size(0), max_group_size);

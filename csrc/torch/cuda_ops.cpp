@@ -112,9 +112,8 @@ Tensor advantage(const Tensor& rewards, double tau, const Text& center, const Te
 
 Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_t max_group_size, double tau,
                         const Text& center, const Text& scale, double eps, const std::optional<Tensor>& given_valid) {
-  constexpr const char* op = "advantage_varlen";
-  const Rule rule = check_advantage_varlen(given, given_offsets, {tau, center, scale, eps, given_valid});
-  STD_TORCH_CHECK(max_group_size >= 0, "gapo::", op, " expects max_group_size >= 0, got ", max_group_size);
+  const Rule rule =
+      check_advantage_varlen(given, given_offsets, max_group_size, {tau, center, scale, eps, given_valid});
   const Tensor rewards = as_contiguous(given), offsets = as_contiguous(given_offsets);
   const Valid valid(given_valid);
   const Tensor result = empty_like(rewards);
@@ -123,7 +122,7 @@ Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_
   call.groups.wide_offsets = offsets.scalar_type() == ScalarType::Long;
   call.groups.count = rewards.numel() == 0 ? 0 : offsets.size(0) - 1;
   call.groups.max_group_size = max_group_size;
-  run(op, call, rewards);
+  run("advantage_varlen", call, rewards);
   return result;
 }
 

@@ -39,7 +39,7 @@ def advantage_varlen(
 
     A group of more than max_group_size rewards may come out as NaN.
     """
-    checks.advantage_varlen(rewards, offsets, tau, center, scale, eps, valid)
+    checks.advantage_varlen(rewards, offsets, max_group_size, tau, center, scale, eps, valid)
     bounds = offsets.contiguous()
     groups = Groups(bounds.numel() - 1, min(max_group_size, rewards.numel()), bounds[:-1], bounds[1:])
     return _score(Rule(tau, center, scale, eps), rewards, valid, groups, None)
