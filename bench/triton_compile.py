@@ -12,7 +12,7 @@ from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.compiler import ASTSource, make_backend
 
 from bench.sass import run_tool
 from gapo_kernels.triton_kernels import launch, tiers
@@ -27,7 +27,8 @@ TARGETS = {
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
 CUOBJDUMP = str(Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump")  # it comes with triton
-ALIGNED = [["tt.divisibility", 16]]  # what a fresh tensor's pointer is specialised for
+# The pointers for whose alignment a kernel is compiled anew; those of fresh tensors have it.
+ALIGNED = {"rewards", "advantage", "tokens", "sums", "values", "mask", "out"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,12 @@ def long_variant(dtype: str = "fp32", center: str = "hdi_median", scale: str = "
     return Variant(
         f"long_groups {dtype} {center} {scale} {form}",
         long_groups,
-        {**_tensors(form, dtype), **NUMBERS, "runs": precision, "spare": precision if ragged else None},
+        {
+            **_tensors(form, dtype),
+            **NUMBERS,
+            "runs": precision if ragged else f"*{dtype}",
+            "spare": precision if ragged else None,
+        },
         {"center": center, "scale": scale, **layout},
         runs.threads,
     )
@@ -136,8 +142,12 @@ def compile_variant(variant: Variant, target: str = "sm_90", **options: Any) -> 
     constants = {**variant.constants, **absent}
     order = variant.kernel.arg_names
     signature = {name: "constexpr" if name in constants else variant.types[name] for name in order}
-    aligned = {"rewards", "advantage", "tokens", "sums", "values", "mask", "out"}
-    attributes = {(order.index(name),): ALIGNED for name in variant.types if name in aligned and name not in absent}
+    attributes = {
+        # As a call of tensors below 2 GB finds: D, divisible by 16; S, small, which AMD's buffer accesses need.
+        (order.index(name),): make_backend(gpu).parse_attr("DS" if name in ALIGNED else "S")
+        for name, kind in variant.types.items()
+        if name not in absent and kind.startswith("*")
+    }
     source = ASTSource(variant.kernel, signature, constexprs=constants, attrs=attributes)
     with tempfile.TemporaryDirectory() as cache, triton.knobs.cache.scope():
         triton.knobs.cache.dir = cache
