@@ -22,8 +22,8 @@ def warmup(
 ) -> None:
     """Runs every op once for each of the shapes, on zeros, and waits for the device.
 
-    Only Triton compiles anything; the other backends load their kernels. Kernels are compiled for a class of group
-    sizes, the next power of two, so one shape of a class serves all.
+    Only Triton compiles anything; the other backends load their kernels. Kernels are compiled for classes of dense
+    group sizes: 33 to 63 are one, 64 is one by itself, and so on. One shape of a class serves all of it.
 
     Args:
         shapes: of dense rewards, [..., G]; the ragged and the unordered ops are called with as many rewards, in groups
@@ -60,8 +60,12 @@ def _call_all(rewards: Tensor, valid: Tensor | None, rule: Estimator, tokens: in
     ids = torch.arange(total, device=rewards.device) // group_size
     ops.advantage(rewards, **dense)
     ops.advantage_stats(rewards, **dense)
-    ops.advantage_varlen(rewards.flatten(), offsets, group_size, **flat)
+    for kind in (torch.int64, torch.int32):
+        ops.advantage_varlen(rewards.flatten(), offsets.to(kind), group_size, **flat)
     ops.advantage_by_id(rewards.flatten(), ids, **flat)
     ops.advantage_stats(rewards.flatten(), ids, **flat)
+    # token_advantage scores sums, which have the precision of the computation: one row, then as many as there may be
+    sums = rewards.flatten().to(torch.promote_types(rewards.dtype, torch.float32))
+    ops.advantage_by_id(sums, ids, **flat)
     token_rewards = rewards.new_zeros(1, tokens)
     ops.token_advantage(token_rewards, torch.ones_like(token_rewards, dtype=torch.int64), ids[:1], **row)

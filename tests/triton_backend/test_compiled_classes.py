@@ -8,6 +8,7 @@ from op_samples import ids_of, offsets_of, rewards_of
 
 pytest.importorskip("triton")
 
+from gapo_kernels import warmup
 from gapo_kernels.triton_kernels import launch, ops, tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.short_groups import short_groups
@@ -85,6 +86,20 @@ def test_another_tau_compiles_nothing(compiled):
     for tau, eps in ((0.5, 1e-6), (0.25, 0.0), (1.0, 1.0)):
         ops.advantage(rewards_of(2, 16), tau, eps=eps)
     assert len(compiled) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_warmup_compiles_what_a_step_calls(compiled, monkeypatch, dtype):
+    """Offsets of both types, and token-level rewards, whose sums are not in the rewards' dtype."""
+    monkeypatch.setattr(torch.ops, "gapo", ops)
+    warmup([(30, 16)], dtypes=[dtype], tokens=5)
+    ahead = set(compiled)
+    rewards, ids = rewards_of(480, dtype=dtype), ids_of(480, 30)
+    for kind in (torch.int32, torch.int64):
+        ops.advantage_varlen(rewards, offsets_of(*[16] * 30, dtype=kind), 16)
+    tokens = rewards_of(480, 5, dtype=dtype)
+    ops.token_advantage(tokens, torch.ones_like(tokens, dtype=torch.int64), ids)
+    assert compiled == ahead
 
 
 def test_every_group_size_has_a_class():
