@@ -85,8 +85,8 @@ def score(
         rewards = rewards.masked_fill(~valid, torch.inf)  # sorted last, and not counted
     pointers = (rewards, valid, groups.begins, groups.ends, groups.rows, advantage, stats)
     numbers = (rule.tau, rule.eps, rule.center, rule.scale)
-    warp_size = _warp_size(rewards.device)
     with on_device(rewards):
+        warp_size = _warp_size(rewards.device)
         for above, tier in _launches(groups, rewards):
             size = groups.max_group_size
             grid = (triton.cdiv(groups.candidates(above), tier.groups if tier else 1),)
