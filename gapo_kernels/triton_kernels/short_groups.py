@@ -94,15 +94,15 @@ def narrowest_window(s, k, n, lane, LANES: tl.constexpr, R: tl.constexpr):
     last = shift_ranks(s, k - 1, lane, LANES, R)
     best = tl.full(s[0].shape, float("inf"), tl.float64)
     start = tl.full(s[0].shape, LANES * R, tl.int32)
-    for i in tl.static_range(R):
+    rightmost = n - k - lane * R  # so, here and below, a rank's test is one instruction, with r in it
+    for r in tl.static_range(R - 1, -1, -1):
         # Downwards, so that of equal widths the leftmost is taken last. No comparison with NaN holds.
-        rank = lane * R + (R - 1 - i)
-        width = last[R - 1 - i].to(tl.float64) - s[R - 1 - i].to(tl.float64)
-        narrower = (width <= best) & (rank + k <= n)
+        width = last[r].to(tl.float64) - s[r].to(tl.float64)
+        narrower = (width <= best) & (r <= rightmost)
         best = tl.where(narrower, width, best)
-        start = tl.where(narrower, rank, start)
+        start = tl.where(narrower, r, start)
     least = tl.min(best, axis=1, keep_dims=True)
-    return tl.min(tl.where(best == least, start, LANES * R), axis=1, keep_dims=True)
+    return tl.min(tl.where(best == least, lane * R + start, LANES * R), axis=1, keep_dims=True)
 
 
 @triton.jit
@@ -110,8 +110,8 @@ def mean_between(s, first, end, anchor, lane, R: tl.constexpr):
     """The mean of the rewards of ranks first … end - 1, taken about the anchor."""
     total = tl.zeros_like(s[0]).to(tl.float64)
     for r in tl.static_range(R):
-        rank = lane * R + r
-        total += tl.where((rank >= first) & (rank < end), s[r].to(tl.float64) - anchor, 0.0)
+        inside = (r >= first - lane * R) & (r < end - lane * R)
+        total += tl.where(inside, s[r].to(tl.float64) - anchor, 0.0)
     return anchor + tl.sum(total, axis=1, keep_dims=True) / (end - first).to(tl.float64)
 
 
@@ -121,7 +121,7 @@ def sum_of_squares(s, n, q, lane, R: tl.constexpr):
     total = tl.zeros_like(s[0]).to(tl.float64)
     for r in tl.static_range(R):
         deviation = s[r].to(tl.float64) - q
-        total += tl.where(lane * R + r < n, deviation * deviation, 0.0)
+        total += tl.where(r < n - lane * R, deviation * deviation, 0.0)
     return tl.sum(total, axis=1, keep_dims=True)
 
 
