@@ -53,6 +53,17 @@ def test_other_dtypes_and_rewards_left_out(dtype):
     assert_close(ops.advantage(rewards, *RULE, valid), expected, dtype, "advantage")
 
 
+def test_where_the_rewards_lie_decides_nothing():
+    """Rewards that do not begin at a multiple of 16 bytes have a kernel of their own, and the same bits."""
+    memory = torch.randn(301, generator=torch.Generator().manual_seed(0))
+    shifted = memory[1:].view(3, 100)
+    for result, expected in zip(
+        ops.advantage_stats(shifted, None, *RULE, None), ops.advantage_stats(shifted.clone(), None, *RULE, None),
+        strict=True,
+    ):  # fmt: skip
+        assert torch.equal(result, expected)
+
+
 def test_ragged():
     sizes = (5, 40, 0, 300, 1, 700, 16, 2500)
     rewards = rewards_of(sum(sizes))
