@@ -56,11 +56,11 @@ struct Keep {
   GAPO_DEVICE T operator()(T mine, T other) const { return lower ? lesser(mine, other) : greater(mine, other); }
 };
 
-// The compiler issues both a minimum and a maximum for that, on a pipe of half the rate. So the lanes that keep the
-// larger values carry them negated: all take a minimum, and signs change by multiplications, for which there is another
-// pipe.
+// The compiler issues both a minimum and a maximum for that, on a pipe of half the rate. So within a warp the lanes
+// that keep the larger values carry them negated: all take a minimum, and signs change by multiplications, for which
+// there is another pipe. Between warps, by way of memory, that took more registers and more instructions.
 template <>
-struct Keep<float> {
+struct Keep<float, true> {
   float sign = 1.0f;
 
   template <int kCount>
