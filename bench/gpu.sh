@@ -120,7 +120,7 @@ else
   sanitise memcheck memcheck --report-api-errors no &
   port=$((port + 20)) sanitise initcheck initcheck &
   port=$((port + 40)) sanitise synccheck synccheck &
-  # The large groups' kernel reads a bin's extremes, relaxed, while others lower them by atomics (block.h, atomic_peek):
+  # The large groups' kernel reads a bin's extremes, volatile, while others lower them by atomics (block.h, atomic_peek):
   # no race by CUDA's memory model, but a sanitiser of shared memory may call it one. So it has a line of its own.
   port=$((port + 60)) sanitise racecheck racecheck --kernel-name-exclude kns=large_groups &
   port=$((port + 80)) sanitise racecheck_of_large_groups racecheck --kernel-name kns=large_groups &
