@@ -1,0 +1,67 @@
+"""Counts what the CUDA kernel for large groups executes: ``bench/results/cuda_large.json``.
+
+``python -m bench.run_large_counts``, where nvcc is. No GPU is needed: the kernel's PTX is interpreted (docs/cuda.md). The
+interpreter has two processors, so that two blocks share a group which is longer than what one takes alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests" / "cuda"))
+import ptx_library  # noqa: E402
+
+RESULTS = ROOT / "bench" / "results" / "cuda_large.json"
+SIZES = (5_000, 16_384, 131_072, 1 << 20)
+SOURCES = {"normal": "torch.randn", "uniform": "torch.rand"}
+CALL = """
+import os, torch
+torch.ops.load_library(os.environ["GAPO_PTX_LIBRARY"])
+rewards = {source}({size}, generator=torch.Generator().manual_seed(0))
+torch.ops.gapo_ptx.advantage(rewards)
+"""
+
+
+def count(rewards: str, size: int) -> dict[str, Any]:
+    """PTX instructions of one group, all threads together, for (hdi_median, rms) in float32."""
+    ptx_library.build()
+    env = os.environ | {
+        "LD_PRELOAD": str(ptx_library.ALLOCATIONS),
+        "GAPO_PTX_LIBRARY": str(ptx_library.OPS),
+        "GAPO_PTX_COUNT": "1",
+    }
+    call = CALL.format(source=SOURCES[rewards], size=size)
+    run = subprocess.run([sys.executable, "-c", call], env=env, capture_output=True, text=True, check=True)
+    (found,) = re.findall(r"(\d+) instructions, (\d+) blocks of \d+: \w*large_groups", run.stderr)
+    instructions, blocks = map(int, found)
+    per_reward = round(instructions / size, 1)
+    return {"rewards": rewards, "size": size, "blocks": blocks, "instructions_per_reward": per_reward}
+
+
+def table(results: dict[str, Any]) -> str:
+    """The rows of docs/cuda.md, in Markdown."""
+    found = {(row["rewards"], row["size"]): row for row in results["groups"]}
+    lines = ["| one group of | blocks | " + " | ".join(f"{name} rewards" for name in SOURCES) + " |"]
+    lines.append("| --- | --- |" + " --- |" * len(SOURCES))
+    for size in SIZES:
+        counts = " | ".join(f"{found[name, size]['instructions_per_reward']:g}" for name in SOURCES)
+        lines.append(f"| {size:,} | {found['normal', size]['blocks']} | {counts} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    from gapo_trainer.provenance import provenance, write_result
+
+    groups = [count(rewards, size) for rewards in SOURCES for size in SIZES]
+    origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
+    write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "groups": groups})
+
+
+if __name__ == "__main__":
+    main()
