@@ -1,7 +1,7 @@
 """Counts what the CUDA kernel for large groups executes: ``bench/results/cuda_large.json``.
 
-``python -m bench.run_large_counts``, where nvcc is. No GPU is needed: the kernel's PTX is interpreted (docs/cuda.md). The
-interpreter has two processors, so that two blocks share a group which is longer than what one takes alone.
+``python -m bench.run_large_counts``, where nvcc is. No GPU is needed: the kernel's PTX is interpreted (docs/cuda.md).
+The interpreter has two processors, so that two blocks share a group which is longer than what one takes alone.
 """
 
 from __future__ import annotations

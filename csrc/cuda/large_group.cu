@@ -76,7 +76,8 @@ cudaError_t prepare(const Call& call, bool listed, LargePlan& plan) {
                                                                               block_memory<T, Block>(bins, held))) {
     return error;
   }
-  const int64_t useful = listed ? call.groups.total / (kTile<kLargeThreads> / 2) + 1 : call.groups.count * tiles;
+  const int64_t useful = listed ? call.groups.total / (kTile<kLargeThreads> / 2) + 1
+                                : call.groups.count * (tiles > kTilesAlone ? tiles : 1);
   const int64_t blocks = int64_t{resident} * device.processors;
   plan = plan_large(call, listed, static_cast<uint32_t>(blocks < useful ? blocks : useful), bins, held);
   return cudaSuccess;
