@@ -261,3 +261,15 @@ def test_a_clone_that_adds_nothing_is_reported(tmp_path, capsys):
     arguments = ["mine", str(tmp_path / "one"), str(tmp_path / "copy"), "--out", str(tmp_path / "out.jsonl")]
     assert main(arguments) == 0
     assert "6 tasks in" in capsys.readouterr().out
+
+
+def test_a_wrong_path_leaves_an_earlier_file_alone(tmp_path, capsys):
+    long_history(tmp_path / "one", 3)
+    (tmp_path / "wrong").mkdir()
+    out = tmp_path / "out.jsonl"
+    assert main(["mine", str(tmp_path / "one"), "--out", str(out)]) == 0
+    mined = out.read_bytes()
+    assert main(["mine", str(tmp_path / "wrong"), "--out", str(out)]) == 1
+    assert "none of the repositories could be mined" in capsys.readouterr().err
+    assert mined
+    assert out.read_bytes() == mined

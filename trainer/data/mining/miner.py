@@ -118,7 +118,8 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
             if source.repo is not None:
                 _walk(number, source, source.repo, options, journal, progress)
         splits: Counter[tuple[int, str]] = Counter()
-        write_rows(out, _split_rows(journal, sources, options, splits))
+        if any(source.repo for source in sources) or not out.exists():  # a wrong path empties no earlier file
+            write_rows(out, _split_rows(journal, sources, options, splits))
     except BaseException:
         journal.close()
         raise
