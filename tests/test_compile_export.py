@@ -88,16 +88,23 @@ def test_compile(dynamic):
         assert_same(compiled(*arguments), step(*arguments))
 
 
-def test_one_dynamic_graph_serves_every_size():
-    graphs = []
+@pytest.mark.parametrize(
+    ("op", "calls"),
+    [
+        ("advantage", [(rewards_of(*shape),) for shape in ((4, 8), (6, 16), (9, 100))]),
+        ("advantage_varlen", [(rewards_of(rows), offsets_of(2, rows - 2), rows - 2) for rows in (5, 6, 16, 100)]),
+    ],
+)
+def test_one_dynamic_graph_serves_every_size(op, calls):
+    graphs, function = [], getattr(torch.ops.gapo, op)
 
     def count(graph, _inputs):
         graphs.append(graph)
         return graph.forward
 
-    compiled = torch.compile(torch.ops.gapo.advantage, fullgraph=True, backend=count, dynamic=True)
-    for shape in ((4, 8), (6, 16), (9, 100)):
-        assert torch.equal(compiled(rewards_of(*shape)), torch.ops.gapo.advantage(rewards_of(*shape)))
+    compiled = torch.compile(function, fullgraph=True, backend=count, dynamic=True)
+    for arguments in calls:
+        assert torch.equal(compiled(*arguments), function(*arguments))
     assert len(graphs) == 1
 
 

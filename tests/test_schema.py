@@ -16,7 +16,7 @@ OPTIONS = (
 )
 SCHEMAS = {
     "advantage": "Tensor rewards, {} -> Tensor",
-    "advantage_varlen": "Tensor rewards, Tensor offsets, int max_group_size, {} -> Tensor",
+    "advantage_varlen": "Tensor rewards, Tensor offsets, SymInt max_group_size, {} -> Tensor",
     "advantage_by_id": "Tensor rewards, Tensor group_ids, {} -> Tensor",
     "advantage_stats": "Tensor rewards, Tensor? group_ids=None, {} -> (Tensor, Tensor)",
     "token_advantage": "Tensor token_rewards, Tensor mask, Tensor group_ids, {} -> Tensor",

@@ -5,7 +5,7 @@
 
 STABLE_TORCH_LIBRARY(gapo, m) {
   m.def("advantage(Tensor rewards, " GAPO_OPTIONS ") -> Tensor");
-  m.def("advantage_varlen(Tensor rewards, Tensor offsets, int max_group_size, " GAPO_OPTIONS ") -> Tensor");
+  m.def("advantage_varlen(Tensor rewards, Tensor offsets, SymInt max_group_size, " GAPO_OPTIONS ") -> Tensor");
   m.def("advantage_by_id(Tensor rewards, Tensor group_ids, " GAPO_OPTIONS ") -> Tensor");
   m.def("advantage_stats(Tensor rewards, Tensor? group_ids=None, " GAPO_OPTIONS ") -> (Tensor, Tensor)");
   m.def("token_advantage(Tensor token_rewards, Tensor mask, Tensor group_ids, " GAPO_OPTIONS ") -> Tensor");
