@@ -63,14 +63,4 @@ Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid) {
   return grouping;
 }
 
-Grouping group_by_offsets(const int64_t* offsets, int64_t count, const bool* valid) {
-  Grouping grouping;
-  grouping.group_of_row.resize(offsets[count]);
-  for (int64_t g = 0; g < count; ++g) {
-    std::fill(grouping.group_of_row.begin() + offsets[g], grouping.group_of_row.begin() + offsets[g + 1], g);
-  }
-  list_rows(grouping, count, valid);
-  return grouping;
-}
-
 }  // namespace gapo

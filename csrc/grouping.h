@@ -1,5 +1,4 @@
-// Which rows belong to which group, as lists: how unordered ids and `valid` masks become groups that lie one after the
-// other. Torch-free.
+// Which rows belong to which group, as lists: how unordered ids become groups that lie one after the other. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +17,5 @@ struct Grouping {
 
 // ids: [n], any values; valid: [n] or null. Groups come in the order of ids or of their first rows: it decides nothing.
 Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid);
-
-// Groups that already lie one after the other, less the rows that are not valid. offsets: [count + 1]; valid: [n].
-Grouping group_by_offsets(const int64_t* offsets, int64_t count, const bool* valid);
 
 }  // namespace gapo

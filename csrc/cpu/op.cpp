@@ -1,7 +1,10 @@
 #include "cpu/op.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
+#include <memory>
+#include <vector>
 
 namespace gapo {
 namespace {
@@ -22,25 +25,80 @@ void forget(T* stats, int64_t groups) {
   if (stats) std::fill(stats, stats + 4 * groups, std::numeric_limits<T>::quiet_NaN());
 }
 
-// Brings each group's rows together, computes, and puts the advantages back; rows in no group get 0.
+// Computes on a copy of the rewards in which each group's lie together: gather(rewards) makes it, scatter(advantage)
+// puts the result back. offsets: [groups + 1], of the copy; stats: [groups, 4] or null.
+template <typename T, typename Gather, typename Scatter>
+void advantage_of_copy(const Rule& rule, const std::vector<int64_t>& offsets, T* stats, const Threads& threads,
+                       Gather gather, Scatter scatter) {
+  const auto groups = static_cast<int64_t>(offsets.size()) - 1;
+  const int64_t kept = offsets.back();
+  const auto memory = std::make_unique_for_overwrite<T[]>(2 * kept);
+  T* const rewards = memory.get();
+  T* const advantage = rewards + kept;
+  gather(rewards);
+  forget(stats, groups);
+  run<T>(rule, {rewards, offsets.data(), 0, groups}, {advantage, stats}, threads);
+  scatter(advantage);
+}
+
+// Brings each group's rows together; rows in no group get 0.
 template <typename T>
 void gathered_advantage(const Rule& rule, const T* rewards, const Grouping& grouping, const Output<T>& out,
                         const Threads& threads) {
   const auto kept = static_cast<int64_t>(grouping.rows.size());
   const auto all = static_cast<int64_t>(grouping.group_of_row.size());
   const int64_t* rows = grouping.rows.data();
-  std::vector<T> memory(2 * kept);
-  T* const gathered = memory.data();
-  T* const advantage = gathered + kept;
-  threads.parallel_for(kept, kRowGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) gathered[i] = rewards[rows[i]];
-  });
-  forget(out.stats, grouping.count());
-  run<T>(rule, {gathered, grouping.offsets.data(), 0, grouping.count()}, {advantage, out.stats}, threads);
-  if (kept < all) std::fill(out.advantage, out.advantage + all, T{0});
-  threads.parallel_for(kept, kRowGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) out.advantage[rows[i]] = advantage[i];
-  });
+  const auto gather = [&](T* gathered) {
+    threads.parallel_for(kept, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) gathered[i] = rewards[rows[i]];
+    });
+  };
+  const auto scatter = [&](const T* advantage) {
+    if (kept < all) std::fill(out.advantage, out.advantage + all, T{0});
+    threads.parallel_for(kept, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) out.advantage[rows[i]] = advantage[i];
+    });
+  };
+  advantage_of_copy(rule, grouping.offsets, out.stats, threads, gather, scatter);
+}
+
+// Moves each group's valid rewards together, in order; the others get 0. Most masks have few holes: runs are copied.
+template <typename T>
+void compacted_advantage(const Rule& rule, const Groups<T>& groups, const bool* valid, const Output<T>& out,
+                         const Threads& threads) {
+  const int64_t all = groups.offset(groups.count);
+  const int64_t grain = kRowGrain * groups.count / (all + 1) + 1;
+  std::vector<int64_t> offsets(groups.count + 1);
+  for (int64_t g = 0; g < groups.count; ++g) {
+    offsets[g + 1] = offsets[g] + std::count(valid + groups.offset(g), valid + groups.offset(g + 1), true);
+  }
+  // visit(begin, end, place): valid rewards one after the other, and where the copy has the first of them
+  const auto for_each_run = [&](auto visit) {
+    threads.parallel_for(groups.count, grain, [&](int64_t first, int64_t last) {
+      for (int64_t g = first; g < last; ++g) {
+        const int64_t group_end = groups.offset(g + 1);
+        int64_t place = offsets[g];
+        for (int64_t begin = groups.offset(g), end; begin < group_end; begin = end + 1) {
+          const void* hole = std::memchr(valid + begin, false, group_end - begin);
+          end = hole ? static_cast<const bool*>(hole) - valid : group_end;
+          visit(begin, end, place);
+          place += end - begin;
+        }
+      }
+    });
+  };
+  const auto gather = [&](T* kept) {
+    for_each_run([&](int64_t begin, int64_t end, int64_t place) {
+      std::copy(groups.rewards + begin, groups.rewards + end, kept + place);
+    });
+  };
+  const auto scatter = [&](const T* advantage) {
+    if (offsets.back() < all) std::fill(out.advantage, out.advantage + all, T{0});
+    for_each_run([&](int64_t begin, int64_t end, int64_t place) {
+      std::copy_n(advantage + place, end - begin, out.advantage + begin);
+    });
+  };
+  advantage_of_copy(rule, offsets, out.stats, threads, gather, scatter);
 }
 
 }  // namespace
@@ -48,13 +106,9 @@ void gathered_advantage(const Rule& rule, const T* rewards, const Grouping& grou
 template <typename T>
 void contiguous_advantage(const Rule& rule, const Groups<T>& groups, const bool* valid, const Output<T>& out,
                           const Threads& threads) {
-  if (valid == nullptr) {
-    forget(out.stats, groups.count);
-    return run(rule, groups, out, threads);
-  }
-  std::vector<int64_t> offsets(groups.count + 1);
-  for (int64_t g = 0; g <= groups.count; ++g) offsets[g] = groups.offset(g);
-  gathered_advantage(rule, groups.rewards, group_by_offsets(offsets.data(), groups.count, valid), out, threads);
+  if (valid) return compacted_advantage(rule, groups, valid, out, threads);
+  forget(out.stats, groups.count);
+  run(rule, groups, out, threads);
 }
 
 template <typename T>
