@@ -25,14 +25,17 @@ def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
     """
     if isinstance(group_ids, Tensor):
         return group_ids
-    if isinstance(group_ids, np.ndarray) and group_ids.dtype.kind in "iu":
-        return torch.from_numpy(group_ids.astype(np.int64, copy=False)).to(device)
-    if isinstance(group_ids, (str, bytes)) or not isinstance(group_ids, (Sequence, np.ndarray)):
+    if isinstance(group_ids, np.ndarray):
+        if group_ids.dtype.kind in "iu":  # what torch takes without a copy or a warning is C-contiguous and writeable
+            return torch.from_numpy(np.require(group_ids, np.int64, ["C", "W"])).to(device)
+        return as_id_tensor(group_ids.ravel().tolist(), device).reshape(group_ids.shape)
+    if isinstance(group_ids, (str, bytes)) or not isinstance(group_ids, Sequence):
         raise TypeError(f"group_ids expects a tensor, an array or a sequence of ids, got {type(group_ids).__name__}")
     number: dict[object, int] = {}
-    values = group_ids.tolist() if isinstance(group_ids, np.ndarray) else group_ids
     try:
-        numbered = [number.setdefault(value, len(number)) for value in values]
+        numbered = [number.setdefault(value, len(number)) for value in group_ids]
     except TypeError as error:
         raise TypeError(f"group_ids expects hashable ids: {error}") from None
+    if any(isinstance(value, Tensor) for value in number):  # each would be a group of its own
+        raise TypeError("group_ids expects ids that hash by value, got a sequence of tensors: pass torch.stack of it")
     return torch.tensor(numbered, dtype=torch.int64, device=device)

@@ -133,9 +133,20 @@ def test_ids(op, ids, got):
 
 
 @pytest.mark.parametrize("op", WITH_IDS)
-@pytest.mark.parametrize("ids", [["a"] * 7, np.array(["a"] * 7), np.zeros(7, np.int32)], ids=["list", "str", "int32"])
-def test_ids_of_another_length_through_the_doors(op, ids):
-    with pytest.raises(RuntimeError, match=message("integer group_ids [N] with N = 8", "int64 [7]", op)):
+@pytest.mark.parametrize(
+    ("ids", "got"),
+    [
+        (["a"] * 7, "int64 [7]"),
+        (np.array(["a"] * 7), "int64 [7]"),
+        (np.zeros(7, np.int32), "int64 [7]"),
+        (np.full((8, 1), "a"), "int64 [8, 1]"),
+        (np.array("abcdefgh"), "int64 []"),
+        (np.array(8), "int64 []"),
+    ],
+    ids=["list", "str", "int32", "columns", "word", "number"],
+)
+def test_ids_of_another_shape_through_the_doors(op, ids, got):
+    with pytest.raises(RuntimeError, match=message("integer group_ids [N] with N = 8", got, op)):
         getattr(gapo_kernels, op)(*with_argument(op, WITH_IDS[op], ids))
 
 
@@ -162,6 +173,8 @@ def test_ids_of_another_kind_through_the_doors(op):
         ([0, 2**40, 8], 2**41, f"offsets that do not decrease, got {2**40} before 8 at group 1"),
         ([0, -(2**40), 8], 2**41, f"offsets that do not decrease, got 0 before {-(2**40)} at group 0"),
     ],
+    with pytest.raises(TypeError, match=r"group_ids expects ids that hash by value, got a sequence of tensors"):
+        getattr(gapo_kernels, op)(*with_argument(op, WITH_IDS[op], list(ids_of(8, 2))))
 )
 def test_offsets(offsets, largest, text):
     args = (rewards_of(8), torch.tensor(offsets), largest)
