@@ -13,7 +13,7 @@ What all doors share:
   and gets advantage 0. A NaN in a group makes that group NaN, and no other.
 - The ops are autograd-free: a result never requires grad.
 - RuntimeError: an argument whose shape, dtype, device or value does not fit; the message names it. ValueError: an
-  unknown estimator.
+  unknown estimator. TypeError: rewards or offsets that are no tensors, ids of another kind.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ from torch import Tensor
 
 from gapo_kernels.estimators import EPS, TAU, resolve
 from gapo_kernels.ids import GroupIds, as_id_tensor
+
+
+def _expect_tensors(**arguments: object) -> None:
+    """Refuses what the dispatcher could not tell from a missing argument, or what a door itself looks into."""
+    for name, value in arguments.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} expects a tensor, got {type(value).__name__}")
 
 
 class AdvantageStats(NamedTuple):
@@ -69,6 +76,7 @@ def advantage(
     Returns:
         [..., G], the dtype and device of ``rewards``, contiguous.
     """
+    _expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
     return torch.ops.gapo.advantage(rewards, tau, *named, eps, valid)
 
@@ -103,6 +111,7 @@ def advantage_varlen(
     Returns:
         [N], the dtype and device of ``rewards``.
     """
+    _expect_tensors(rewards=rewards, offsets=offsets)
     named = resolve(estimator, center, scale)
     if max_group_size is None:
         max_group_size = int(offsets.diff().max()) if offsets.numel() > 1 else 0
@@ -135,6 +144,7 @@ def advantage_by_id(
     Returns:
         [N], in the order of ``rewards``, of its dtype and device.
     """
+    _expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
     ids = as_id_tensor(group_ids, rewards.device)
     return torch.ops.gapo.advantage_by_id(rewards, ids, tau, *named, eps, valid)
@@ -167,6 +177,7 @@ def advantage_stats(
         Without ids the statistics are [...], one a group; with ids [N], each row its group's. A group with no valid
         reward, or with a NaN, has NaN there.
     """
+    _expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
     ids = None if group_ids is None else as_id_tensor(group_ids, rewards.device)
     result, stats = torch.ops.gapo.advantage_stats(rewards, ids, tau, *named, eps, valid)
@@ -202,6 +213,7 @@ def token_advantage(
     Returns:
         [N, L], the dtype and device of ``token_rewards``.
     """
+    _expect_tensors(token_rewards=token_rewards)
     named = resolve(estimator, center, scale)
     ids = as_id_tensor(group_ids, token_rewards.device)
     return torch.ops.gapo.token_advantage(token_rewards, mask, ids, tau, *named, eps, valid)

@@ -98,6 +98,23 @@ def test_none_for_a_tensor():
         ops.advantage_by_id(rewards_of(8), None)
     with pytest.raises(RuntimeError, match=message("a bool, integer or float mask [8, 3]", "None", "token_advantage")):
         ops.token_advantage(*with_argument("token_advantage", 1, None))
+    expected = message("int32 or int64 offsets [groups + 1]", "None", "advantage_varlen")
+    with pytest.raises(RuntimeError, match=expected):
+        ops.advantage_varlen(rewards_of(8), None, 8)
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(("value", "got"), [(None, "NoneType"), ([0.5] * 8, "list"), (np.ones(8), "ndarray")], ids=str)
+def test_rewards_that_are_no_tensor_through_the_doors(op, value, got):
+    name = "token_rewards" if op == "token_advantage" else "rewards"
+    with pytest.raises(TypeError, match=f"^{name} expects a tensor, got {got}$"):
+        getattr(gapo_kernels, op)(*with_argument(op, 0, value))
+
+
+def test_offsets_that_are_no_tensor_through_the_door():
+    for offsets, got in (([0, 8], "list"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=f"^offsets expects a tensor, got {got}$"):
+            gapo_kernels.advantage_varlen(rewards_of(8), offsets)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +174,8 @@ def test_ids_of_another_kind_through_the_doors(op):
             getattr(gapo_kernels, op)(*with_argument(op, WITH_IDS[op], ids))
     with pytest.raises(TypeError, match="group_ids expects hashable ids: unhashable type: 'list'"):
         getattr(gapo_kernels, op)(*with_argument(op, WITH_IDS[op], [["a"]] * 8))
+    with pytest.raises(TypeError, match=r"group_ids expects ids that hash by value, got a sequence of tensors"):
+        getattr(gapo_kernels, op)(*with_argument(op, WITH_IDS[op], list(ids_of(8, 2))))
 
 
 @pytest.mark.parametrize(
@@ -173,8 +192,6 @@ def test_ids_of_another_kind_through_the_doors(op):
         ([0, 2**40, 8], 2**41, f"offsets that do not decrease, got {2**40} before 8 at group 1"),
         ([0, -(2**40), 8], 2**41, f"offsets that do not decrease, got 0 before {-(2**40)} at group 0"),
     ],
-    with pytest.raises(TypeError, match=r"group_ids expects ids that hash by value, got a sequence of tensors"):
-        getattr(gapo_kernels, op)(*with_argument(op, WITH_IDS[op], list(ids_of(8, 2))))
 )
 def test_offsets(offsets, largest, text):
     args = (rewards_of(8), torch.tensor(offsets), largest)

@@ -139,9 +139,10 @@ Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_
   constexpr const char* op = "advantage_varlen";
   const Rule rule = check_rule(op, options);
   check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
-  const ScalarType type = offsets.scalar_type();
-  STD_TORCH_CHECK((type == ScalarType::Int || type == ScalarType::Long) && offsets.dim() == 1 && offsets.size(0) >= 1,
-                  "gapo::", op, " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
+  const bool typed =
+      offsets.defined() && (offsets.scalar_type() == ScalarType::Int || offsets.scalar_type() == ScalarType::Long);
+  STD_TORCH_CHECK(typed && offsets.dim() == 1 && offsets.size(0) >= 1, "gapo::", op,
+                  " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
   check_same_device(op, "offsets", offsets, rewards);
   STD_TORCH_CHECK(max_group_size >= 0, "gapo::", op, " expects max_group_size >= 0, got ", max_group_size);
   check_valid(op, options.valid, rewards, 1);
