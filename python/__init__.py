@@ -6,6 +6,7 @@ the kernels are those that serve ``torch.ops.gapo.*`` on the CPU, on the calling
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,8 @@ def advantage_stats(
     """The advantages of all groups and the statistics of each.
 
     Args:
-        rewards: float array [..., G], the last dimension is a group; or [N] together with ``group_ids``. float64 is
-            computed in float64, everything else in float32.
+        rewards: float array [..., G], the last dimension is a group; or [N] together with ``group_ids``. float64 and
+            wider floats are computed in float64, everything else in float32.
         group_ids: integers [N], in any order, or None.
         tau: share of a group that the window holds, 0 < tau <= 1.
         center: one of ``CENTERS``.
@@ -63,7 +64,7 @@ def advantage_stats(
     ids = None
     if group_ids is not None:
         ids = np.asarray(group_ids)
-        if ids.dtype.kind not in "iu":
+        if ids.size > 0 and ids.dtype.kind not in "iu":  # an empty list has no integers to tell by
             raise TypeError(f"group_ids expects integers [{values.size}], got {ids.dtype} {list(ids.shape)}")
         if ids.shape != values.shape:
             raise ValueError(f"group_ids expects shape [{values.size}], got {list(ids.shape)}")
@@ -72,13 +73,14 @@ def advantage_stats(
         mask = np.asarray(valid)
         if mask.dtype != np.bool_ or mask.shape != values.shape:
             raise ValueError(f"valid expects bool {list(values.shape)}, got {mask.dtype} {list(mask.shape)}")
-    if not 0 < tau <= 1:
-        raise ValueError(f"tau expects 0 < tau <= 1, got {tau}")
-    if not (eps >= 0 and np.isfinite(eps)):
-        raise ValueError(f"eps expects a finite value >= 0, got {eps}")
+    if not (isinstance(tau, Real) and 0 < tau <= 1):
+        raise ValueError(f"tau expects 0 < tau <= 1, got {tau!r}")
+    if not (isinstance(eps, Real) and 0 <= eps < np.inf):
+        raise ValueError(f"eps expects a finite value >= 0, got {eps!r}")
     _one_of("center", center, CENTERS)
     _one_of("scale", scale, SCALES)
-    run = _core.run_float64 if values.dtype == np.float64 else _core.run_float32
+    doubles = values.dtype.kind == "f" and values.dtype.itemsize >= 8  # of either byte order
+    run = _core.run_float64 if doubles else _core.run_float32
     return run(values, ids, tau, center, scale, eps, mask)
 
 
