@@ -208,6 +208,15 @@ def test_invalid_rows_are_left_out(form, dtype):
 
 
 @every_form
+@pytest.mark.parametrize("byte", [2, 128, 255])
+def test_any_byte_but_zero_is_valid(form, byte):
+    for size in (5, 2500):
+        group, keep = rewards_of(size), torch.arange(size) % 3 != 1
+        viewed = (keep.to(torch.uint8) * byte).view(torch.bool)
+        assert torch.equal(form(group, valid=viewed), form(group, valid=keep))
+
+
+@every_form
 def test_an_invalid_row_may_hold_anything(form):
     group, keep = torch.tensor([0.5, 1.0, 0.7, 0.2]), torch.tensor([True, True, False, True])
     expected = form(group, valid=keep)

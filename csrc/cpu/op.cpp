@@ -68,9 +68,11 @@ void compacted_advantage(const Rule& rule, const Groups<T>& groups, const bool* 
                          const Threads& threads) {
   const int64_t all = groups.offset(groups.count);
   const int64_t grain = kRowGrain * groups.count / (all + 1) + 1;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(valid);  // a bool of torch may be any byte but 0
   std::vector<int64_t> offsets(groups.count + 1);
   for (int64_t g = 0; g < groups.count; ++g) {
-    offsets[g + 1] = offsets[g] + std::count(valid + groups.offset(g), valid + groups.offset(g + 1), true);
+    const int64_t holes = std::count(bytes + groups.offset(g), bytes + groups.offset(g + 1), 0);
+    offsets[g + 1] = offsets[g] + groups.size(g) - holes;
   }
   // visit(begin, end, place): valid rewards one after the other, and where the copy has the first of them
   const auto for_each_run = [&](auto visit) {
@@ -79,8 +81,8 @@ void compacted_advantage(const Rule& rule, const Groups<T>& groups, const bool* 
         const int64_t group_end = groups.offset(g + 1);
         int64_t place = offsets[g];
         for (int64_t begin = groups.offset(g), end; begin < group_end; begin = end + 1) {
-          const void* hole = std::memchr(valid + begin, false, group_end - begin);
-          end = hole ? static_cast<const bool*>(hole) - valid : group_end;
+          const void* hole = std::memchr(bytes + begin, 0, group_end - begin);
+          end = hole ? static_cast<const unsigned char*>(hole) - bytes : group_end;
           visit(begin, end, place);
           place += end - begin;
         }
