@@ -24,10 +24,11 @@ print("computed with torch", torch.__version__)
 ')
 }
 
-# environment, yes | no: whether the CUDA library was built in; with a torch without CUDA it lies there unused
+# environment, yes | no, [where the package lies, if not there]: whether the CUDA library was built in; with a torch without
+# CUDA it lies there unused
 check_cuda_library() {
   local library
-  library=$(find "$1" -name _C_cuda.so)
+  library=$(find "${3:-$1}" -name _C_cuda.so)
   if [ "$2" = yes ]; then [ -n "$library" ]; else [ -z "$library" ]; fi ||
     { echo "the CUDA library should be there: $2; found '$library'"; exit 1; }
   (cd "$scratch" && "$1/bin/python" -m gapo_kernels.doctor | grep -E '^  cuda +not in use +torch .* has no CUDA$')
@@ -69,7 +70,7 @@ echo "== pip install -e . without nvcc, where there was one before"
 touch "$scratch/source/gapo_kernels/_C_cuda.so"
 CUDA_HOME=/nonexistent "$scratch/archived/bin/pip" install --quiet --no-build-isolation --no-deps -e "$scratch/source"
 compute "$scratch/archived"
-check_cuda_library "$scratch/source" no
+check_cuda_library "$scratch/archived" no "$scratch/source"
 
 if [ -n "${OTHER_TORCH:-}" ]; then
   echo "== the wheel on torch $OTHER_TORCH"
