@@ -85,7 +85,7 @@ struct Turn {
       const uint32_t taken = atomic_add(&large.control().next_alone, 1u);
       over = taken >= large.alone_groups();
       if (over) return;
-      g = plan.listed ? large.list()[plan.list_capacity - 1 - taken] : taken;
+      g = large.list()[plan.list_capacity - 1 - taken];
     }
     over = false;
     Slice slice = slice_of(large.call.groups, g);

@@ -15,7 +15,7 @@ enum class Tier {
   kThread,  // thread_groups.cu: one thread a group
   kLanes,   // lane_groups.cu: 4 to 32 lanes of a warp a group
   kBlock,   // block_groups.cu: one block a group
-  kBinned,  // large_group.cu: a block, a cluster or a grid a group
+  kBinned,  // large_group.cu: one block or several a group
 };
 
 inline constexpr const char* kTierNames[] = {"thread", "lanes", "block", "binned"};
