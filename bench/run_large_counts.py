@@ -6,9 +6,7 @@ The interpreter has two processors, so that two blocks share a group which is lo
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,14 +28,8 @@ torch.ops.gapo_ptx.advantage(rewards)
 
 def count(rewards: str, size: int) -> dict[str, Any]:
     """PTX instructions of one group, all threads together, for (hdi_median, rms) in float32."""
-    ptx_library.build()
-    env = os.environ | {
-        "LD_PRELOAD": str(ptx_library.ALLOCATIONS),
-        "GAPO_PTX_LIBRARY": str(ptx_library.OPS),
-        "GAPO_PTX_COUNT": "1",
-    }
-    call = CALL.format(source=SOURCES[rewards], size=size)
-    run = subprocess.run([sys.executable, "-c", call], env=env, capture_output=True, text=True, check=True)
+    run = ptx_library.run_python("-c", CALL.format(source=SOURCES[rewards], size=size), GAPO_PTX_COUNT="1")
+    run.check_returncode()
     (found,) = re.findall(r"(\d+) instructions, (\d+) blocks of \d+: \w*large_groups", run.stderr)
     instructions, blocks = map(int, found)
     per_reward = round(instructions / size, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,3 +58,10 @@ def build() -> None:
                 Library([preloaded], [], [], [], runtime="none").build(cuda, OBJECTS, ALLOCATIONS)
     finally:
         os.chdir(here)
+
+
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python in the repository's root, in a process that has the interpreter in the place of a GPU."""
+    build()
+    env = os.environ | {"LD_PRELOAD": str(ALLOCATIONS), "GAPO_PTX_LIBRARY": str(OPS)} | environment
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 
 import bench_modules  # noqa: F401
 import ptx_library
@@ -17,14 +15,8 @@ BUDGET = 250  # PTX instructions a reward of a group of 16,384 normal ones
 
 
 def test_the_gpu_tests_pass_on_interpreted_ptx():
-    ptx_library.build()
-    env = os.environ | {
-        "LD_PRELOAD": str(ptx_library.ALLOCATIONS),
-        "GAPO_PTX_LIBRARY": str(ptx_library.OPS),
-        "GAPO_GPU_EXAMPLES": os.environ.get("GAPO_GPU_EXAMPLES", "300"),
-    }
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu"]
-    run = subprocess.run(command, cwd=ptx_library.ROOT, env=env, capture_output=True, text=True)
+    command = ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu")
+    run = ptx_library.run_python(*command, GAPO_GPU_EXAMPLES=os.environ.get("GAPO_GPU_EXAMPLES", "300"))
     assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-2_000:]
     passed = re.search(r"(\d+) passed", run.stdout)
     assert passed is not None, run.stdout[-2_000:]
