@@ -25,20 +25,50 @@ GAPO_DEVICE Window narrower(const Window& a, const Window& b) {
   return b.width < a.width || (b.width == a.width && b.start < a.start) ? b : a;
 }
 
-// Rank at which the leftmost narrowest window of k starts; kNoStart where no window has a width.
-template <typename Team, typename T>
-GAPO_DEVICE int narrowest_window(const Team& team, const T* values, int n, int k) {
-  Window best{kInfinity, kNoStart};
-  const int first = team.lane * Team::kRewards;
-  const int left = n - k - first;  // windows start up to this value
+// The leftmost narrowest of the windows that start at ranks lane, lane + kLanes, ... below `starts`.
+//
+// Of float32 rewards, float64 sees only those whose float32 width is the least: rounding keeps the order. (Nor does it
+// part equal ones: a difference that float64 has to round lies next to a float32, far from where that rounds.)
+template <typename T, typename Team>
+GAPO_DEVICE Window own_narrowest(const Team& team, int starts, int k) {
+  constexpr int n = Team::kRewards, step = n < 4 ? n : 4;
+  const int left = starts - team.lane, ends = team.lane + k - 1;
+  T least = static_cast<T>(kInfinity);
+  uint32_t among = 0;  // a bit for each window of that width
 #pragma unroll
-  for (int p = 0; p < Team::kRewards; ++p) {
-    T last = static_cast<T>(kInfinity);
-    if (p <= left) last = team.at(first + p + k - 1);
-    const double width = static_cast<double>(last) - static_cast<double>(values[p]);
-    if (width < best.width) best = {width, first + p};
+  for (int begin = 0; begin < n; begin += step) {
+    if (begin * Team::kLanes >= starts) break;
+    T widths[step];
+    T narrowest = least;
+#pragma unroll
+    for (int i = 0; i < step; ++i) {
+      const int p = begin + i;
+      widths[i] = static_cast<T>(kInfinity);
+      if (p * Team::kLanes < left) widths[i] = team.in_turn(ends, p) - team.in_turn(team.lane, p);
+      narrowest = lesser(narrowest, widths[i]);
+    }
+    if (narrowest < least) among = 0;
+#pragma unroll
+    for (int i = 0; i < step; ++i) among |= widths[i] == narrowest ? 1u << (begin + i) : 0;
+    least = narrowest;
   }
-  best = team.reduce(best, narrower);
+  Window best{kInfinity, kNoStart};
+#pragma unroll 1
+  for (; among != 0; among &= among - 1) {
+    const int rank = lowest_bit(among) * Team::kLanes + team.lane;
+    if (rank >= starts) break;
+    const double width = static_cast<double>(team.at(rank + k - 1)) - static_cast<double>(team.at(rank));
+    if (width < best.width) best = {width, rank};
+    if (sizeof(T) == sizeof(double) || least == T{0}) break;  // none is narrower
+  }
+  return best;
+}
+
+// Rank at which the leftmost narrowest window of k starts; kNoStart where no window has a width. The values are laid
+// out by rank.
+template <typename T, typename Team>
+GAPO_DEVICE int narrowest_window(const Team& team, int n, int k) {
+  const Window best = team.reduce(own_narrowest<T>(team, n - k + 1, k), narrower);
   if (best.start == kNoStart) {  // no finite width: the first infinite one, if there is any
 #pragma unroll 1
     for (int rank = 0; rank + k <= n; ++rank) {
@@ -208,7 +238,7 @@ GAPO_DEVICE GroupStats statistics(const Team& team, const Rule& rule, const Call
     highest = extreme_of(team, v, member, static_cast<T>(-kInfinity), [](T a, T b) { return greater(a, b); });
   }
   int start = kNoStart;
-  if (rule.needs_window()) start = narrowest_window(team, v, n, k);
+  if (rule.needs_window()) start = narrowest_window<T>(team, n, k);
   if (rule.report_window && start != kNoStart) {
     stats.lower = positive_zero(team.at(start));
     stats.upper = positive_zero(team.at(start + k - 1));

@@ -20,9 +20,7 @@ struct Team {
   static constexpr int kCapacity = kLanes * kRewards;
   static constexpr bool kOneWarp = kLanes <= kWarp;
 
-  // A rank's place. One thread: its own column. More: a row that is skewed by a value at each turn round the banks, so
-  // that lanes that read ranks kRewards apart meet different banks.
-  static constexpr int kTurn = 128 / static_cast<int>(sizeof(T));
+  static constexpr int kTurn = turn_of_values(kLanes, kRewards, sizeof(T));
   static constexpr int kRow = kLanes == 1 ? 1 : row_of_values(kLanes, kRewards, sizeof(T));
   // What the block brings: values for the ranks of all its teams, and float64 for sums of teams larger than a warp.
   static constexpr int kMemory = kLanes == 1 ? kThreads * kRewards : kThreads / kLanes * kRow;
@@ -33,6 +31,12 @@ struct Team {
 
   // The value at a rank, once every lane has put its own there and the team is in step.
   GAPO_DEVICE T at(int rank) const { return memory[slot(rank)]; }
+  // The value at rank + p * kLanes; for a p that is known to the compiler its place is apart by a constant from one of
+  // few.
+  GAPO_DEVICE T in_turn(int rank, int p) const {
+    constexpr int few = kTurn > kLanes ? kTurn / kLanes : 1;
+    return memory[slot(rank + p % few * kLanes) + slot(p / few * few * kLanes)];
+  }
   // A lane holds the ranks lane * kRewards and following; their places are apart by constants.
   GAPO_DEVICE void put_own(const T* values) const {
     static_assert(kTurn % kRewards == 0 || kRewards % kTurn == 0);
@@ -78,7 +82,10 @@ struct Team {
     }
   }
 
-  GAPO_DEVICE static int slot(int rank) { return kLanes == 1 ? rank * kThreads : rank + rank / kTurn; }
+  // A rank's place.
+  GAPO_DEVICE static int slot(int rank) {
+    return kLanes == 1 ? rank * kThreads : rank + static_cast<int>(static_cast<unsigned>(rank) / kTurn);
+  }
 
   T* const memory;
   double* const scratch;

@@ -32,6 +32,15 @@ struct Thread {
 };
 #endif
 
+// The number of the lowest bit that is set; one is.
+GAPO_DEVICE int lowest_bit(uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __ffs(static_cast<int>(bits)) - 1;
+#else
+  return __builtin_ctz(bits);
+#endif
+}
+
 // A value of the lane whose number differs by the bits of `mask`; structs overload it.
 template <typename Thread, typename T>
 GAPO_DEVICE T partner_of(T value, int mask) {

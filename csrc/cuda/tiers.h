@@ -69,10 +69,15 @@ inline constexpr int kRaggedClassCount = sizeof(kRaggedRewards) / sizeof(kRagged
 static_assert(32 * kRaggedRewards[kRaggedClassCount - 1] == kLargestRagged);
 
 // A team's place in shared memory, in values of value_bytes each. One lane: a column of its own. More: a row that is
-// skewed by a value at each turn round the 128 bytes of the banks.
+// skewed by a value at each turn, so that lanes meet different banks whether they read neighbours or a lane's rewards
+// apart.
+constexpr int turn_of_values(int lanes, int rewards, int value_bytes) {
+  const int banks = 128 / value_bytes, together = lanes < banks ? lanes : banks;
+  return rewards < together ? together : rewards;
+}
 constexpr int row_of_values(int lanes, int rewards, int value_bytes) {
   const int capacity = lanes * rewards;
-  return lanes == 1 ? rewards : capacity + capacity / (128 / value_bytes);
+  return lanes == 1 ? rewards : capacity + capacity / turn_of_values(lanes, rewards, value_bytes);
 }
 constexpr int64_t shared_values(const SizeClass& shape, int value_bytes) {
   return int64_t{1} * shape.groups_per_block() * row_of_values(shape.lanes, shape.rewards, value_bytes);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+import numpy as np
 import ptx_library
 import pytest
 import torch
@@ -80,6 +81,19 @@ def test_a_shuffle_and_a_vote(run):
     assert up == [99 if thread % 32 == 0 else thread - 1 for thread in range(THREADS)]
     ballot = run(f"setp.lt.u32 %p1, %r1, 40; vote.sync.ballot.b32 %r6, %p1, -1; {result}")
     assert ballot == [-1] * 32 + [0xFF] * 32
+
+
+def test_the_highest_and_the_lowest_bit(run):
+    result = "st.global.u32 [%rd2], %r6; ret;"
+    assert run(f"bfind.u32 %r6, %r1; {result}") == [thread.bit_length() - 1 for thread in range(THREADS)]
+    lowest = [(thread & -thread).bit_length() - 1 for thread in range(THREADS)]
+    assert run(f"brev.b32 %r6, %r1; bfind.shiftamt.u32 %r6, %r6; {result}") == lowest
+
+
+def test_a_mask_of_bits(run):
+    mask = run("bmsk.clamp.b32 %r6, 3, %r1; st.global.u32 [%rd2], %r6; ret;")
+    expected = [((1 << min(thread, 32)) - 1) << 3 & 0xFFFFFFFF for thread in range(THREADS)]
+    assert mask == np.array(expected, np.uint32).view(np.int32).tolist()
 
 
 def test_a_loop_and_arithmetic(run):

@@ -86,6 +86,11 @@ void insert(Thread& t, const Instruction& i) {
   }
   t.put<T>(i.out[0], result);
 }
+// bmsk.clamp: in[1] bits set from in[0] on.
+void mask(Thread& t, const Instruction& i) {
+  const uint64_t begin = std::min(t.get<uint32_t>(i.in[0]), 32u), length = std::min(t.get<uint32_t>(i.in[1]), 32u);
+  t.put<uint32_t>(i.out[0], static_cast<uint32_t>(((uint64_t{1} << length) - 1) << begin));
+}
 template <typename T>
 void population(Thread& t, const Instruction& i) {
   t.put<uint32_t>(i.out[0], static_cast<uint32_t>(std::popcount(t.get<T>(i.in[0]))));
@@ -93,6 +98,13 @@ void population(Thread& t, const Instruction& i) {
 template <typename T>
 void leading_zeros(Thread& t, const Instruction& i) {
   t.put<uint32_t>(i.out[0], static_cast<uint32_t>(std::countl_zero(t.get<T>(i.in[0]))));
+}
+// The highest bit that is set: its place, or how far it is from the top; all bits where there is none.
+template <bool kDistance>
+void highest_bit(Thread& t, const Instruction& i) {
+  const auto value = t.get<uint32_t>(i.in[0]);
+  const int zeros = std::countl_zero(value);
+  t.put<uint32_t>(i.out[0], value == 0 ? ~0u : static_cast<uint32_t>(kDistance ? zeros : 31 - zeros));
 }
 void reverse(Thread& t, const Instruction& i) {
   uint32_t value = t.get<uint32_t>(i.in[0]), result = 0;
@@ -137,10 +149,14 @@ bool decode_bits(const Opcode& opcode, Instruction& i) {
     i.run = for_words(type, []<typename T>() -> Run { return extract<T>; });
   } else if (name == "bfi") {
     i.run = for_words(type, []<typename T>() -> Run { return insert<T>; });
+  } else if (name == "bmsk") {
+    i.run = opcode.has("clamp") ? mask : nullptr;
   } else if (name == "popc") {
     i.run = type == "b32" ? population<uint32_t> : population<uint64_t>;
   } else if (name == "clz") {
     i.run = type == "b32" ? leading_zeros<uint32_t> : leading_zeros<uint64_t>;
+  } else if (name == "bfind" && type == "u32") {
+    i.run = opcode.has("shiftamt") ? highest_bit<true> : highest_bit<false>;
   } else if (name == "brev") {
     i.run = reverse;
   }
