@@ -136,8 +136,7 @@ GAPO_DEVICE void choose_map(Block& block, const LargeGroup<T>& group, const Exch
   Key* const found = highs + columns;  // the smallest, the two medians, the largest
   block.each([&](int thread) {
     for (int s = thread; s < samples; s += Block::kThreads) {
-      const T reward = group.read(static_cast<uint32_t>(uint64_t{group.size()} * s / samples));
-      sample[s] = is_reward(reward) ? to_key(reward) : kLargestKey<Key>;
+      sample[s] = key_or_last(group.read(static_cast<uint32_t>(uint64_t{group.size()} * s / samples)));
     }
   });
   block.each([&](int thread) {

@@ -75,6 +75,11 @@ GAPO_DEVICE bool is_reward(T value) {
   memcpy(&bits, &value, sizeof(bits));
   return bits != kLargestKey<KeyOf<T>>;
 }
+// What is no reward comes last.
+template <typename T>
+GAPO_DEVICE KeyOf<T> key_or_last(T value) {
+  return is_reward(value) ? to_key(value) : kLargestKey<KeyOf<T>>;
+}
 
 // In the block's own memory: needed everywhere, and too much to keep in registers.
 struct Place {

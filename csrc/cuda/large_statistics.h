@@ -13,8 +13,7 @@ template <typename T, typename Block>
 GAPO_DEVICE void clear_exchange(Block& block, const Rule& rule, const Exchange<T>& exchange, uint32_t bins) {
   block.each([&](int thread) {
     const uint32_t first = block.rank * Block::kThreads + thread, stride = block.count * Block::kThreads;
-    for (uint32_t bin = first; bin < bins; bin += stride) {
-      if (block.count == 1) break;
+    for (uint32_t bin = first; block.count > 1 && bin < bins; bin += stride) {
       exchange.bin_count[bin] = 0;
       exchange.bin_low[bin] = kLargestKey<KeyOf<T>>;
       exchange.bin_high[bin] = 0;

@@ -28,8 +28,7 @@ GAPO_DEVICE void visit_keys(const LargeGroup<T>& group, const KeyOf<T>* from, ui
     if (from != nullptr) {
       visit(from[position]);
     } else {
-      const T reward = group.read(position);
-      visit(is_reward(reward) ? to_key(reward) : kLargestKey<KeyOf<T>>);
+      visit(key_or_last(group.read(position)));
     }
   }
 }
