@@ -36,6 +36,11 @@ template <typename V>
 __device__ __forceinline__ void atomic_raise(V* place, V value) {
   atomicMax(place, value);
 }
+// Writes the value where `expected` still stands; returns what stood there.
+template <typename V>
+__device__ __forceinline__ V atomic_claim(V* place, V expected, V value) {
+  return atomicCAS(place, expected, value);
+}
 // What others may be changing just now.
 template <typename V>
 __device__ __forceinline__ V atomic_peek(const V* place) {

@@ -48,17 +48,18 @@ cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace
 // ---- unordered ids (sort_ids.cu)
 // ---------------------------------------------------------------------------------------
 
-// Brings equal ids together: rows in a stable order by id, the segments' bounds, their number. The result goes into
-// Groups as rows, offsets (int32) and device_count.
+// Brings equal ids together: a segment of rows for each id, in their order, the segments' bounds, their number. Which
+// segment comes first may change from run to run. The result goes into Groups as rows, offsets (int32) and
+// device_count.
 struct SegmentedRows {
   int32_t* rows;     // [n]
   int32_t* offsets;  // [n + 1], of which count + 1 are written
   int64_t* count;    // [1]
 };
 
-// ids: [n], any values; n < 2^31
+// ids: [n], any values, int64 where wide, else int32; n < 2^31
 std::size_t sort_ids_workspace(int64_t n);
-cudaError_t launch_sort_ids(const int64_t* ids, int64_t n, const SegmentedRows& out, void* workspace,
+cudaError_t launch_sort_ids(const void* ids, bool wide, int64_t n, const SegmentedRows& out, void* workspace,
                             cudaStream_t stream);
 
 // ---- token level (tokens.cu)

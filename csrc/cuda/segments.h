@@ -1,4 +1,4 @@
-// Where the runs of equal ids begin in ascending ids: tile by tile counted, summed up and written.
+// Where runs of equal numbers begin: tile by tile counted, summed up and written.
 #pragma once
 
 #include "cuda/block.h"
@@ -7,28 +7,28 @@
 namespace gapo::cuda {
 namespace {
 
-inline constexpr int kIdsPerThread = 8;
+inline constexpr int kNumbersPerThread = 8;
 
-struct Ids {
-  const int64_t* sorted;  // [size]
+struct Numbers {
+  const uint32_t* sorted;  // [size]
   int64_t size;
 
   // Calls visit(position) for the thread's neighbours at which a segment begins.
   template <int kThreads, typename Visit>
   GAPO_DEVICE void each_head(int64_t tile, int thread, Visit visit) const {
-    const int64_t first = (tile * kThreads + thread) * kIdsPerThread;
-    for (int64_t i = first; i < first + kIdsPerThread && i < size; ++i) {
+    const int64_t first = (tile * kThreads + thread) * kNumbersPerThread;
+    for (int64_t i = first; i < first + kNumbersPerThread && i < size; ++i) {
       if (i == 0 || sorted[i] != sorted[i - 1]) visit(static_cast<int32_t>(i));
     }
   }
 };
 
 template <typename Block>
-GAPO_DEVICE void count_heads(Block& block, const Ids& ids, int64_t tile, uint32_t* counts) {
+GAPO_DEVICE void count_heads(Block& block, const Numbers& numbers, int64_t tile, uint32_t* counts) {
   const uint32_t count = block.reduce(
       [&](int thread) {
         uint32_t own = 0;
-        ids.template each_head<Block::kThreads>(tile, thread, [&](int32_t) { ++own; });
+        numbers.template each_head<Block::kThreads>(tile, thread, [&](int32_t) { ++own; });
         return own;
       },
       [](uint32_t a, uint32_t b) { return a + b; });
@@ -61,16 +61,16 @@ GAPO_DEVICE uint32_t sum_up(Block& block, uint32_t* counts, int64_t tiles) {
 
 // before: heads in earlier tiles.
 template <typename Block>
-GAPO_DEVICE void write_heads(Block& block, const Ids& ids, int64_t tile, uint32_t before, int32_t* offsets) {
+GAPO_DEVICE void write_heads(Block& block, const Numbers& numbers, int64_t tile, uint32_t before, int32_t* offsets) {
   block.scan(
       [&](int thread) {
         uint32_t own = 0;
-        ids.template each_head<Block::kThreads>(tile, thread, [&](int32_t) { ++own; });
+        numbers.template each_head<Block::kThreads>(tile, thread, [&](int32_t) { ++own; });
         return own;
       },
       [&](int thread, uint32_t place) {
-        ids.template each_head<Block::kThreads>(tile, thread,
-                                                [&](int32_t position) { offsets[before + place++] = position; });
+        numbers.template each_head<Block::kThreads>(tile, thread,
+                                                    [&](int32_t position) { offsets[before + place++] = position; });
       });
 }
 

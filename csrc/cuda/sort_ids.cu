@@ -1,6 +1,8 @@
-// Equal ids brought together: a stable radix sort of (id, row), then the positions at which a new id begins.
+// Equal ids brought together: a number of few bits for each id, a stable radix sort of (number, row), then the
+// positions at which a new number begins. The ids themselves have 64 bits, of which the host does not know which vary.
 #include <cub/device/device_radix_sort.cuh>
 
+#include "cuda/id_table.h"
 #include "cuda/launch.h"
 #include "cuda/segments.h"
 
@@ -9,20 +11,22 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kSumThreads = 1024;
-constexpr int64_t kIdsPerTile = int64_t{kThreads} * kIdsPerThread;
+constexpr int64_t kNumbersPerTile = int64_t{kThreads} * kNumbersPerThread;
 
-int64_t id_tiles(int64_t n) { return (n + kIdsPerTile - 1) / kIdsPerTile; }
+int64_t tiles_of(int64_t n) { return (n + kNumbersPerTile - 1) / kNumbersPerTile; }
 
-cudaError_t sort(void* temporary, std::size_t& bytes, const int64_t* ids, int64_t* sorted_ids, const int32_t* rows,
-                 int32_t* sorted_rows, int64_t n, cudaStream_t stream) {
-  return cub::DeviceRadixSort::SortPairs(temporary, bytes, ids, sorted_ids, rows, sorted_rows, static_cast<int>(n), 0,
-                                         64, stream);
+cudaError_t sort(void* temporary, std::size_t& bytes, const uint32_t* numbers, uint32_t* sorted_numbers,
+                 const int32_t* rows, int32_t* sorted_rows, int64_t n, cudaStream_t stream) {
+  return cub::DeviceRadixSort::SortPairs(temporary, bytes, numbers, sorted_numbers, rows, sorted_rows,
+                                         static_cast<int>(n), 0, id_bits(n), stream);
 }
 
 // Where everything lies in the workspace, in bytes from its start.
 struct Layout {
-  std::size_t ids, rows, counts, temporary, sort_bytes = 0, bytes;
+  std::size_t table, numbers, sorted, rows, counts, temporary, sort_bytes = 0, bytes;
 };
+
+std::size_t table_bytes(int64_t n) { return sizeof(int32_t) << id_bits(n); }
 
 cudaError_t lay_out(int64_t n, Layout& layout) {
   if (const cudaError_t error = sort(nullptr, layout.sort_bytes, nullptr, nullptr, nullptr, nullptr, n, nullptr)) {
@@ -34,17 +38,23 @@ cudaError_t lay_out(int64_t n, Layout& layout) {
     end += aligned(bytes);
     return place;
   };
-  layout.ids = take(n * sizeof(int64_t));
+  layout.table = take(table_bytes(n));
+  layout.numbers = take(n * sizeof(uint32_t));
+  layout.sorted = take(n * sizeof(uint32_t));
   layout.rows = take(n * sizeof(int32_t));
-  layout.counts = take(id_tiles(n) * sizeof(uint32_t));
+  layout.counts = take(tiles_of(n) * sizeof(uint32_t));
   layout.temporary = take(layout.sort_bytes);
   layout.bytes = end;
   return cudaSuccess;
 }
 
-__global__ void __launch_bounds__(kThreads) number_rows(int32_t* rows, int64_t n) {
+template <typename Id>
+__global__ void __launch_bounds__(kThreads)
+    number_rows(const IdTable<Id> table, uint32_t* numbers, int32_t* rows, int64_t n) {
   const int64_t row = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (row < n) rows[row] = static_cast<int32_t>(row);
+  if (row >= n) return;
+  numbers[row] = table.number_of(static_cast<int32_t>(row));
+  rows[row] = static_cast<int32_t>(row);
 }
 
 template <int kBlockThreads>
@@ -56,10 +66,10 @@ __device__ void begin_alone(DeviceBlock<kBlockThreads>& block) {
   __syncthreads();
 }
 
-__global__ void __launch_bounds__(kThreads) count_segments(const Ids ids, uint32_t* counts) {
+__global__ void __launch_bounds__(kThreads) count_segments(const Numbers numbers, uint32_t* counts) {
   __shared__ DeviceBlock<kThreads> block;
   begin_alone(block);
-  count_heads(block, ids, blockIdx.x, counts);
+  count_heads(block, numbers, blockIdx.x, counts);
 }
 
 __global__ void __launch_bounds__(kSumThreads)
@@ -73,10 +83,11 @@ __global__ void __launch_bounds__(kSumThreads)
   }
 }
 
-__global__ void __launch_bounds__(kThreads) write_segments(const Ids ids, const uint32_t* counts, int32_t* offsets) {
+__global__ void __launch_bounds__(kThreads)
+    write_segments(const Numbers numbers, const uint32_t* counts, int32_t* offsets) {
   __shared__ DeviceBlock<kThreads> block;
   begin_alone(block);
-  write_heads(block, ids, blockIdx.x, counts[blockIdx.x], offsets);
+  write_heads(block, numbers, blockIdx.x, counts[blockIdx.x], offsets);
 }
 
 }  // namespace
@@ -87,7 +98,7 @@ std::size_t sort_ids_workspace(int64_t n) {
   return layout.bytes;
 }
 
-cudaError_t launch_sort_ids(const int64_t* ids, int64_t n, const SegmentedRows& out, void* workspace,
+cudaError_t launch_sort_ids(const void* ids, bool wide, int64_t n, const SegmentedRows& out, void* workspace,
                             cudaStream_t stream) {
   if (n > INT32_MAX) return cudaErrorInvalidValue;
   if (n == 0) {
@@ -97,23 +108,33 @@ cudaError_t launch_sort_ids(const int64_t* ids, int64_t n, const SegmentedRows& 
   Layout layout;
   if (const cudaError_t error = lay_out(n, layout)) return error;
   auto* const memory = static_cast<unsigned char*>(workspace);
-  auto* const sorted_ids = reinterpret_cast<int64_t*>(memory + layout.ids);
+  auto* const table = reinterpret_cast<int32_t*>(memory + layout.table);
+  auto* const numbers = reinterpret_cast<uint32_t*>(memory + layout.numbers);
+  auto* const sorted_numbers = reinterpret_cast<uint32_t*>(memory + layout.sorted);
   auto* const rows = reinterpret_cast<int32_t*>(memory + layout.rows);
-  void* const temporary = memory + layout.temporary;
 
-  number_rows<<<static_cast<unsigned>((n + kThreads - 1) / kThreads), kThreads, 0, stream>>>(rows, n);
+  if (const cudaError_t error = cudaMemsetAsync(table, kUnclaimed, table_bytes(n), stream)) return error;
+  const auto blocks = static_cast<unsigned>((n + kThreads - 1) / kThreads);
+  if (wide) {
+    const IdTable<int64_t> by_id{static_cast<const int64_t*>(ids), table, id_bits(n)};
+    number_rows<<<blocks, kThreads, 0, stream>>>(by_id, numbers, rows, n);
+  } else {
+    const IdTable<int32_t> by_id{static_cast<const int32_t*>(ids), table, id_bits(n)};
+    number_rows<<<blocks, kThreads, 0, stream>>>(by_id, numbers, rows, n);
+  }
   if (const cudaError_t error = cudaGetLastError()) return error;
-  if (const cudaError_t error = sort(temporary, layout.sort_bytes, ids, sorted_ids, rows, out.rows, n, stream)) {
+  if (const cudaError_t error =
+          sort(memory + layout.temporary, layout.sort_bytes, numbers, sorted_numbers, rows, out.rows, n, stream)) {
     return error;
   }
-  const Ids sorted{sorted_ids, n};
-  const int64_t tiles = id_tiles(n);
+  const Numbers sorted{sorted_numbers, n};
+  const auto tiles = static_cast<unsigned>(tiles_of(n));
   auto* const counts = reinterpret_cast<uint32_t*>(memory + layout.counts);
-  count_segments<<<static_cast<unsigned>(tiles), kThreads, 0, stream>>>(sorted, counts);
+  count_segments<<<tiles, kThreads, 0, stream>>>(sorted, counts);
   if (const cudaError_t error = cudaGetLastError()) return error;
   sum_segments<<<1, kSumThreads, 0, stream>>>(counts, tiles, out, static_cast<int32_t>(n));
   if (const cudaError_t error = cudaGetLastError()) return error;
-  write_segments<<<static_cast<unsigned>(tiles), kThreads, 0, stream>>>(sorted, counts, out.offsets);
+  write_segments<<<tiles, kThreads, 0, stream>>>(sorted, counts, out.offsets);
   return cudaGetLastError();
 }
 

@@ -133,7 +133,8 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
   STD_TORCH_CHECK(n <= std::numeric_limits<int32_t>::max(), "gapo::", op, " expects fewer than 2^31 rows, got ", n);
   if (n == 0) return;
   const Device device(rewards);
-  const Tensor ids = as_type(group_ids, ScalarType::Long);
+  const bool narrow = group_ids.scalar_type() == ScalarType::Int;
+  const Tensor ids = as_type(group_ids, narrow ? ScalarType::Int : ScalarType::Long);
   const Valid valid(given_valid);
   Call call = describe_call(rule, rewards, valid, result, stats);
   call.groups.count = call.groups.max_group_size = n;  // at most
@@ -146,7 +147,8 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
   sorted.rows = segments.take<int32_t>(rows);
   sorted.offsets = segments.take<int32_t>(rows + 1);
   sorted.count = segments.take<int64_t>(1);
-  check_launch(op, cuda::launch_sort_ids(data<int64_t>(ids), n, sorted, segments.take<char>(sorting), device.stream));
+  check_launch(op,
+               cuda::launch_sort_ids(ids.data_ptr(), !narrow, n, sorted, segments.take<char>(sorting), device.stream));
   call.groups.rows = sorted.rows;
   call.groups.offsets = sorted.offsets;
   call.groups.device_count = sorted.count;

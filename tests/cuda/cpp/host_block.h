@@ -21,6 +21,11 @@ V atomic_add(V* place, V value) {
   return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
 }
 template <typename V>
+V atomic_claim(V* place, V expected, V value) {
+  __atomic_compare_exchange_n(place, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  return expected;
+}
+template <typename V>
 V atomic_peek(const V* place) {
   return __atomic_load_n(place, __ATOMIC_RELAXED);
 }

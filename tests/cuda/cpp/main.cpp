@@ -128,6 +128,7 @@ int main(int argc, char** argv) {
       {"median_deviation", gapo::cuda::test_median_deviation},
       {"float", gapo::cuda::test_shapes<float>},
       {"double", gapo::cuda::test_shapes<double>},
+      {"ids", test_ids},
       {"pruning", test_pruning},
       {"large_groups", test_large_groups},
       {"token_rows", test_token_rows},

@@ -1,9 +1,8 @@
-// The parts that large groups and ids are served by: the bins' map and bounds, how much they leave to be sorted, how
-// blocks are shared out, where segments begin.
+// The parts that large groups are served by: the bins' map and bounds, how much they leave to be sorted, how blocks are
+// shared out.
 #include <algorithm>
 #include <cmath>
 
-#include "cuda/segments.h"
 #include "host_launch.h"
 // after the block's CPU form
 #include "large_tests.h"
@@ -133,34 +132,6 @@ void test_shares() {
   }
 }
 
-// Heads of ascending ids, through all three steps, against a loop.
-void test_segments() {
-  using Block = HostBlock<32>;
-  constexpr int64_t tile = 32 * kIdsPerThread;
-  Random random(2);
-  for (int64_t n : {int64_t{1}, int64_t{2}, tile - 1, tile, tile + 1, 40 * tile + 5}) {
-    for (int64_t run : {1, 3, 300, 1 << 20}) {
-      std::vector<int64_t> ids(n);
-      std::vector<int32_t> expected;
-      int64_t id = std::numeric_limits<int64_t>::min();
-      for (int64_t i = 0; i < n; ++i) {
-        if (i > 0 && random.below(run) == 0) id += 1 + random.below(5);
-        ids[i] = id;
-        if (i == 0 || ids[i] != ids[i - 1]) expected.push_back(static_cast<int32_t>(i));
-      }
-      const int64_t tiles = (n + tile - 1) / tile;
-      std::vector<uint32_t> counts(tiles);
-      std::vector<int32_t> offsets(expected.size());
-      Block block(ThreadOrder::kShuffled, 1);
-      for (int64_t t = 0; t < tiles; ++t) count_heads(block, {ids.data(), n}, t, counts.data());
-      const uint32_t total = sum_up(block, counts.data(), tiles);
-      CHECK_EQ(total, expected.size());
-      for (int64_t t = 0; t < tiles; ++t) write_heads(block, {ids.data(), n}, t, counts[t], offsets.data());
-      CHECK(offsets == expected);
-    }
-  }
-}
-
 }  // namespace
 
 void test_pruning(Effort) {
@@ -171,5 +142,4 @@ void test_pruning(Effort) {
   test_survivors<float>();
   test_survivors<double>();
   test_shares();
-  test_segments();
 }

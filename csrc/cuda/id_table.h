@@ -1,0 +1,48 @@
+// Small numbers for ids of any value, in device memory: equal ids get one number, others another.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/block.h"
+#include "host_device.h"
+
+namespace gapo::cuda {
+namespace {
+
+inline constexpr int32_t kUnclaimed = -1;  // all bytes 0xFF
+
+// How many bits the numbers of n ids have: at most two of three places are taken.
+constexpr int id_bits(int64_t n) {
+  int bits = 1;
+  while ((int64_t{1} << bits) < n + n / 2) ++bits;
+  return bits;
+}
+
+// splitmix64's finalizer: every bit of the id moves every bit.
+GAPO_DEVICE uint64_t mixed(uint64_t bits) {
+  bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9u;
+  bits = (bits ^ bits >> 27) * 0x94D049BB133111EBu;
+  return bits ^ bits >> 31;
+}
+
+// An open hash table whose places hold the rows that came first with their id. An id's number is its place, which
+// depends on who came first: only equality means anything.
+template <typename Id>
+struct IdTable {
+  const Id* ids;
+  int32_t* rows;  // [2 ** bits], unclaimed at first
+  int bits;
+
+  GAPO_DEVICE uint32_t number_of(int32_t row) const {
+    const uint32_t last = static_cast<uint32_t>((uint64_t{1} << bits) - 1);
+    const Id id = ids[row];
+    for (uint32_t place = static_cast<uint32_t>(mixed(static_cast<uint64_t>(id))) & last;; place = (place + 1) & last) {
+      int32_t owner = atomic_peek(rows + place);
+      if (owner == kUnclaimed) owner = atomic_claim(rows + place, kUnclaimed, row);
+      if (owner == kUnclaimed || ids[owner] == id) return place;
+    }
+  }
+};
+
+}  // namespace
+}  // namespace gapo::cuda
