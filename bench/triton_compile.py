@@ -152,9 +152,7 @@ def compile_variant(variant: Variant, target: str = "sm_90", **options: Any) -> 
     with tempfile.TemporaryDirectory() as cache, triton.knobs.cache.scope():
         triton.knobs.cache.dir = cache
         begin = sum(os.times()[:4])
-        compiled = triton.compile(
-            source, target=gpu, options={**launch.options(variant.threads, gpu.warp_size), **options}
-        )
+        compiled = triton.compile(source, target=gpu, options={**launch.options(variant.threads, gpu), **options})
         seconds = sum(os.times()[:4]) - begin
     if gpu.backend == "hip":
         return _read_amd(seconds, compiled.asm["hsaco"], compiled.asm["amdgcn"])

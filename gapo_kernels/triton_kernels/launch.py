@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import triton
 from torch import Tensor
+from triton.backends.compiler import GPUTarget
 
 from gapo_kernels.triton_kernels import tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
@@ -66,15 +67,21 @@ def on_device(tensor: Tensor) -> AbstractContextManager[Any]:
 
 
 @cache
-def _warp_size(device: torch.device) -> int:
+def _target(device: torch.device) -> GPUTarget:
     if device.type == "cpu":
-        return 32
-    return int(triton.runtime.driver.active.get_current_target().warp_size)  # 64 on AMD's data-centre GPUs
+        return GPUTarget("cuda", 90, 32)  # for the interpreter, which takes any
+    return triton.runtime.driver.active.get_current_target()
 
 
-def options(threads: int, warp_size: int) -> dict[str, Any]:
-    """How the kernels are compiled: no contraction, as on the CPU, and no pipelining, for which nothing is there."""
-    return {"num_warps": max(1, threads // warp_size), "num_stages": 1, "enable_fp_fusion": False}
+def options(threads: int, target: GPUTarget) -> dict[str, Any]:
+    """How the kernels are compiled: no contraction, as on the CPU, and no pipelining, for which nothing is there.
+
+    ptxas keeps to fewer registers than there are, for more warps at once, and spills for that, unless it is told how
+    many it may take.
+    """
+    warps = max(1, threads // target.warp_size)  # of 64 threads on AMD's data-centre GPUs
+    most = {"maxnreg": 255} if target.backend == "cuda" else {}
+    return {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": False, **most}
 
 
 def score(
@@ -86,7 +93,7 @@ def score(
     pointers = (rewards, valid, groups.begins, groups.ends, groups.rows, advantage, stats)
     numbers = (rule.tau, rule.eps, rule.center, rule.scale)
     with on_device(rewards):
-        warp_size = _warp_size(rewards.device)
+        target = _target(rewards.device)
         for above, tier in _launches(groups, rewards):
             size = groups.max_group_size
             grid = (triton.cdiv(groups.candidates(above), tier.groups if tier else 1),)
@@ -95,10 +102,10 @@ def score(
                 runs, spare = (rewards.view(-1, size).sort(-1).values, None) if groups.dense else _scratch(rewards)
                 long = tiers.LONG_RUNS
                 tile = (tiers.LONG_CHUNK, long.groups, long.lanes, long.rewards)
-                long_groups[grid](*arguments, runs, spare, *tile, **options(long.threads, warp_size))
+                long_groups[grid](*arguments, runs, spare, *tile, **options(long.threads, target))
             else:
                 layout = (groups.dense and size == tier.capacity, tier.lanes, tier.rewards, tier.loaded, tier.groups)
-                short_groups[grid](*arguments, *layout, **options(tier.threads, warp_size))
+                short_groups[grid](*arguments, *layout, **options(tier.threads, target))
 
 
 def _launches(groups: Groups, rewards: Tensor) -> list[tuple[int, tiers.Tier | None]]:
@@ -130,7 +137,7 @@ def sum_rows(tokens: Tensor) -> Tensor:
         with on_device(tokens):
             row_sums[(triton.cdiv(tokens.shape[0], rows),)](
                 tokens, sums, *tokens.shape, rows, columns,
-                **options(tiers.TOKEN_THREADS, _warp_size(tokens.device)),
+                **options(tiers.TOKEN_THREADS, _target(tokens.device)),
             )  # fmt: skip
     return sums
 
@@ -142,5 +149,5 @@ def write_over_mask(values: Tensor, mask: Tensor, out: Tensor) -> None:
         with on_device(out):
             spread_over_mask[(triton.cdiv(out.shape[0], rows),)](
                 values, mask, out, *out.shape, rows, columns,
-                **options(tiers.TOKEN_THREADS, _warp_size(out.device)),
+                **options(tiers.TOKEN_THREADS, _target(out.device)),
             )  # fmt: skip
