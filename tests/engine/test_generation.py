@@ -4,6 +4,7 @@ from transformers import GenerationConfig
 
 from gapo_trainer.engine import Sampling, SharedPrefixRollout, generate, prompt_once
 from gapo_trainer.engine.sampling import TokenSampler
+from gapo_trainer.errors import UserError
 
 PROMPT = torch.randint(97, (11,), generator=torch.Generator().manual_seed(5))
 
@@ -103,6 +104,16 @@ def test_tokens_without_probability_are_never_drawn():
     for draw in (0.0, 0.5, 1 - 2**-24):
         tokens, _ = TokenSampler(Sampling(1, ()))(logits, torch.tensor([draw]))
         assert tokens.item() in (1, 3)
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+@pytest.mark.parametrize("options", [{}, {"top_p": 0.9}, {"top_k": 5}], ids=["all", "top_p", "top_k"])
+def test_logits_that_are_no_numbers(build_model, temperature, options):
+    model = build_model("qwen2")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[PROMPT[-1]] = torch.nan
+    with pytest.raises(UserError, match="the policy's logits are NaN or infinite"):
+        generate(model, PROMPT, 3, Sampling(4, (), temperature, **options), seeded())
 
 
 def test_training_mode_and_checkpointing_do_not_matter(build_model):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from transformers import DynamicCache, PreTrainedModel
 
+from ..errors import UserError
 from .completions import Completions, Samples
 from .fsdp import gathered
 from .model_check import check_model
@@ -46,6 +47,7 @@ def generate(
 
     Raises:
         UnsupportedModelError: The engine would not compute this model exactly; the message says why.
+        UserError: The model's logits are no numbers.
         ValueError: ``group_size``, ``rows_at_a_time`` or ``prompt_ids`` is out of range.
     """
     slice_size = group_size if rows_at_a_time is None else rows_at_a_time
@@ -99,6 +101,8 @@ class _Decoder:
             if len(running) == 0 or step + 1 == max_new_tokens:
                 break
             logits = self._next_logits(token, step, own_keys)
+        if logprobs.isnan().any():
+            raise UserError("the policy's logits are NaN or infinite, so no token can be drawn; lower lr")
         completions = Completions(tokens, lengths)[:]
         return Samples(completions, logprobs[:, : completions.tokens.shape[1]], ended)
 

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessorList, TopKLogitsWarper, TopPLogitsWarper
 
-from ..errors import UserError
-
 
 @dataclass(frozen=True)
 class Sampling:
@@ -59,10 +57,8 @@ class TokenSampler:
             draws: float32 ``[rows]``, in [0, 1).
 
         Returns:
-            The tokens, int64 ``[rows]``, and their log-probs before truncation, float32 ``[rows]``.
-
-        Raises:
-            UserError: a row has logits that are no numbers.
+            The tokens, int64 ``[rows]``, and their log-probs before truncation, float32 ``[rows]``; NaN where a row has
+            logits that are no numbers. Whoever draws many tokens looks once at the end: a look waits for the device.
         """
         if self._temperature == 0:
             logprobs = logits.log_softmax(-1)
@@ -72,9 +68,8 @@ class TokenSampler:
             unused = torch.LongTensor()  # the tokens so far, which truncation does not look at
             cumulative = self._truncate(unused, logprobs).exp().cumsum(-1)
             total = cumulative[:, -1:]
-            if total.isnan().any():  # the search would give a token that does not exist
-                raise UserError("the policy's logits are NaN or infinite, so no token can be drawn; lower lr")
             # below the total, so that rounding never lands behind the last token that has any probability
             target = torch.minimum(draws[:, None] * total, total.nextafter(torch.zeros_like(total)))
             tokens = torch.searchsorted(cumulative, target, right=True)
+            tokens.clamp_(max=logits.shape[-1] - 1)  # NaN is found behind the last token
         return tokens.squeeze(-1), logprobs.gather(-1, tokens).squeeze(-1)
