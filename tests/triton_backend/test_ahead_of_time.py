@@ -94,8 +94,11 @@ def test_compiles(compiled, name, target):
 
 
 def test_full_groups_are_read_and_written_16_bytes_at_a_time(compiled):
+    target = next((target for target in TARGETS if target.startswith("sm_")), None)
+    if target is None:
+        pytest.skip("no NVIDIA target, whose instructions can be read")
     for tier in tiers.TIERS[1:]:
-        found = compiled[short_variant(tier).name, TARGETS[0]].result().instructions
+        found = compiled[short_variant(tier).name, target].result().instructions
         accesses = {name for name in found if name.startswith(("LDG", "STG"))}
         assert len(accesses) >= 2
         assert all("128" in name for name in accesses)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "cuda"))
+import bench_modules  # noqa: F401
 import ptx_library
+
+from bench.run_triton_counts import RESULTS, table
 
 HERE = Path(__file__).parent
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -20,3 +24,8 @@ def test_every_tier_on_interpreted_ptx(tmp_path):
     assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-2_000:]
     assert " passed" in run.stdout
     assert "skipped" not in run.stdout, run.stdout[-2_000:]
+
+
+def test_the_documented_counts():
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert table(results) in (ptx_library.ROOT / "docs" / "triton.md").read_text(encoding="utf-8")

@@ -1,6 +1,9 @@
 #include "machine.h"
 
 #include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
 
 namespace ptx {
 namespace {
@@ -218,7 +221,7 @@ Dim3 index_of(uint64_t number, Dim3 grid) {
 
 }  // namespace
 
-uint64_t run(const Launch& launch) {
+void run(const Launch& launch) {
   const uint64_t count = launch.grid.count();
   uint64_t steps = 0;
   const auto add = [&](uint64_t more) {
@@ -243,7 +246,10 @@ uint64_t run(const Launch& launch) {
       for (bool done = false; !done;) add(run_block(resident[0], done));
     }
   }
-  return steps;
+  if (std::getenv("GAPO_PTX_COUNT")) {
+    std::fprintf(stderr, "%12" PRIu64 " instructions, %u blocks of %" PRIu64 ": %s\n", steps, launch.grid.x,
+                 launch.block.count(), launch.kernel->name.c_str());
+  }
 }
 
 }  // namespace ptx

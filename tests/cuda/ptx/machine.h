@@ -28,7 +28,7 @@ struct Launch {
 };
 
 // Runs it to its end. Throws Fault with the place where it may not go on. Returns how many instructions were run.
-uint64_t run(const Launch& launch);
+void run(const Launch& launch);
 
 struct Block;
 

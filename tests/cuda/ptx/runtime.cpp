@@ -91,12 +91,7 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
     }
   }
   try {
-    const uint64_t steps =
-        ptx::run({&kernel, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared, arguments, cooperative});
-    if (std::getenv("GAPO_PTX_COUNT")) {
-      std::fprintf(stderr, "%12llu instructions, %u blocks of %llu: %s\n", static_cast<unsigned long long>(steps),
-                   grid.x, static_cast<unsigned long long>(threads), kernel.name.c_str());
-    }
+    ptx::run({&kernel, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared, arguments, cooperative});
   } catch (const std::exception& error) {
     return failed(cudaErrorLaunchFailure, error.what());
   }

@@ -1,0 +1,73 @@
+"""Counts what the Triton and the CUDA kernels execute for one call: ``bench/results/triton_counts.json``.
+
+``python -m bench.run_triton_counts``, where nvcc is. No GPU is needed: the PTX of both is interpreted (docs/cuda.md).
+PTX is not what a GPU runs, and instructions are not time: one tells roughly whether the two do as much.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests" / "cuda"))
+import ptx_library  # noqa: E402
+
+RESULTS = ROOT / "bench" / "results" / "triton_counts.json"
+REWARDS = 4096  # of a call
+SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+CALLS = """
+import sys
+sys.path[:0] = ["tests", "tests/cuda", "tests/triton_backend"]
+import torch
+{load}
+for size in {sizes}:
+    rewards = torch.randn({rewards} // size, size, generator=torch.Generator().manual_seed(size))
+    {call}
+"""
+BACKENDS = {
+    "cuda": ("import device_ops", "torch.ops.gapo_ptx.advantage(rewards)"),
+    "triton": (
+        "import ptx_driver\nfrom gapo_kernels.triton_kernels import ops",
+        "ops.advantage(rewards, 0.5, 'hdi_median', 'rms', 1e-6, None)",
+    ),
+}
+
+
+def count(backend: str) -> list[int]:
+    """PTX instructions of a call of each size, all threads together, for (hdi_median, rms) in float32."""
+    load, call = BACKENDS[backend]
+    code = CALLS.format(load=load, sizes=SIZES, rewards=REWARDS, call=call)
+    run = ptx_library.run_python("-c", code, GAPO_PTX_COUNT="1")
+    run.check_returncode()
+    found = [int(steps) for steps in re.findall(r"(\d+) instructions, \d+ blocks of", run.stderr)]
+    if len(found) != len(SIZES):
+        raise RuntimeError(f"expected one launch a call of {backend}, got {len(found)} launches of {len(SIZES)} calls")
+    return found
+
+
+def table(results: dict[str, Any]) -> str:
+    """The rows of docs/triton.md, in Markdown."""
+    lines = ["| group size | CUDA | Triton | ratio |", "| --- | --- | --- | --- |"]
+    for row in results["sizes"]:
+        cuda, triton = row["cuda"] / REWARDS, row["triton"] / REWARDS
+        lines.append(f"| {row['group_size']:,} | {cuda:.1f} | {triton:.1f} | {triton / cuda:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    from gapo_trainer.provenance import provenance, write_result
+
+    counts = {backend: count(backend) for backend in BACKENDS}
+    sizes = [
+        {"group_size": size, **{backend: counts[backend][i] for backend in BACKENDS}} for i, size in enumerate(SIZES)
+    ]
+    origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "triton": version("triton")}
+    write_result(RESULTS, origin, {"rewards": REWARDS, "sizes": sizes})
+
+
+if __name__ == "__main__":
+    main()
