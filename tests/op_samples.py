@@ -90,6 +90,7 @@ def samples() -> list[Sample]:
         Sample("valid", "advantage_varlen", (flat, offsets_of(20, 9), 20), {"valid": _valid(29)}),
         Sample("every-second", "advantage_varlen", (rewards_of(58)[::2], offsets_of(20, 9), 64)),
         Sample("int8-ids", "advantage_by_id", (flat, (torch.arange(29) % 5 - 2).to(torch.int8))),
+        Sample("int32-ids", "advantage_by_id", (flat, (torch.arange(29) % 5 - 2).to(torch.int32))),
         Sample("no-rows", "advantage_by_id", (rewards_of(0), ids_of(0, 1))),
         Sample("valid", "advantage_by_id", (flat, ids_of(29, 4)), {"valid": _valid(29), "center": "loo_mean"}),
         Sample("ids", "advantage_stats", (flat, ids_of(29, 4))),

@@ -389,6 +389,13 @@ def test_widths_are_compared_in_float64(repeat):
     assert differing > 10  # otherwise this would show nothing
 
 
+@pytest.mark.parametrize("size", [4, 1200, 8000, 40_000], ids=str)
+def test_widths_beyond_float32(size):
+    group = torch.tensor([-3e38, -2e38, 2.5e38, 2.6e38]).repeat_interleave(size // 4)  # the first window: 5.5e38 wide
+    row = torch.ops.gapo.advantage_stats(group.flip(0), tau=0.75)[1]
+    assert torch.equal(row[[0, 2, 3]], group[[size // 2, size // 4, -1]])
+
+
 @pytest.mark.parametrize(
     ("tau", "size", "k"),
     [

@@ -11,12 +11,13 @@ namespace {
 
 inline constexpr int32_t kUnclaimed = -1;  // all bytes 0xFF
 
-// How many bits the numbers of n ids have: at most two of three places are taken.
+// How many bits the numbers of n ids have: about two of three places are taken at most, and one is always free.
 constexpr int id_bits(int64_t n) {
   int bits = 1;
   while ((int64_t{1} << bits) < n + n / 2) ++bits;
   return bits;
 }
+static_assert(id_bits(INT32_MAX) == 32);
 
 // splitmix64's finalizer: every bit of the id moves every bit.
 GAPO_DEVICE uint64_t mixed(uint64_t bits) {
@@ -25,8 +26,8 @@ GAPO_DEVICE uint64_t mixed(uint64_t bits) {
   return bits ^ bits >> 31;
 }
 
-// An open hash table whose places hold the rows that came first with their id. An id's number is its place, which
-// depends on who came first: only equality means anything.
+// An open-addressing hash table whose places hold the rows that came first with their id. An id's number is its place,
+// which depends on who came first: only equality means anything.
 template <typename Id>
 struct IdTable {
   const Id* ids;

@@ -48,8 +48,8 @@ cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace
 // ---- unordered ids (sort_ids.cu)
 // ---------------------------------------------------------------------------------------
 
-// Brings equal ids together: a segment of rows for each id, in their order, the segments' bounds, their number. Which
-// segment comes first may change from run to run. The result goes into Groups as rows, offsets (int32) and
+// Brings equal ids together: a segment of ascending rows for each id, the segments' bounds, their number. Which segment
+// comes first may change from run to run. The result goes into Groups as rows, offsets (int32) and
 // device_count.
 struct SegmentedRows {
   int32_t* rows;     // [n]

@@ -1,5 +1,5 @@
 // Equal ids brought together: a number of few bits for each id, a stable radix sort of (number, row), then the
-// positions at which a new number begins. The ids themselves have 64 bits, of which the host does not know which vary.
+// positions at which a new number begins. The host does not know which bits of the ids themselves vary.
 #include <cub/device/device_radix_sort.cuh>
 
 #include "cuda/id_table.h"

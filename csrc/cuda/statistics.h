@@ -27,8 +27,9 @@ GAPO_DEVICE Window narrower(const Window& a, const Window& b) {
 
 // The leftmost narrowest of the windows that start at ranks lane, lane + kLanes, ... below `starts`.
 //
-// Of float32 rewards, float64 sees only those whose float32 width is the least: rounding keeps the order. (Nor does it
-// part equal ones: a difference that float64 has to round lies next to a float32, far from where that rounds.)
+// Of float32 rewards, float64 sees only those whose float32 width is the least. A difference that is rounded to float64
+// and then to float32 is the same as one that is rounded to float32 at once (53 bits are two more than twice 24), so
+// that a float32 width is a monotone function of the float64 width: the narrowest are among them, and all of them are.
 template <typename T, typename Team>
 GAPO_DEVICE Window own_narrowest(const Team& team, int starts, int k) {
   constexpr int n = Team::kRewards, step = n < 4 ? n : 4;

@@ -31,8 +31,7 @@ struct Team {
 
   // The value at a rank, once every lane has put its own there and the team is in step.
   GAPO_DEVICE T at(int rank) const { return memory[slot(rank)]; }
-  // The value at rank + p * kLanes; for a p that is known to the compiler its place is apart by a constant from one of
-  // few.
+  // The value at rank + p * kLanes. For a constant p its place is one of `few`, plus a constant.
   GAPO_DEVICE T in_turn(int rank, int p) const {
     constexpr int few = kTurn > kLanes ? kTurn / kLanes : 1;
     return memory[slot(rank + p % few * kLanes) + slot(p / few * few * kLanes)];

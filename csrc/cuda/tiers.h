@@ -69,8 +69,8 @@ inline constexpr int kRaggedClassCount = sizeof(kRaggedRewards) / sizeof(kRagged
 static_assert(32 * kRaggedRewards[kRaggedClassCount - 1] == kLargestRagged);
 
 // A team's place in shared memory, in values of value_bytes each. One lane: a column of its own. More: a row that is
-// skewed by a value at each turn, so that lanes meet different banks whether they read neighbours or a lane's rewards
-// apart.
+// skewed by a value at each turn, so that lanes which read a lane's rewards apart meet different banks, and so do
+// neighbours; two of neighbours that straddle a turn meet in one.
 constexpr int turn_of_values(int lanes, int rewards, int value_bytes) {
   const int banks = 128 / value_bytes, together = lanes < banks ? lanes : banks;
   return rewards < together ? together : rewards;

@@ -76,11 +76,10 @@ def _target(device: torch.device) -> GPUTarget:
 def options(threads: int, target: GPUTarget) -> dict[str, Any]:
     """How the kernels are compiled: no contraction, as on the CPU, and no pipelining, for which nothing is there.
 
-    ptxas keeps to fewer registers than there are, for more warps at once, and spills for that, unless it is told how
-    many it may take.
+    For sm_80 ptxas would keep to fewer registers than a thread may have, for more warps at once, and spill for that.
     """
     warps = max(1, threads // target.warp_size)  # of 64 threads on AMD's data-centre GPUs
-    most = {"maxnreg": 255} if target.backend == "cuda" else {}
+    most = {"maxnreg": 255} if target.backend == "cuda" and target.arch < 90 else {}
     return {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": False, **most}
 
 

@@ -62,9 +62,10 @@ def test_misaligned_ragged_groups(dtype):
         for offset in OFFSETS:
             found = OPS.advantage_varlen(shifted(rewards, offset), shifted(offsets, offset), max(sizes))
             assert_same((found,), (expected,))
-    expected = OPS.advantage_stats(rewards.to(DEVICE), ids.to(DEVICE))
-    for offset in OFFSETS:
-        assert_same(OPS.advantage_stats(shifted(rewards, offset), shifted(ids, offset)), expected)
+    for kind in (torch.int32, torch.int64):
+        expected = OPS.advantage_stats(rewards.to(DEVICE), ids.to(kind).to(DEVICE))
+        for offset in OFFSETS:
+            assert_same(OPS.advantage_stats(shifted(rewards, offset), shifted(ids.to(kind), offset)), expected)
 
 
 @every_dtype

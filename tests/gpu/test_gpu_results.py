@@ -176,6 +176,13 @@ def test_corner_cases(dtype, center, scale):
             assert_close(GPU.advantage(rewards[rows], **options), expected[rows], dtype, f"dense {len(group)}")
 
 
+@pytest.mark.parametrize("size", [4, 40, 1000, 2400, 5000])
+def test_widths_beyond_float32(size):
+    group = torch.tensor([-3e38, -2e38, 2.5e38, 2.6e38]).repeat_interleave(size // 4)  # the first window: 5.5e38 wide
+    row = GPU.advantage_stats(group.flip(0), tau=0.75)[1]
+    assert torch.equal(row[[0, 2, 3]], group[[size // 2, size // 4, -1]])
+
+
 @every_dtype
 def test_centre_and_window_are_those_of_the_cpu(dtype):
     for size in (5, 16, 64, 700, 2000):

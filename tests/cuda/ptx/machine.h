@@ -27,7 +27,8 @@ struct Launch {
   bool cooperative = false;                // all blocks run at once
 };
 
-// Runs it to its end. Throws Fault with the place where it may not go on. Returns how many instructions were run.
+// Runs it to its end. Throws Fault with the place where it may not go on. With GAPO_PTX_COUNT set it prints how
+// many instructions were run.
 void run(const Launch& launch);
 
 struct Block;
