@@ -148,11 +148,13 @@ def compile_variant(variant: Variant, target: str = "sm_90", **options: Any) -> 
         for name, kind in variant.types.items()
         if name not in absent and kind.startswith("*")
     }
+    plain = all(variant.types.get(name) is None for name in ("valid", "stats", "rows"))
+    given = launch.options(variant.threads, gpu, plain)
     source = ASTSource(variant.kernel, signature, constexprs=constants, attrs=attributes)
     with tempfile.TemporaryDirectory() as cache, triton.knobs.cache.scope():
         triton.knobs.cache.dir = cache
         begin = sum(os.times()[:4])
-        compiled = triton.compile(source, target=gpu, options={**launch.options(variant.threads, gpu), **options})
+        compiled = triton.compile(source, target=gpu, options={**given, **options})
         seconds = sum(os.times()[:4]) - begin
     if gpu.backend == "hip":
         return _read_amd(seconds, compiled.asm["hsaco"], compiled.asm["amdgcn"])
