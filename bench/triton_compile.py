@@ -148,8 +148,7 @@ def compile_variant(variant: Variant, target: str = "sm_90", **options: Any) -> 
         for name, kind in variant.types.items()
         if name not in absent and kind.startswith("*")
     }
-    plain = all(variant.types.get(name) is None for name in ("valid", "stats", "rows"))
-    given = launch.options(variant.threads, gpu, plain)
+    given = launch.options(variant.threads, gpu, map(variant.types.get, launch.EXTRAS))
     source = ASTSource(variant.kernel, signature, constexprs=constants, attrs=attributes)
     with tempfile.TemporaryDirectory() as cache, triton.knobs.cache.scope():
         triton.knobs.cache.dir = cache

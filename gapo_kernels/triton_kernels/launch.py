@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,9 @@ from gapo_kernels.triton_kernels import tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.short_groups import short_groups
 from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
+
+# The arguments of the scoring kernels that a plain call has not.
+EXTRAS = ("valid", "rows", "stats")
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,14 @@ def _target(device: torch.device) -> GPUTarget:
     return triton.runtime.driver.active.get_current_target()
 
 
-def options(threads: int, target: GPUTarget, plain: bool = True) -> dict[str, Any]:
+def options(threads: int, target: GPUTarget, extras: Iterable[Any] = ()) -> dict[str, Any]:
     """How the kernels are compiled: no contraction, as on the CPU, and no pipelining, for which nothing is there.
 
     ptxas keeps to fewer registers than a thread may have, for more warps at once, and spills a few bytes for that: for
-    sm_80, and where a call is not plain: with a mask, statistics or rows in another order. There it is told how many
-    it may take.
+    sm_80, and where a call has any of its ``EXTRAS`` (None where absent). There it is told how many it may take.
     """
     warps = max(1, threads // target.warp_size)  # of 64 threads on AMD's data-centre GPUs
+    plain = all(extra is None for extra in extras)
     most = {"maxnreg": 255} if target.backend == "cuda" and (target.arch < 90 or not plain) else {}
     return {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": False, **most}
 
@@ -93,7 +97,7 @@ def score(
         rewards = rewards.masked_fill(~valid, torch.inf)  # sorted last, and not counted
     pointers = (rewards, valid, groups.begins, groups.ends, groups.rows, advantage, stats)
     numbers = (rule.tau, rule.eps, rule.center, rule.scale)
-    plain = valid is None and stats is None and groups.rows is None
+    extras = (valid, groups.rows, stats)
     with on_device(rewards):
         target = _target(rewards.device)
         for above, tier in _launches(groups, rewards):
@@ -104,10 +108,10 @@ def score(
                 runs, spare = (rewards.view(-1, size).sort(-1).values, None) if groups.dense else _scratch(rewards)
                 long = tiers.LONG_RUNS
                 tile = (tiers.LONG_CHUNK, long.groups, long.lanes, long.rewards)
-                long_groups[grid](*arguments, runs, spare, *tile, **options(long.threads, target, plain))
+                long_groups[grid](*arguments, runs, spare, *tile, **options(long.threads, target, extras))
             else:
                 layout = (groups.dense and size == tier.capacity, tier.lanes, tier.rewards, tier.loaded, tier.groups)
-                short_groups[grid](*arguments, *layout, **options(tier.threads, target, plain))
+                short_groups[grid](*arguments, *layout, **options(tier.threads, target, extras))
 
 
 def _launches(groups: Groups, rewards: Tensor) -> list[tuple[int, tiers.Tier | None]]:
