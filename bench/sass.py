@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-# what a group's work consists of: the straight path is the one that does all of it
-WORK = ("FMNMX", "DSETP", "LDS", "SHFL", "STS")
+# what a group's work consists of (a sort, windows, sums, divisions): the straight path is the one that does all of it
+WORK = ("FMNMX", "LDS", "MUFU", "SHFL", "STS")
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,31 @@
 namespace gapo::cuda {
 namespace {
 
-template <bool kPlain, typename T, int kClass, typename GroupAt>
-GAPO_DEVICE void block_advantage(const Call& call, int64_t count, GroupAt group_at) {
+struct Found {
+  int64_t g;
+  Slice slice;
+};
+
+// find(i): the i-th of the groups.
+template <bool kPlain, typename T, int kClass, typename Find>
+GAPO_DEVICE void block_advantage(const Call& call, int64_t count, Find find) {
   constexpr SizeClass shape = kSizeClasses[kClass];
   using Block = Team<T, Thread, shape.lanes, shape.rewards, shape.threads>;
   __shared__ T memory[Block::kMemory];
   __shared__ double scratch[Block::kScratch];
   const Block team(memory, scratch);
   for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
-    const int64_t g = group_at(i);
-    group_advantage<kPlain, T>(team, call, g, slice_of(call.groups, g));
+    const Found group = find(i);
+    group_advantage<kPlain, T>(team, call, group.g, group.slice);
     team.sync();  // before the next group's values take the place of this one's
   }
 }
 
 template <bool kPlain, typename T, int kClass>
 __global__ void GAPO_BOUNDS(T, kClass) block_groups(const __grid_constant__ Call call) {
-  block_advantage<kPlain, T, kClass>(call, call.groups.count, [](int64_t i) { return i; });
+  follow_stream();
+  block_advantage<kPlain, T, kClass>(call, call.groups.count,
+                                     [&](int64_t i) { return Found{i, equal_slice(call, i)}; });
 }
 
 inline constexpr int kLargestClass = size_class(kLargestSorted, false);
@@ -28,14 +36,18 @@ inline constexpr int kLargestClass = size_class(kLargestSorted, false);
 template <typename T>
 __global__ void GAPO_BOUNDS(T, kLargestClass)
     listed_block_groups(const __grid_constant__ Call call, const __grid_constant__ WorkList list) {
-  block_advantage<false, T, kLargestClass>(call, *list.count, [&](int64_t i) { return list.groups[i]; });
+  follow_stream();
+  block_advantage<false, T, kLargestClass>(call, *list.count, [&](int64_t i) {
+    const int64_t g = list.groups[i];
+    return Found{g, slice_of(call, g)};
+  });
 }
 
 template <bool kPlain, typename T, int kClass>
 cudaError_t launch(const Call& call, cudaStream_t stream) {
   constexpr SizeClass shape = kSizeClasses[kClass];
-  block_groups<kPlain, T, kClass><<<blocks_for(call.groups.count, 1), shape.threads, 0, stream>>>(call);
-  return cudaGetLastError();
+  const Grid grid{blocks_for(call.groups.count, 1), shape.threads};
+  return enqueue(block_groups<kPlain, T, kClass>, grid, stream, call);
 }
 
 }  // namespace
@@ -49,14 +61,9 @@ cudaError_t launch_block_groups(const Call& call, int size_class, cudaStream_t s
 }
 
 cudaError_t launch_listed_block_groups(const Call& call, const WorkList& list, cudaStream_t stream) {
-  constexpr int threads = kSizeClasses[kLargestClass].threads;
-  const unsigned blocks = grid_for(list.capacity);
-  if (call.element == Element::kFloat64) {
-    listed_block_groups<double><<<blocks, threads, 0, stream>>>(call, list);
-  } else {
-    listed_block_groups<float><<<blocks, threads, 0, stream>>>(call, list);
-  }
-  return cudaGetLastError();
+  const Grid grid{steps_for(list.capacity), kSizeClasses[kLargestClass].threads};
+  return call.element == Element::kFloat64 ? enqueue(listed_block_groups<double>, grid, stream, call, list)
+                                           : enqueue(listed_block_groups<float>, grid, stream, call, list);
 }
 
 }  // namespace gapo::cuda

@@ -44,6 +44,7 @@ struct Call {
   Rule rule;  // report_window is set where stats are wanted
   Element element = Element::kFloat32;
   Groups groups;
+  int equal_window = 0;  // window_size of groups.group_size, where offsets is null; launch_advantage fills it in
   Output out;
 };
 

@@ -63,8 +63,11 @@ std::size_t advantage_workspace(const Call& call) {
   return whole ? 0 : large_workspace(call, false);
 }
 
-cudaError_t launch_advantage(const Call& call, void* workspace, cudaStream_t stream) {
+cudaError_t launch_advantage(Call call, void* workspace, cudaStream_t stream) {
   if (call.groups.count == 0) return cudaSuccess;
+  if (call.groups.offsets == nullptr) {
+    call.equal_window = static_cast<int>(window_size(call.groups.group_size, call.rule.tau));
+  }
   if (is_ragged(call)) return launch_ragged(call, workspace, stream);
   const int chosen = size_class(call.groups.max_group_size, call.element == Element::kFloat64);
   if (chosen < 0) return launch_large(call, {}, workspace, stream);

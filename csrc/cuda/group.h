@@ -21,7 +21,7 @@ GAPO_DEVICE void refuse_group(const Team& team, const Call& call, int64_t g, con
 #pragma unroll 1
   for (int64_t begin = 0; begin < slice.size; begin += Team::kCapacity) {
     const int64_t left = slice.size - begin;
-    const Slice part{slice.begin + begin, left < Team::kCapacity ? left : Team::kCapacity};
+    const Slice part{slice.begin + begin, left < Team::kCapacity ? left : Team::kCapacity, 1};
     write_rows<T>(team, call, g, part, nan_group());
   }
 }
@@ -34,7 +34,8 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
   float* const advantage = static_cast<float*>(call.out.advantage) + slice.begin;
   Values<float, n> values;
   float given[n];
-  const bool whole = slice.size == Team::kCapacity && is_aligned(rewards) && is_aligned(advantage);
+  const int size = static_cast<int>(slice.size);  // -1 without a group: ranks are then 0
+  const bool whole = size == Team::kCapacity && is_aligned(rewards) && is_aligned(advantage);
   if (chunk == kChunk && whole) {
 #pragma unroll
     for (int p = 0; p < n; p += kChunk) load_chunk(rewards + place_of(team, p), given + p);
@@ -42,7 +43,7 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
 #pragma unroll
     for (int p = 0; p < n; ++p) {
       const int place = place_of(team, p);
-      given[p] = place < slice.size ? rewards[place] : static_cast<float>(kInfinity);
+      given[p] = place < size ? rewards[place] : static_cast<float>(kInfinity);
     }
   }
   bool nan = false;
@@ -52,8 +53,8 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
     nan |= given[p] != given[p];
   }
   values.has_nan = team.any(nan);
-  values.count = static_cast<int>(slice.size);  // -1 without a group: ranks are then 0
-  Rule rule;                                    // folded into the code, but for the numbers
+  values.count = size;
+  Rule rule;  // folded into the code, but for the numbers
   rule.tau = call.rule.tau;
   rule.eps = call.rule.eps;
   const GroupStats stats = statistics<true>(team, rule, call, slice, values);
@@ -66,12 +67,12 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
 #pragma unroll
     for (int p = 0; p < n; ++p) {
       const int place = place_of(team, p);
-      if (place < slice.size) advantage[place] = given[p];
+      if (place < size) advantage[place] = given[p];
     }
   }
 }
 
-inline constexpr Slice kNoGroup{0, -1};
+inline constexpr Slice kNoGroup{0, -1, 1};
 
 // Every lane of the team's warp comes here together, those that have no group with kNoGroup.
 template <bool kPlain, typename T, typename Team>

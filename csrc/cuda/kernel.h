@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "cuda/enqueue.h"
 #include "cuda/group.h"
 #include "cuda/launch.h"
 #include "cuda/tiers.h"
@@ -41,8 +42,8 @@ inline unsigned blocks_for(int64_t groups, int groups_per_block) {
   return static_cast<unsigned>((groups + groups_per_block - 1) / groups_per_block);
 }
 
-// The grid of a kernel that goes through its work in steps: enough to fill any GPU several times over.
-inline unsigned grid_for(int64_t blocks) {
+// Blocks of a kernel that goes through its work in steps: enough to fill any GPU several times over.
+inline unsigned steps_for(int64_t blocks) {
   constexpr int64_t most = 8192;
   return static_cast<unsigned>(blocks < most ? blocks : most);
 }

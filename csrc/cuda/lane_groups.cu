@@ -6,22 +6,22 @@ namespace {
 
 template <bool kPlain, typename T, int kClass>
 __global__ void GAPO_BOUNDS(T, kClass) lane_groups(const __grid_constant__ Call call) {
+  follow_stream();
   constexpr SizeClass shape = kSizeClasses[kClass];
   using Lanes = Team<T, Thread, shape.lanes, shape.rewards, shape.threads>;
   __shared__ T memory[Lanes::kMemory];
   const Lanes team(memory, nullptr);
   const int64_t g = int64_t{blockIdx.x} * shape.groups_per_block() + threadIdx.x / shape.lanes;
   // the lanes that have no group any more still take part in their warp's shuffles
-  const Slice slice = g < call.groups.count ? slice_of(call.groups, g) : kNoGroup;
+  const Slice slice = g < call.groups.count ? equal_slice(call, g) : kNoGroup;
   group_advantage<kPlain, T>(team, call, g, slice);
 }
 
 template <bool kPlain, typename T, int kClass>
 cudaError_t launch(const Call& call, cudaStream_t stream) {
   constexpr SizeClass shape = kSizeClasses[kClass];
-  const unsigned blocks = blocks_for(call.groups.count, shape.groups_per_block());
-  lane_groups<kPlain, T, kClass><<<blocks, shape.threads, 0, stream>>>(call);
-  return cudaGetLastError();
+  const Grid grid{blocks_for(call.groups.count, shape.groups_per_block()), shape.threads};
+  return enqueue(lane_groups<kPlain, T, kClass>, grid, stream, call);
 }
 
 }  // namespace

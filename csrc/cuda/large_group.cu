@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cuda/enqueue.h"
 #include "cuda/large_schedule.h"
 #include "cuda/launch.h"
 
@@ -20,6 +21,7 @@ constexpr int kListThreads = 256;
 
 __global__ void __launch_bounds__(kListThreads)
     part_list(const __grid_constant__ LargeCall large, const WorkList given) {
+  follow_stream();
   const int64_t stride = int64_t{gridDim.x} * kListThreads;
   for (int64_t i = int64_t{blockIdx.x} * kListThreads + threadIdx.x; i < listed_groups(large, given); i += stride) {
     part_group(large, given.groups[i]);
@@ -29,6 +31,7 @@ __global__ void __launch_bounds__(kListThreads)
 template <typename T>
 __global__ void __launch_bounds__(kLargeThreads, kBlocksPerProcessor<T>)
     large_groups(const __grid_constant__ LargeCall large) {
+  follow_stream();
   extern __shared__ __align__(16) unsigned char memory[];
   __shared__ Block block;
   __shared__ Turn<T> turn;
@@ -94,21 +97,11 @@ cudaError_t launch(const Call& call, const WorkList& given, void* workspace, cud
   }
   if (listed) {
     const int64_t blocks = (large.plan.list_capacity + kListThreads - 1) / kListThreads;
-    part_list<<<static_cast<unsigned>(blocks < 1024 ? blocks : 1024), kListThreads, 0, stream>>>(large, given);
-    if (const cudaError_t error = cudaGetLastError()) return error;
+    const Grid grid{static_cast<unsigned>(std::min(blocks, int64_t{1024})), kListThreads};
+    if (const cudaError_t error = enqueue(part_list, grid, stream, large, given)) return error;
   }
-  cudaLaunchAttribute cooperative;
-  cooperative.id = cudaLaunchAttributeCooperative;
-  cooperative.val.cooperative = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = large.plan.blocks;
-  config.blockDim = kLargeThreads;
-  config.dynamicSmemBytes = block_memory<T, Block>(large.plan.bins, large.plan.held_tiles);
-  config.stream = stream;
-  config.attrs = &cooperative;
-  config.numAttrs = shares ? 1 : 0;
-  if (const cudaError_t error = cudaLaunchKernelEx(&config, large_groups<T>, large)) return error;
-  return cudaGetLastError();
+  const std::size_t shared_bytes = block_memory<T, Block>(large.plan.bins, large.plan.held_tiles);
+  return enqueue(large_groups<T>, {large.plan.blocks, kLargeThreads, shared_bytes, shares}, stream, large);
 }
 
 // Whether there is anything to do; positions and ranks are counted in 32 bits.

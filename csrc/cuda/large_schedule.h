@@ -30,7 +30,7 @@ GAPO_DEVICE int64_t listed_groups(const LargeCall& large, const WorkList& given)
 // Puts a listed group among those that blocks may share, from the list's front on, or among the others, from its back
 // on. The order is an accident and decides nothing.
 GAPO_DEVICE void part_group(const LargeCall& large, int64_t g) {
-  const int64_t size = slice_of(large.call.groups, g).size;
+  const int64_t size = slice_of(large.call, g).size;
   if (size > large.plan.largest_alone() && size <= large.plan.longest) {
     large.list()[atomic_add(&large.control().shared_count, 1u)] = g;
     atomic_raise(&large.control().longest, static_cast<uint32_t>(size));
@@ -88,7 +88,7 @@ struct Turn {
       g = large.list()[plan.list_capacity - 1 - taken];
     }
     over = false;
-    Slice slice = slice_of(large.call.groups, g);
+    Slice slice = slice_of(large.call, g);
     // the host has not seen the offsets
     if (slice.begin < 0 || slice.size < 0 || slice.size > large.call.groups.total - slice.begin) slice = {0, 0};
     place = {g, slice.begin, static_cast<uint32_t>(slice.size)};

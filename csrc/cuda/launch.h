@@ -16,12 +16,11 @@
 namespace gapo::cuda {
 
 // ---- groups up to kLargestSorted
-// -------------------------------------------------------------------------------------
 
 // The whole op for groups that lie one after the other, of one size or ragged: picks the tier, and calls launch_large
 // for those above kLargestSorted. dispatch.cpp
 std::size_t advantage_workspace(const Call& call);
-cudaError_t launch_advantage(const Call& call, void* workspace, cudaStream_t stream);
+cudaError_t launch_advantage(Call call, void* workspace, cudaStream_t stream);
 
 // thread_groups.cu, lane_groups.cu, block_groups.cu: groups of at most this class's capacity (max_group_size says so).
 cudaError_t launch_thread_groups(const Call& call, int size_class, cudaStream_t stream);
@@ -38,7 +37,6 @@ cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, c
                                  cudaStream_t stream);
 
 // ---- groups above kLargestSorted (large_group.cu and its neighbours)
-// --------------------------------------------------
 
 // Without a list (list.groups null): every group of the call; they have one size. With a list: the listed groups, each
 // above kLargestSorted, of sizes that only the device knows (at most max_group_size).
@@ -46,7 +44,6 @@ std::size_t large_workspace(const Call& call, bool listed);
 cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace, cudaStream_t stream);
 
 // ---- unordered ids (sort_ids.cu)
-// ---------------------------------------------------------------------------------------
 
 // Brings equal ids together: a segment of ascending rows for each id, the segments' bounds, their number. Which segment
 // comes first may change from run to run. The result goes into Groups as rows, offsets (int32) and
@@ -63,7 +60,6 @@ cudaError_t launch_sort_ids(const void* ids, bool wide, int64_t n, const Segment
                             cudaStream_t stream);
 
 // ---- token level (tokens.cu)
-// --------------------------------------------------------------------------------------------
 
 // sums[row] = the sum of tokens[row, :], added in double in an order that depends on the row's length alone, rounded
 // once. sums: [rows], float64 for float64 tokens, float32 for all others.

@@ -19,8 +19,8 @@ GAPO_DEVICE void ragged_advantage(T* memory, const Call& call, int64_t g, const 
   }
   // every warp keeps to its own part of the memory, whatever the others' groups are
   const int spare = WarpTeam<T, kWidest>::kRow - Warp::kRow;
-  int thread = Thread::index();
-  asm volatile("" : "+r"(thread));  // else the addresses of all classes are computed before the loop, and spill
+  const int thread =
+      kept(Thread::index());  // else the addresses of all classes are computed before the loop, and spill
   const Warp team(memory + thread / kWarp * spare, nullptr, thread);
   group_advantage<kPlain, T>(team, call, g, slice);
 }
@@ -39,11 +39,12 @@ template <bool kPlain, typename T>
 __global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 3)
     ragged_groups(const __grid_constant__ Call call, const __grid_constant__ WorkList block_list,
                   const __grid_constant__ WorkList large_list) {
+  follow_stream();
   __shared__ T memory[WarpTeam<T, kWidest>::kMemory];
   const int64_t count = group_count(call.groups);
   const int64_t warps = int64_t{gridDim.x} * (kThreads / kWarp);
   for (int64_t g = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / kWarp; g < count; g += warps) {
-    const Slice slice = slice_of(call.groups, g);
+    const Slice slice = slice_of(call, g);
     if (slice.size > kLargestRagged) {
       hand_on<T>(call, g, slice, block_list, large_list);
     } else {
@@ -58,10 +59,8 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 3)
 cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, const WorkList& large_list,
                                  cudaStream_t stream) {
   return with_kind(call, [&](auto plain, auto zero) {
-    const unsigned blocks = grid_for(blocks_for(call.groups.count, kThreads / kWarp));
-    ragged_groups<decltype(plain)::value, decltype(zero)>
-        <<<blocks, kThreads, 0, stream>>>(call, block_list, large_list);
-    return cudaGetLastError();
+    const Grid grid{steps_for(blocks_for(call.groups.count, kThreads / kWarp)), kThreads};
+    return enqueue(ragged_groups<decltype(plain)::value, decltype(zero)>, grid, stream, call, block_list, large_list);
   });
 }
 

@@ -8,22 +8,33 @@
 namespace gapo::cuda {
 namespace {
 
-// Positions begin .. begin + size of the groups.
+// Positions begin .. begin + size of the groups, and the window of so many members.
 struct Slice {
   int64_t begin, size;
+  int window;
 
   // At most what fits into a team; 0 for a team without a group.
   GAPO_DEVICE int count() const { return size > 0 ? static_cast<int>(size) : 0; }
 };
 
-GAPO_DEVICE Slice slice_of(const Groups& groups, int64_t g) {
-  if (groups.offsets == nullptr) return {g * groups.group_size, groups.group_size};
+// Of groups that have one size: nothing to read, and a window that no thread has to work out.
+GAPO_DEVICE Slice equal_slice(const Call& call, int64_t g) {
+  const int64_t size = call.groups.group_size;
+  return {g * size, size, call.equal_window};
+}
+
+GAPO_DEVICE Slice slice_of(const Call& call, int64_t g) {
+  const Groups& groups = call.groups;
+  if (groups.offsets == nullptr) return equal_slice(call, g);
+  const auto between = [&](int64_t begin, int64_t end) {
+    return Slice{begin, end - begin, static_cast<int>(window_size(end - begin, call.rule.tau))};
+  };
   if (groups.wide_offsets) {
     const auto* offsets = static_cast<const int64_t*>(groups.offsets);
-    return {offsets[g], offsets[g + 1] - offsets[g]};
+    return between(offsets[g], offsets[g + 1]);
   }
   const auto* offsets = static_cast<const int32_t*>(groups.offsets);
-  return {offsets[g], int64_t{offsets[g + 1]} - offsets[g]};
+  return between(offsets[g], offsets[g + 1]);
 }
 
 GAPO_DEVICE int64_t group_count(const Groups& groups) {

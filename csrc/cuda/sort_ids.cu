@@ -2,6 +2,7 @@
 // positions at which a new number begins. The host does not know which bits of the ids themselves vary.
 #include <cub/device/device_radix_sort.cuh>
 
+#include "cuda/enqueue.h"
 #include "cuda/id_table.h"
 #include "cuda/launch.h"
 #include "cuda/segments.h"
@@ -51,6 +52,7 @@ cudaError_t lay_out(int64_t n, Layout& layout) {
 template <typename Id>
 __global__ void __launch_bounds__(kThreads)
     number_rows(const IdTable<Id> table, uint32_t* numbers, int32_t* rows, int64_t n) {
+  follow_stream();
   const int64_t row = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (row >= n) return;
   numbers[row] = table.number_of(static_cast<int32_t>(row));
@@ -67,6 +69,7 @@ __device__ void begin_alone(DeviceBlock<kBlockThreads>& block) {
 }
 
 __global__ void __launch_bounds__(kThreads) count_segments(const Numbers numbers, uint32_t* counts) {
+  follow_stream();
   __shared__ DeviceBlock<kThreads> block;
   begin_alone(block);
   count_heads(block, numbers, blockIdx.x, counts);
@@ -74,6 +77,7 @@ __global__ void __launch_bounds__(kThreads) count_segments(const Numbers numbers
 
 __global__ void __launch_bounds__(kSumThreads)
     sum_segments(uint32_t* counts, int64_t tiles, const SegmentedRows out, int32_t n) {
+  follow_stream();
   __shared__ DeviceBlock<kSumThreads> block;
   begin_alone(block);
   const uint32_t total = sum_up(block, counts, tiles);
@@ -85,6 +89,7 @@ __global__ void __launch_bounds__(kSumThreads)
 
 __global__ void __launch_bounds__(kThreads)
     write_segments(const Numbers numbers, const uint32_t* counts, int32_t* offsets) {
+  follow_stream();
   __shared__ DeviceBlock<kThreads> block;
   begin_alone(block);
   write_heads(block, numbers, blockIdx.x, counts[blockIdx.x], offsets);
@@ -114,28 +119,26 @@ cudaError_t launch_sort_ids(const void* ids, bool wide, int64_t n, const Segment
   auto* const rows = reinterpret_cast<int32_t*>(memory + layout.rows);
 
   if (const cudaError_t error = cudaMemsetAsync(table, kUnclaimed, table_bytes(n), stream)) return error;
-  const auto blocks = static_cast<unsigned>((n + kThreads - 1) / kThreads);
-  if (wide) {
-    const IdTable<int64_t> by_id{static_cast<const int64_t*>(ids), table, id_bits(n)};
-    number_rows<<<blocks, kThreads, 0, stream>>>(by_id, numbers, rows, n);
-  } else {
-    const IdTable<int32_t> by_id{static_cast<const int32_t*>(ids), table, id_bits(n)};
-    number_rows<<<blocks, kThreads, 0, stream>>>(by_id, numbers, rows, n);
-  }
-  if (const cudaError_t error = cudaGetLastError()) return error;
+  const auto number = [&](auto id) {
+    using Id = decltype(id);
+    const IdTable<Id> by_id{static_cast<const Id*>(ids), table, id_bits(n)};
+    const Grid one_thread_a_row{static_cast<unsigned>((n + kThreads - 1) / kThreads), kThreads};
+    return enqueue(number_rows<Id>, one_thread_a_row, stream, by_id, numbers, rows, n);
+  };
+  if (const cudaError_t error = wide ? number(int64_t{}) : number(int32_t{})) return error;
   if (const cudaError_t error =
           sort(memory + layout.temporary, layout.sort_bytes, numbers, sorted_numbers, rows, out.rows, n, stream)) {
     return error;
   }
   const Numbers sorted{sorted_numbers, n};
-  const auto tiles = static_cast<unsigned>(tiles_of(n));
+  const Grid tiles{static_cast<unsigned>(tiles_of(n)), kThreads};
   auto* const counts = reinterpret_cast<uint32_t*>(memory + layout.counts);
-  count_segments<<<tiles, kThreads, 0, stream>>>(sorted, counts);
-  if (const cudaError_t error = cudaGetLastError()) return error;
-  sum_segments<<<1, kSumThreads, 0, stream>>>(counts, tiles, out, static_cast<int32_t>(n));
-  if (const cudaError_t error = cudaGetLastError()) return error;
-  write_segments<<<tiles, kThreads, 0, stream>>>(sorted, counts, out.offsets);
-  return cudaGetLastError();
+  if (const cudaError_t error = enqueue(count_segments, tiles, stream, sorted, counts)) return error;
+  if (const cudaError_t error =
+          enqueue(sum_segments, {1, kSumThreads}, stream, counts, tiles_of(n), out, static_cast<int32_t>(n))) {
+    return error;
+  }
+  return enqueue(write_segments, tiles, stream, sorted, counts, out.offsets);
 }
 
 }  // namespace gapo::cuda

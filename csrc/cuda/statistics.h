@@ -33,7 +33,8 @@ GAPO_DEVICE Window narrower(const Window& a, const Window& b) {
 template <typename T, typename Team>
 GAPO_DEVICE Window own_narrowest(const Team& team, int starts, int k) {
   constexpr int n = Team::kRewards, step = n < 4 ? n : 4;
-  const int left = starts - team.lane, ends = team.lane + k - 1;
+  const int left = starts - team.lane;
+  const auto lower = team.in_turn(team.lane), upper = team.in_turn(team.lane + k - 1);
   T least = static_cast<T>(kInfinity);
   uint32_t among = 0;  // a bit for each window of that width
 #pragma unroll
@@ -45,7 +46,7 @@ GAPO_DEVICE Window own_narrowest(const Team& team, int starts, int k) {
     for (int i = 0; i < step; ++i) {
       const int p = begin + i;
       widths[i] = static_cast<T>(kInfinity);
-      if (p * Team::kLanes < left) widths[i] = team.in_turn(ends, p) - team.in_turn(team.lane, p);
+      if (p * Team::kLanes < left) widths[i] = upper.at(p) - lower.at(p);
       narrowest = lesser(narrowest, widths[i]);
     }
     if (narrowest < least) among = 0;
@@ -216,13 +217,13 @@ GAPO_DEVICE double ordered_center(const Team& team, const T* values, int n, int 
   return start == kNoStart ? kNan : q;
 }
 
-// Sorts the values where the rule needs an order.
-template <bool kUnroll, typename T, typename Team>
+// Sorts the values where the rule needs an order. kPlain: unrolled, and no reward of the slice is left out.
+template <bool kPlain, typename T, typename Team>
 GAPO_DEVICE GroupStats statistics(const Team& team, const Rule& rule, const Call& call, const Slice& slice,
                                   Values<T, Team::kRewards>& values) {
   const T* const v = values.value;
   const int n = values.count;
-  const int k = static_cast<int>(window_size(n, rule.tau));
+  const int k = kPlain || n == slice.size ? slice.window : static_cast<int>(window_size(n, rule.tau));
   const auto member = [&](int p) { return (values.members >> p & 1) != 0; };
   GroupStats stats{0.0, 0.0, kNan, kNan, 0.0};
   if (takes_mean(rule.center)) {  // summed in the order of the rows, whether or not a sort follows
@@ -231,7 +232,7 @@ GAPO_DEVICE GroupStats statistics(const Team& team, const Rule& rule, const Call
   }
   double lowest, highest;
   if (rule.needs_order()) {
-    sort_values<kUnroll>(team, values);
+    sort_values<kPlain>(team, values);
     lowest = team.at(0);
     highest = team.at(n > 0 ? n - 1 : 0);
   } else {

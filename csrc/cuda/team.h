@@ -31,10 +31,20 @@ struct Team {
 
   // The value at a rank, once every lane has put its own there and the team is in step.
   GAPO_DEVICE T at(int rank) const { return memory[slot(rank)]; }
-  // The value at rank + p * kLanes. For a constant p its place is one of `few`, plus a constant.
-  GAPO_DEVICE T in_turn(int rank, int p) const {
-    constexpr int few = kTurn > kLanes ? kTurn / kLanes : 1;
-    return memory[slot(rank + p % few * kLanes) + slot(p / few * few * kLanes)];
+  // The values at rank + p * kLanes. For a constant p a place is one of kFew, plus a constant.
+  struct Turns {
+    static constexpr int kFew = kLanes > 1 && kTurn > kLanes ? kTurn / kLanes : 1;
+    const T* places[kFew];
+    GAPO_DEVICE T at(int p) const { return places[p % kFew][slot(p / kFew * kFew * kLanes)]; }
+  };
+  GAPO_DEVICE Turns in_turn(int rank) const {
+    Turns turns;
+#pragma unroll
+    for (int p = 0; p < Turns::kFew; ++p) {
+      const int place = slot(rank + p * kLanes);
+      turns.places[p] = memory + (kLanes > 1 ? kept(place) : place);  // else every use works it out again
+    }
+    return turns;
   }
   // A lane holds the ranks lane * kRewards and following; their places are apart by constants.
   GAPO_DEVICE void put_own(const T* values) const {

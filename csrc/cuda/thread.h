@@ -41,6 +41,14 @@ GAPO_DEVICE int lowest_bit(uint32_t bits) {
 #endif
 }
 
+// The value, of whose origin the compiler is told nothing: it is worked out once, here.
+GAPO_DEVICE int kept(int value) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+r"(value));
+#endif
+  return value;
+}
+
 // A value of the lane whose number differs by the bits of `mask`; structs overload it.
 template <typename Thread, typename T>
 GAPO_DEVICE T partner_of(T value, int mask) {

@@ -7,13 +7,14 @@ namespace {
 
 template <bool kPlain, typename T, int kClass>
 __global__ void GAPO_BOUNDS(T, kClass) thread_groups(const __grid_constant__ Call call) {
+  follow_stream();
   constexpr SizeClass shape = kSizeClasses[kClass];
   using OneThread = Team<T, Thread, 1, shape.rewards, shape.threads>;
   __shared__ T memory[OneThread::kMemory];
   const OneThread team(memory, nullptr);
   const int64_t g = int64_t{blockIdx.x} * shape.threads + threadIdx.x;
   if (g >= call.groups.count) return;
-  const Slice slice = slice_of(call.groups, g);
+  const Slice slice = slice_of(call, g);
   if (slice.size > shape.capacity()) return refuse_group<T>(team, call, g, slice);
   group_advantage<kPlain, T>(team, call, g, slice);
 }
@@ -21,8 +22,8 @@ __global__ void GAPO_BOUNDS(T, kClass) thread_groups(const __grid_constant__ Cal
 template <bool kPlain, typename T, int kClass>
 cudaError_t launch(const Call& call, cudaStream_t stream) {
   constexpr SizeClass shape = kSizeClasses[kClass];
-  thread_groups<kPlain, T, kClass><<<blocks_for(call.groups.count, shape.threads), shape.threads, 0, stream>>>(call);
-  return cudaGetLastError();
+  const Grid grid{blocks_for(call.groups.count, shape.threads), shape.threads};
+  return enqueue(thread_groups<kPlain, T, kClass>, grid, stream, call);
 }
 
 }  // namespace

@@ -42,16 +42,16 @@ struct SizeClass {
 inline constexpr SizeClass kSizeClasses[] = {
     // tier     lanes  rewards  threads  doubles  registers  of doubles  instructions
     {Tier::kThread, 1,       4,      64,    true,        64,         96,           79},
-    {Tier::kThread, 1,       8,      64,    true,        64,         96,           55},
-    {Tier::kThread, 1,      16,      64,    true,        80,        128,           45},
-    {Tier::kThread, 1,      32,      64,    true,       128,        168,           42},
-    {Tier::kLanes,  4,      16,     128,    true,        96,        128,           75},
-    {Tier::kLanes,  8,      16,     128,    true,        96,        128,           90},
-    {Tier::kLanes, 16,      16,     128,    true,        96,        128,          105},
-    {Tier::kLanes, 32,      16,     128,    true,        96,        128,          125},
-    {Tier::kLanes, 32,      32,     128,    true,       128,        168,          125},
-    {Tier::kBlock, 128,     16,     128,    true,        96,        128,          180},
-    {Tier::kBlock, 256,     16,     256,    true,        96,        128,          215},
+    {Tier::kThread, 1,       8,      64,    true,        64,         96,           52},
+    {Tier::kThread, 1,      16,      64,    true,        80,        128,           42},
+    {Tier::kThread, 1,      32,      64,    true,       128,        168,           39},
+    {Tier::kLanes,  4,      16,     128,    true,        96,        128,           71},
+    {Tier::kLanes,  8,      16,     128,    true,        96,        128,           85},
+    {Tier::kLanes, 16,      16,     128,    true,        96,        128,          102},
+    {Tier::kLanes, 32,      16,     128,    true,        96,        128,          122},
+    {Tier::kLanes, 32,      32,     128,    true,       128,        168,          122},
+    {Tier::kBlock, 128,     16,     128,    true,        96,        128,          175},
+    {Tier::kBlock, 256,     16,     256,    true,        96,        128,          210},
 };
 // clang-format on
 inline constexpr int kSizeClassCount = sizeof(kSizeClasses) / sizeof(kSizeClasses[0]);

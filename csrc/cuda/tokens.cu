@@ -1,6 +1,8 @@
 // The two passes of the token-level step: sum the rows, write the broadcast. Both are bound by memory bandwidth.
 #include <cuda_runtime.h>
 
+#include "cuda/enqueue.h"
+#include "cuda/launch.h"
 #include "cuda/thread.h"
 #include "cuda/token_rows.h"
 
@@ -20,6 +22,7 @@ template <typename E, typename T>
 __global__ void __launch_bounds__(kTokenThreads) row_sums(const E* tokens,  // [rows, length]
                                                           int64_t rows, int64_t length, bool whole, int lanes,
                                                           T* sums) {  // [rows]
+  follow_stream();
   __shared__ double warp_sums[kTokenThreads / kWarp];
   const TokenLane at(lanes);
   double sum = 0.0;
@@ -41,6 +44,7 @@ __global__ void __launch_bounds__(kTokenThreads)
                    const void* mask,  // [rows, length]
                    MaskType mask_type, int64_t rows, int64_t length, bool whole, int lanes,
                    E* out) {  // [rows, length]
+  follow_stream();
   const TokenLane at(lanes);
   if (at.row >= rows) return;
   const auto write = [&](auto* typed) {
@@ -64,7 +68,7 @@ bool starts_chunks(const void* pointer) { return reinterpret_cast<std::uintptr_t
 
 // Calls body(a null pointer to the element, one to the type it is computed in).
 template <typename Body>
-void for_element(Element element, Body body) {
+cudaError_t for_element(Element element, Body body) {
   switch (element) {
     case Element::kFloat32:
       return body(static_cast<float*>(nullptr), static_cast<float*>(nullptr));
@@ -75,11 +79,12 @@ void for_element(Element element, Body body) {
     case Element::kBFloat16:
       return body(static_cast<__nv_bfloat16*>(nullptr), static_cast<float*>(nullptr));
   }
+  return cudaErrorInvalidValue;
 }
 
-unsigned blocks_for_rows(int64_t rows, int lanes) {
+Grid grid_of(int64_t rows, int lanes) {
   const int64_t rows_per_block = kTokenThreads / lanes;
-  return static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block);
+  return {static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block), kTokenThreads};
 }
 
 }  // namespace
@@ -87,29 +92,27 @@ unsigned blocks_for_rows(int64_t rows, int lanes) {
 cudaError_t launch_row_sums(const void* tokens, Element element, int64_t rows, int64_t length, void* sums,
                             cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
-  for_element(element, [&](auto* token, auto* computed) {
+  return for_element(element, [&](auto* token, auto* computed) {
     using E = std::remove_pointer_t<decltype(token)>;
     using T = std::remove_pointer_t<decltype(computed)>;
     const int lanes = lanes_for(length, kTokensPerChunk<E>);
     const bool whole = starts_chunks(tokens) && length % kTokensPerChunk<E> == 0;
-    row_sums<E, T><<<blocks_for_rows(rows, lanes), kTokenThreads, 0, stream>>>(
-        static_cast<const E*>(tokens), rows, length, whole, lanes, static_cast<T*>(sums));
+    return enqueue(row_sums<E, T>, grid_of(rows, lanes), stream, static_cast<const E*>(tokens), rows, length, whole,
+                   lanes, static_cast<T*>(sums));
   });
-  return cudaGetLastError();
 }
 
 cudaError_t launch_token_broadcast(const void* values, const void* mask, MaskType mask_type, int64_t rows,
                                    int64_t length, void* out, Element element, cudaStream_t stream) {
   if (rows == 0 || length == 0) return cudaSuccess;
-  for_element(element, [&](auto* token, auto* computed) {
+  return for_element(element, [&](auto* token, auto* computed) {
     using E = std::remove_pointer_t<decltype(token)>;
     using T = std::remove_pointer_t<decltype(computed)>;
     const int lanes = lanes_for(length, kTokensPerChunk<E>);
     const bool whole = starts_chunks(mask) && starts_chunks(out) && length % kTokensPerChunk<E> == 0;
-    broadcast_rows<E, T><<<blocks_for_rows(rows, lanes), kTokenThreads, 0, stream>>>(
-        static_cast<const T*>(values), mask, mask_type, rows, length, whole, lanes, static_cast<E*>(out));
+    return enqueue(broadcast_rows<E, T>, grid_of(rows, lanes), stream, static_cast<const T*>(values), mask, mask_type,
+                   rows, length, whole, lanes, static_cast<E*>(out));
   });
-  return cudaGetLastError();
 }
 
 }  // namespace gapo::cuda

@@ -86,7 +86,7 @@ def test_the_straight_path():
     # a branch around the work is not taken, one around slow code without work is
     around_work = program(("BRA", True, 48), ("FMNMX", False, None), ("FMNMX", False, None), ("EXIT", False, None))
     assert straight_path(around_work) == 4
-    around_slow = program(("BRA", True, 48), ("MUFU", False, None), ("MUFU", False, None), ("EXIT", False, None))
+    around_slow = program(("BRA", True, 48), ("DFMA", False, None), ("DFMA", False, None), ("EXIT", False, None))
     assert straight_path(around_slow) == 2
     # a loop counts once, an early exit is passed by for the work behind it
     loop = program(("EXIT", True, None), ("FMNMX", False, None), ("BRA", True, 16), ("EXIT", False, None))

@@ -82,7 +82,7 @@ void test_batch(const Rule& rule, const std::vector<int64_t>& sizes, uint64_t se
     for (int64_t first = 0; first < rewards.count(); first += Run::kTeams) {
       Run::run([&](const auto& team, int member) {
         const int64_t g = first + member;
-        const Slice slice = g < rewards.count() ? slice_of(call.groups, g) : kNoGroup;
+        const Slice slice = g < rewards.count() ? slice_of(call, g) : kNoGroup;
         group_advantage<decltype(plain)::value, T>(team, call, g, slice);
       });
     }

@@ -1,7 +1,17 @@
 // What an opcode does: asks the families of instructions, one after the other.
+#include "machine.h"
 #include "types.h"
 
 namespace ptx {
+namespace {
+
+void wait_for_earlier(Thread& t, const Instruction&) { t.may_go_on = true; }
+
+void let_later_come(Thread& t, const Instruction&) {
+  if (!t.may_go_on) throw Fault("lets later kernels come before what came before it has ended");
+}
+
+}  // namespace
 
 void decode(std::string_view text, Instruction& i) {
   const Opcode opcode(text);
@@ -10,6 +20,8 @@ void decode(std::string_view text, Instruction& i) {
     i.kind = Kind::kExit;
   } else if (name == "membar" || name == "fence" || name == "nanosleep" || name == "prefetch") {
     i.run = [](Thread&, const Instruction&) {};  // memory is the host's: in order
+  } else if (name == "griddepcontrol") {
+    i.run = opcode.has("wait") ? wait_for_earlier : let_later_come;
   } else if ((name == "bar" || name == "barrier") && !opcode.has("warp")) {
     if (opcode.has("arrive") || opcode.has("cluster")) throw Fault("an unknown instruction");
     i.kind = Kind::kBarrier;

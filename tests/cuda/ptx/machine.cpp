@@ -76,6 +76,7 @@ void begin(Block& block, const Launch& launch, Dim3 index) {
     t.cells[1] = const_cast<uint64_t*>(kernel.constants.data());
     t.block = &block;
     t.number = number;
+    t.may_go_on = !launch.early;
     for (const Preset& each : kernel.presets) t.cells[0][each.index] = preset(each, block, number);
   }
 }
@@ -100,6 +101,7 @@ uint64_t run_thread(Block& block, Thread& t) {
           t.at = i.target;
           break;
         case Kind::kExit:
+          if (!t.may_go_on) throw Fault("ends before what came before it");
           t.state = Thread::State::kDone;
           return steps + 1;
         case Kind::kWarp:

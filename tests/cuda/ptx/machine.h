@@ -25,6 +25,7 @@ struct Launch {
   std::size_t dynamic_shared = 0;
   const void* const* arguments = nullptr;  // one for each parameter
   bool cooperative = false;                // all blocks run at once
+  bool early = false;                      // begins before what came before it has ended, and has to wait for that
 };
 
 // Runs it to its end. Throws Fault with the place where it may not go on. With GAPO_PTX_COUNT set it prints how
@@ -39,6 +40,7 @@ struct Thread {
   uint32_t number;  // in the block
   uint32_t at = 0;  // the next instruction
   enum class State { kReady, kAtWarp, kAtBarrier, kDone } state = State::kReady;
+  bool may_go_on;  // all that came before on the stream has ended
 
   uint64_t bits(const Operand& o) const { return cells[o.constant][o.index]; }
   template <typename T>

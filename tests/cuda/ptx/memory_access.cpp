@@ -32,6 +32,7 @@ unsigned char* place_of(Thread& t, const Instruction& i, std::size_t bytes, Acce
   }
   if (space != kGlobal && (inside(block.parameters) || inside(block.local))) return place;
   if (space == kLocal || space == kParameter) throw Fault("outside the thread's own memory");
+  if (!t.may_go_on) throw Fault("touches global memory before griddepcontrol.wait");
   check_global(address, bytes, !access.writes ? "a read" : !access.reads ? "a write" : "an atomic");
   return place;
 }

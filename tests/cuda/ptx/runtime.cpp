@@ -70,8 +70,11 @@ struct Configuration {
 };
 thread_local Configuration pushed;
 
-cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** arguments, std::size_t shared,
-                   bool cooperative) {
+struct How {
+  bool cooperative = false, early = false;
+};
+
+cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** arguments, std::size_t shared, How how) {
   const auto found = functions().find(host_function);
   if (found == functions().end()) return failed(cudaErrorInvalidDeviceFunction, "a kernel that was never registered");
   const Function& function = found->second;
@@ -82,7 +85,7 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
   if (!fits || static_cast<int>(shared) > function.dynamic_shared) {
     return failed(cudaErrorInvalidConfiguration, "a launch of " + kernel.name + " that no GPU takes");
   }
-  if (cooperative) {
+  if (how.cooperative) {
     int resident = 0;
     cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(&resident, host_function, static_cast<int>(threads), shared,
                                                            0);
@@ -91,7 +94,13 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
     }
   }
   try {
-    ptx::run({&kernel, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared, arguments, cooperative});
+    ptx::run({&kernel,
+              {grid.x, grid.y, grid.z},
+              {block.x, block.y, block.z},
+              shared,
+              arguments,
+              how.cooperative,
+              how.early});
   } catch (const std::exception& error) {
     return failed(cudaErrorLaunchFailure, error.what());
   }
@@ -139,17 +148,24 @@ cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* host_function) {
 }
 cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments, std::size_t shared,
                                cudaStream_t) {
-  return launch(kernel, grid, block, arguments, shared, false);
+  return launch(kernel, grid, block, arguments, shared, {});
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* host_function, void** arguments) {
-  bool cooperative = false;
+  How how;
   for (unsigned n = 0; n < config->numAttrs; ++n) {
-    if (config->attrs[n].id != cudaLaunchAttributeCooperative) {
-      return failed(cudaErrorNotSupported, "an unknown launch attribute");
+    const cudaLaunchAttributeValue& value = config->attrs[n].val;
+    switch (config->attrs[n].id) {
+      case cudaLaunchAttributeCooperative:
+        how.cooperative = value.cooperative != 0;
+        break;
+      case cudaLaunchAttributeProgrammaticStreamSerialization:
+        how.early = value.programmaticStreamSerializationAllowed != 0;
+        break;
+      default:
+        return failed(cudaErrorNotSupported, "an unknown launch attribute");
     }
-    cooperative = config->attrs[n].val.cooperative != 0;
   }
-  return launch(host_function, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes, cooperative);
+  return launch(host_function, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes, how);
 }
 
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }

@@ -1,0 +1,55 @@
+// Puts a kernel on a stream. Where the code is for sm_90 or later, its launch is hidden behind the end of the kernel
+// before it ("programmatic dependent launch"): its blocks may be there before that one has ended, and wait in
+// follow_stream().
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+namespace gapo::cuda {
+
+// enqueue.cu: whether the code that the current device runs waits in follow_stream().
+bool follows_stream();
+
+namespace {
+
+// The first thing that every thread of every kernel does. All that came before on the stream has ended then, and is
+// seen. Only now the next kernel's blocks may come: it, too, finds everything before this kernel ended and seen.
+__device__ __forceinline__ void follow_stream() {
+#if __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
+struct Grid {
+  unsigned blocks;
+  int threads;  // in a block
+  std::size_t shared_bytes = 0;
+  bool together = false;  // all blocks run at once, so that they may wait for each other
+};
+
+template <typename... Parameters, typename... Arguments>
+cudaError_t enqueue(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
+                    const Arguments&... arguments) {
+  cudaLaunchAttribute attribute;
+  if (grid.together) {
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+  } else {
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid.blocks;
+  config.blockDim = static_cast<unsigned>(grid.threads);
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = grid.together || follows_stream() ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+}  // namespace
+}  // namespace gapo::cuda
