@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "definition.h"
+#include "host_device.h"
 
 namespace gapo::cuda {
 
@@ -53,6 +54,16 @@ inline constexpr std::size_t kWorkspaceAlignment = 256;
 constexpr std::size_t aligned(std::size_t bytes) {
   return (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
 }
+
+// Ids of any values, one a row.
+struct Ids {
+  const void* values = nullptr;
+  bool wide = false;  // int64, else int32
+
+  GAPO_HD int64_t operator[](int64_t row) const {
+    return wide ? static_cast<const int64_t*>(values)[row] : static_cast<const int32_t*>(values)[row];
+  }
+};
 
 // Group numbers in device memory, appended by one kernel of the stream and read by the next.
 struct WorkList {

@@ -35,9 +35,7 @@ struct RaggedMemory {
 bool is_ragged(const Call& call) {
   const Groups& groups = call.groups;
   if (groups.offsets == nullptr) return false;
-  const int chosen = size_class(groups.max_group_size, call.element == Element::kFloat64);
-  return groups.rows != nullptr || groups.device_count != nullptr || chosen < 0 ||
-         kSizeClasses[chosen].tier != Tier::kThread;
+  return groups.rows != nullptr || groups.device_count != nullptr || groups.max_group_size > kLargestPacked;
 }
 
 cudaError_t launch_ragged(const Call& call, void* workspace, cudaStream_t stream) {

@@ -6,13 +6,12 @@
 namespace gapo::cuda {
 namespace {
 
-// kPlain: float32, (hdi_median, rms), rows in order, none left out, no statistics wanted: what a training step asks
-// for. It is the same code with everything else left out, unrolled, and with the rewards kept in registers.
+// kPlain: float32, (hdi_median, rms), no row left out, no statistics wanted: what a training step asks for. It is the
+// same code with everything else left out, unrolled, and with the rewards kept in registers.
 GAPO_HD inline bool is_plain(const Call& call) {
   const Rule& rule = call.rule;
   return call.element == Element::kFloat32 && rule.center == Center::kHdiMedian && rule.scale == Scale::kRms &&
-         !rule.report_window && call.groups.valid == nullptr && call.groups.rows == nullptr &&
-         call.out.stats == nullptr;
+         !rule.report_window && call.groups.valid == nullptr && call.out.stats == nullptr;
 }
 
 // A group that is longer than its caller said: NaN, never a wrong number.
@@ -26,16 +25,19 @@ GAPO_DEVICE void refuse_group(const Team& team, const Call& call, int64_t g, con
   }
 }
 
-template <typename Team>
+template <bool kByRow, typename Team>
 GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice& slice) {
   constexpr int n = Team::kRewards;
   constexpr int chunk = n < kChunk ? n : kChunk;
-  const float* const rewards = static_cast<const float*>(call.groups.rewards) + slice.begin;
-  float* const advantage = static_cast<float*>(call.out.advantage) + slice.begin;
+  // Rows in any order are looked up at both ends: there are no registers to keep them in.
+  const int64_t first = kByRow ? 0 : slice.begin;
+  const float* const rewards = static_cast<const float*>(call.groups.rewards) + first;
+  float* const advantage = static_cast<float*>(call.out.advantage) + first;
+  const auto at = [&](int place) { return kByRow ? call.groups.rows[slice.begin + place] : place; };
   Values<float, n> values;
   float given[n];
   const int size = static_cast<int>(slice.size);  // -1 without a group: ranks are then 0
-  const bool whole = size == Team::kCapacity && is_aligned(rewards) && is_aligned(advantage);
+  const bool whole = !kByRow && size == Team::kCapacity && is_aligned(rewards) && is_aligned(advantage);
   if (chunk == kChunk && whole) {
 #pragma unroll
     for (int p = 0; p < n; p += kChunk) load_chunk(rewards + place_of(team, p), given + p);
@@ -43,7 +45,7 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
 #pragma unroll
     for (int p = 0; p < n; ++p) {
       const int place = place_of(team, p);
-      given[p] = place < size ? rewards[place] : static_cast<float>(kInfinity);
+      given[p] = place < size ? rewards[at(place)] : static_cast<float>(kInfinity);
     }
   }
   bool nan = false;
@@ -67,18 +69,19 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
 #pragma unroll
     for (int p = 0; p < n; ++p) {
       const int place = place_of(team, p);
-      if (place < size) advantage[place] = given[p];
+      if (place < size) advantage[at(place)] = given[p];
     }
   }
 }
 
 inline constexpr Slice kNoGroup{0, -1, 1};
 
-// Every lane of the team's warp comes here together, those that have no group with kNoGroup.
-template <bool kPlain, typename T, typename Team>
+// Every lane of the team's warp comes here together, those that have no group with kNoGroup. kByRow: groups.rows is
+// set, of which a plain call has to know beforehand.
+template <bool kPlain, typename T, bool kByRow = false, typename Team>
 GAPO_DEVICE void group_advantage(const Team& team, const Call& call, int64_t g, const Slice& slice) {
   if constexpr (kPlain) {
-    plain_advantage(team, call, slice);
+    plain_advantage<kByRow>(team, call, slice);
   } else {
     Values<T, Team::kRewards> values = load_rows<T>(team, call, slice);
     const GroupStats stats = statistics<false>(team, call.rule, call, slice, values);

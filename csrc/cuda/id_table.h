@@ -1,9 +1,11 @@
-// Small numbers for ids of any value, in device memory: equal ids get one number, others another.
+// Small numbers for ids of any value: equal ids get one number, others another.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "cuda/block.h"
+#include "cuda/call.h"
 #include "host_device.h"
 
 namespace gapo::cuda {
@@ -19,6 +21,8 @@ constexpr int id_bits(int64_t n) {
 }
 static_assert(id_bits(INT32_MAX) == 32);
 
+constexpr std::size_t table_bytes(int64_t n) { return sizeof(int32_t) << id_bits(n); }
+
 // splitmix64's finalizer: every bit of the id moves every bit.
 GAPO_DEVICE uint64_t mixed(uint64_t bits) {
   bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9u;
@@ -28,15 +32,14 @@ GAPO_DEVICE uint64_t mixed(uint64_t bits) {
 
 // An open-addressing hash table whose places hold the rows that came first with their id. An id's number is its place,
 // which depends on who came first: only equality means anything.
-template <typename Id>
 struct IdTable {
-  const Id* ids;
-  int32_t* rows;  // [2 ** bits], unclaimed at first
+  Ids ids;
+  int32_t* rows;  // [2 ** bits], unclaimed at first; in global or shared memory
   int bits;
 
   GAPO_DEVICE uint32_t number_of(int32_t row) const {
     const uint32_t last = static_cast<uint32_t>((uint64_t{1} << bits) - 1);
-    const Id id = ids[row];
+    const int64_t id = ids[row];
     for (uint32_t place = static_cast<uint32_t>(mixed(static_cast<uint64_t>(id))) & last;; place = (place + 1) & last) {
       int32_t owner = atomic_peek(rows + place);
       if (owner == kUnclaimed) owner = atomic_claim(rows + place, kUnclaimed, row);

@@ -12,8 +12,14 @@ __global__ void GAPO_BOUNDS(T, kClass) lane_groups(const __grid_constant__ Call 
   __shared__ T memory[Lanes::kMemory];
   const Lanes team(memory, nullptr);
   const int64_t g = int64_t{blockIdx.x} * shape.groups_per_block() + threadIdx.x / shape.lanes;
-  // the lanes that have no group any more still take part in their warp's shuffles
-  const Slice slice = g < call.groups.count ? equal_slice(call, g) : kNoGroup;
+  constexpr bool ragged = shape.capacity() <= kLargestPacked;
+  // the lanes that have no group, or none that fits, still take part in their warp's shuffles
+  Slice slice = kNoGroup;
+  if (g < call.groups.count) slice = ragged ? slice_of(call, g) : equal_slice(call, g);
+  if (ragged && slice.size > shape.capacity()) {
+    refuse_group<T>(team, call, g, slice);
+    slice = kNoGroup;
+  }
   group_advantage<kPlain, T>(team, call, g, slice);
 }
 

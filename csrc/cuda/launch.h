@@ -43,7 +43,7 @@ cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, c
 std::size_t large_workspace(const Call& call, bool listed);
 cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace, cudaStream_t stream);
 
-// ---- unordered ids (sort_ids.cu)
+// ---- unordered ids
 
 // Brings equal ids together: a segment of ascending rows for each id, the segments' bounds, their number. Which segment
 // comes first may change from run to run. The result goes into Groups as rows, offsets (int32) and
@@ -54,10 +54,13 @@ struct SegmentedRows {
   int64_t* count;    // [1]
 };
 
-// ids: [n], any values, int64 where wide, else int32; n < 2^31
+// sort_ids.cu; ids: [n], n < 2^31
 std::size_t sort_ids_workspace(int64_t n);
-cudaError_t launch_sort_ids(const void* ids, bool wide, int64_t n, const SegmentedRows& out, void* workspace,
-                            cudaStream_t stream);
+cudaError_t launch_sort_ids(const Ids& ids, int64_t n, const SegmentedRows& out, void* workspace, cudaStream_t stream);
+
+// few_ids.cu: 1 to kFewIds of them, in one launch and without a workspace.
+inline constexpr int64_t kFewIds = 8192;
+cudaError_t launch_few_ids(const Ids& ids, int64_t n, const SegmentedRows& out, cudaStream_t stream);
 
 // ---- token level (tokens.cu)
 

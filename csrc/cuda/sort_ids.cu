@@ -27,8 +27,6 @@ struct Layout {
   std::size_t table, numbers, sorted, rows, counts, temporary, sort_bytes = 0, bytes;
 };
 
-std::size_t table_bytes(int64_t n) { return sizeof(int32_t) << id_bits(n); }
-
 cudaError_t lay_out(int64_t n, Layout& layout) {
   if (const cudaError_t error = sort(nullptr, layout.sort_bytes, nullptr, nullptr, nullptr, nullptr, n, nullptr)) {
     return error;
@@ -49,9 +47,8 @@ cudaError_t lay_out(int64_t n, Layout& layout) {
   return cudaSuccess;
 }
 
-template <typename Id>
 __global__ void __launch_bounds__(kThreads)
-    number_rows(const IdTable<Id> table, uint32_t* numbers, int32_t* rows, int64_t n) {
+    number_rows(const IdTable table, uint32_t* numbers, int32_t* rows, int64_t n) {
   follow_stream();
   const int64_t row = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (row >= n) return;
@@ -59,19 +56,9 @@ __global__ void __launch_bounds__(kThreads)
   rows[row] = static_cast<int32_t>(row);
 }
 
-template <int kBlockThreads>
-__device__ void begin_alone(DeviceBlock<kBlockThreads>& block) {
-  if (threadIdx.x == 0) {
-    block.rank = 0;
-    block.count = 1;
-  }
-  __syncthreads();
-}
-
 __global__ void __launch_bounds__(kThreads) count_segments(const Numbers numbers, uint32_t* counts) {
   follow_stream();
   __shared__ DeviceBlock<kThreads> block;
-  begin_alone(block);
   count_heads(block, numbers, blockIdx.x, counts);
 }
 
@@ -79,7 +66,6 @@ __global__ void __launch_bounds__(kSumThreads)
     sum_segments(uint32_t* counts, int64_t tiles, const SegmentedRows out, int32_t n) {
   follow_stream();
   __shared__ DeviceBlock<kSumThreads> block;
-  begin_alone(block);
   const uint32_t total = sum_up(block, counts, tiles);
   if (threadIdx.x == 0) {
     *out.count = total;
@@ -91,7 +77,6 @@ __global__ void __launch_bounds__(kThreads)
     write_segments(const Numbers numbers, const uint32_t* counts, int32_t* offsets) {
   follow_stream();
   __shared__ DeviceBlock<kThreads> block;
-  begin_alone(block);
   write_heads(block, numbers, blockIdx.x, counts[blockIdx.x], offsets);
 }
 
@@ -99,17 +84,17 @@ __global__ void __launch_bounds__(kThreads)
 
 std::size_t sort_ids_workspace(int64_t n) {
   Layout layout;
-  if (n == 0 || n > INT32_MAX || lay_out(n, layout) != cudaSuccess) return 0;  // the launch says what is wrong
+  if (n <= kFewIds || n > INT32_MAX || lay_out(n, layout) != cudaSuccess) return 0;  // the launch says what is wrong
   return layout.bytes;
 }
 
-cudaError_t launch_sort_ids(const void* ids, bool wide, int64_t n, const SegmentedRows& out, void* workspace,
-                            cudaStream_t stream) {
+cudaError_t launch_sort_ids(const Ids& ids, int64_t n, const SegmentedRows& out, void* workspace, cudaStream_t stream) {
   if (n > INT32_MAX) return cudaErrorInvalidValue;
   if (n == 0) {
     if (const cudaError_t error = cudaMemsetAsync(out.offsets, 0, sizeof(int32_t), stream)) return error;
     return cudaMemsetAsync(out.count, 0, sizeof(int64_t), stream);
   }
+  if (n <= kFewIds) return launch_few_ids(ids, n, out, stream);
   Layout layout;
   if (const cudaError_t error = lay_out(n, layout)) return error;
   auto* const memory = static_cast<unsigned char*>(workspace);
@@ -119,13 +104,9 @@ cudaError_t launch_sort_ids(const void* ids, bool wide, int64_t n, const Segment
   auto* const rows = reinterpret_cast<int32_t*>(memory + layout.rows);
 
   if (const cudaError_t error = cudaMemsetAsync(table, kUnclaimed, table_bytes(n), stream)) return error;
-  const auto number = [&](auto id) {
-    using Id = decltype(id);
-    const IdTable<Id> by_id{static_cast<const Id*>(ids), table, id_bits(n)};
-    const Grid one_thread_a_row{static_cast<unsigned>((n + kThreads - 1) / kThreads), kThreads};
-    return enqueue(number_rows<Id>, one_thread_a_row, stream, by_id, numbers, rows, n);
-  };
-  if (const cudaError_t error = wide ? number(int64_t{}) : number(int32_t{})) return error;
+  const Grid one_thread_a_row{static_cast<unsigned>((n + kThreads - 1) / kThreads), kThreads};
+  const IdTable by_id{ids, table, id_bits(n)};
+  if (const cudaError_t error = enqueue(number_rows, one_thread_a_row, stream, by_id, numbers, rows, n)) return error;
   if (const cudaError_t error =
           sort(memory + layout.temporary, layout.sort_bytes, numbers, sorted_numbers, rows, out.rows, n, stream)) {
     return error;

@@ -147,8 +147,8 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
   sorted.rows = segments.take<int32_t>(rows);
   sorted.offsets = segments.take<int32_t>(rows + 1);
   sorted.count = segments.take<int64_t>(1);
-  check_launch(op,
-               cuda::launch_sort_ids(ids.data_ptr(), !narrow, n, sorted, segments.take<char>(sorting), device.stream));
+  check_launch(
+      op, cuda::launch_sort_ids({ids.data_ptr(), !narrow}, n, sorted, segments.take<char>(sorting), device.stream));
   call.groups.rows = sorted.rows;
   call.groups.offsets = sorted.offsets;
   call.groups.device_count = sorted.count;

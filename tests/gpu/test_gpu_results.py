@@ -134,6 +134,24 @@ def test_tiny_and_huge_groups_in_one_batch(dtype, masked):
         assert_close(found, stats[order], dtype, "statistics by id")
 
 
+@pytest.mark.parametrize("most", [1, 4, 7, 32, 33, 64, 100, 256, 257, 512])
+@pytest.mark.parametrize("masked", [False, True])
+def test_ragged_groups_up_to_a_bound(most, masked):
+    sizes = torch.randint(0, most + 1, (MANY,), generator=torch.Generator().manual_seed(most)).tolist()
+    sizes += [most, 0, most, 1]
+    total = sum(sizes)
+    ids = np.repeat(np.arange(len(sizes)), sizes)
+    valid = rewards_of(total, seed=1) > 0.1 if masked else None
+    for dtype in DTYPES:
+        rewards = rewards_of(total, dtype=dtype)
+        mask = None if valid is None else valid.numpy()
+        for center, scale in (("hdi_median", "rms"), ("loo_mean", "mad")):
+            options = {"center": center, "scale": scale}
+            expected = reference.advantage(as_precision(rewards), ids, valid=mask, **options)[0]
+            result = GPU.advantage_varlen(rewards, offsets_of(*sizes), most, valid=valid, **options)
+            assert_close(result, expected, dtype, f"{center}, {scale}")
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_every_call_as_on_the_cpu(sample):
     results = getattr(GPU, sample.op)(*sample.args, **sample.options)
@@ -194,14 +212,14 @@ def test_centre_and_window_are_those_of_the_cpu(dtype):
 
 
 def test_a_group_longer_than_max_group_size_is_nan_and_harms_no_other():
-    rewards = rewards_of(60)
-    for most in (8, 16, 40):
-        result = GPU.advantage_varlen(rewards, offsets_of(4, 52, 4), most)
+    for most, long in ((8, 52), (16, 52), (40, 52), (40, 300), (100, 300), (200, 300), (1500, 5000)):
+        rewards = rewards_of(long + 8)
+        result = GPU.advantage_varlen(rewards, offsets_of(4, long, 4), most)
         alone = GPU.advantage_varlen(rewards[:4], offsets_of(4), most)
         assert torch.equal(result[:4], alone)
         # what a tier can sort, it scores; what it cannot, it does not guess
-        assert most > 32 or result[4:56].isnan().all()
-        assert result[56:].isfinite().all()
+        assert (most, long) == (40, 52) or result[4:-4].isnan().all()
+        assert result[-4:].isfinite().all()
 
 
 def test_token_advantage():

@@ -25,7 +25,7 @@ void test_numbers(const char* what, const std::vector<Id>& ids) {
   check::current_case = std::string(what) + " ids, " + std::to_string(n);
   std::vector<int32_t> rows(std::size_t{1} << id_bits(n), kUnclaimed);
   std::vector<uint32_t> numbers(n);
-  const IdTable<Id> table{ids.data(), rows.data(), id_bits(n)};
+  const IdTable table{{ids.data(), sizeof(Id) == 8}, rows.data(), id_bits(n)};
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {

@@ -1,0 +1,102 @@
+// Equal ids brought together where one block can hold them all: in one launch, where sort_ids.cu takes many.
+#include <algorithm>
+#include <cub/block/block_radix_sort.cuh>
+
+#include "cuda/block.h"
+#include "cuda/enqueue.h"
+#include "cuda/id_table.h"
+#include "cuda/launch.h"
+
+namespace gapo::cuda {
+namespace {
+
+constexpr int kThreads = 1024;
+
+template <int kRows>
+using Sort = cub::BlockRadixSort<uint32_t, kThreads, kRows, int32_t>;
+
+// One after the other in the same memory: the table of ids, the sort, each thread's last number.
+template <int kRows>
+constexpr std::size_t memory_bytes(int64_t n) {
+  return std::max({table_bytes(n), sizeof(typename Sort<kRows>::TempStorage), kThreads * sizeof(uint32_t)});
+}
+
+// kRows: of a thread, neighbours.
+template <int kRows>
+__global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t n, const SegmentedRows out) {
+  follow_stream();
+  extern __shared__ __align__(16) unsigned char memory[];
+  __shared__ DeviceBlock<kThreads> block;
+  const int thread = static_cast<int>(threadIdx.x), first = thread * kRows;
+
+  const IdTable table{ids, reinterpret_cast<int32_t*>(memory), id_bits(n)};
+  const int places = 1 << table.bits;
+  for (int place = thread; place < places; place += kThreads) table.rows[place] = kUnclaimed;
+  __syncthreads();
+  uint32_t numbers[kRows];
+  int32_t rows[kRows];
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    rows[i] = first + i;
+    if (rows[i] < n) numbers[i] = table.number_of(rows[i]);
+  }
+  __syncthreads();
+
+  // numbers without gaps: fewer bits to sort, and each is its segment's
+  const auto each_id = [&](auto visit) {
+    for (int place = thread; place < places; place += kThreads) {
+      if (table.rows[place] != kUnclaimed) visit(table.rows[place]);
+    }
+  };
+  const uint32_t count = block.scan(
+      [&](int) {
+        uint32_t own = 0;
+        each_id([&](int32_t) { ++own; });
+        return own;
+      },
+      [&](int, uint32_t before) { each_id([&](int32_t& owner) { owner = static_cast<int32_t>(before++); }); });
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) numbers[i] = rows[i] < n ? table.rows[numbers[i]] : count;  // no row: last
+  __syncthreads();
+
+  Sort<kRows>(reinterpret_cast<typename Sort<kRows>::TempStorage&>(memory)).Sort(numbers, rows, 0, 32 - __clz(count));
+  __syncthreads();
+  auto* const last = reinterpret_cast<uint32_t*>(memory);
+  last[thread] = numbers[kRows - 1];
+  __syncthreads();
+  uint32_t before = thread > 0 ? last[thread - 1] : count;
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    if (first + i < n) {
+      out.rows[first + i] = rows[i];
+      if (numbers[i] != before) out.offsets[numbers[i]] = first + i;
+      before = numbers[i];
+    }
+  }
+  if (thread == 0) {
+    out.offsets[count] = n;
+    *out.count = count;
+  }
+}
+
+template <int kRows>
+cudaError_t launch(const Ids& ids, int64_t n, const SegmentedRows& out, cudaStream_t stream) {
+  static_assert(kThreads * kRows <= kFewIds);
+  const std::size_t bytes = memory_bytes<kRows>(n);
+  // always the most there is: another thread, or a graph, may be about to launch it with more than this call needs
+  if (const cudaError_t error = cudaFuncSetAttribute(sort_few_ids<kRows>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                     static_cast<int>(memory_bytes<kRows>(kThreads * kRows)))) {
+    return error;
+  }
+  return enqueue(sort_few_ids<kRows>, {1, kThreads, bytes}, stream, ids, static_cast<int32_t>(n), out);
+}
+
+}  // namespace
+
+cudaError_t launch_few_ids(const Ids& ids, int64_t n, const SegmentedRows& out, cudaStream_t stream) {
+  return n <= kThreads       ? launch<1>(ids, n, out, stream)
+         : n <= 4 * kThreads ? launch<4>(ids, n, out, stream)
+                             : launch<8>(ids, n, out, stream);
+}
+
+}  // namespace gapo::cuda
