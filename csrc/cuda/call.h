@@ -51,6 +51,12 @@ struct Call {
 
 inline constexpr std::size_t kWorkspaceAlignment = 256;
 
+// Device memory that a launcher needs besides its arguments.
+struct Workspace {
+  std::size_t bytes = 0;
+  std::size_t cleared = 0;  // so many from the start are 0 when its first kernel begins
+};
+
 constexpr std::size_t aligned(std::size_t bytes) {
   return (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
 }

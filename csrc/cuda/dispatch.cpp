@@ -5,7 +5,7 @@
 namespace gapo::cuda {
 namespace {
 
-// The memory of a ragged call: the lists' counts, the lists, and what the large groups need.
+// The memory of a ragged call: the lists' counts and what the large groups need, which begin with zeros; the lists.
 struct RaggedMemory {
   explicit RaggedMemory(const Call& call) {
     const Groups& groups = call.groups;
@@ -15,10 +15,12 @@ struct RaggedMemory {
     };
     block_capacity = most(kLargestRagged);
     large_capacity = most(kLargestSorted);
-    block_list = aligned(2 * sizeof(int32_t));
+    const Workspace of_large = large_capacity > 0 ? large_workspace(call, true) : Workspace{};
+    large = aligned(2 * sizeof(int32_t));
+    block_list = large + aligned(of_large.bytes);
     large_list = block_list + aligned(block_capacity * sizeof(int64_t));
-    large = large_list + aligned(large_capacity * sizeof(int64_t));
-    total = large + (large_capacity > 0 ? large_workspace(call, true) : 0);
+    total.bytes = large_list + large_capacity * sizeof(int64_t);
+    total.cleared = block_capacity > 0 ? large + of_large.cleared : 0;
   }
 
   WorkList list_of(void* workspace, std::size_t place, int which, int64_t capacity) const {
@@ -28,7 +30,8 @@ struct RaggedMemory {
   }
 
   int64_t block_capacity, large_capacity;
-  std::size_t block_list, large_list, large, total;
+  std::size_t large, block_list, large_list;
+  Workspace total;
 };
 
 // A group's way must depend on its size alone where the host knows no sizes: unordered rows always go by the warp.
@@ -42,9 +45,7 @@ cudaError_t launch_ragged(const Call& call, void* workspace, cudaStream_t stream
   const RaggedMemory memory(call);
   const WorkList block_list = memory.list_of(workspace, memory.block_list, 0, memory.block_capacity);
   const WorkList large_list = memory.list_of(workspace, memory.large_list, 1, memory.large_capacity);
-  cudaError_t error = cudaSuccess;
-  if (block_list.groups) error = cudaMemsetAsync(workspace, 0, 2 * sizeof(int32_t), stream);
-  if (error == cudaSuccess) error = launch_ragged_groups(call, block_list, large_list, stream);
+  cudaError_t error = launch_ragged_groups(call, block_list, large_list, stream);
   if (error == cudaSuccess && block_list.groups) error = launch_listed_block_groups(call, block_list, stream);
   if (error == cudaSuccess && large_list.groups) {
     error = launch_large(call, large_list, static_cast<char*>(workspace) + memory.large, stream);
@@ -54,11 +55,11 @@ cudaError_t launch_ragged(const Call& call, void* workspace, cudaStream_t stream
 
 }  // namespace
 
-std::size_t advantage_workspace(const Call& call) {
-  if (call.groups.count == 0) return 0;
+Workspace advantage_workspace(const Call& call) {
+  if (call.groups.count == 0) return {};
   if (is_ragged(call)) return RaggedMemory(call).total;
   const bool whole = size_class(call.groups.max_group_size, call.element == Element::kFloat64) >= 0;
-  return whole ? 0 : large_workspace(call, false);
+  return whole ? Workspace{} : large_workspace(call, false);
 }
 
 cudaError_t launch_advantage(Call call, void* workspace, cudaStream_t stream) {

@@ -11,6 +11,7 @@ namespace gapo::cuda {
 namespace {
 
 constexpr int kThreads = 1024;
+constexpr std::size_t kSharedUnasked = 48 << 10;  // a block may have so much without being asked for
 
 template <int kRows>
 using Sort = cub::BlockRadixSort<uint32_t, kThreads, kRows, int32_t>;
@@ -83,10 +84,13 @@ template <int kRows>
 cudaError_t launch(const Ids& ids, int64_t n, const SegmentedRows& out, cudaStream_t stream) {
   static_assert(kThreads * kRows <= kFewIds);
   const std::size_t bytes = memory_bytes<kRows>(n);
-  // always the most there is: another thread, or a graph, may be about to launch it with more than this call needs
-  if (const cudaError_t error = cudaFuncSetAttribute(sort_few_ids<kRows>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                     static_cast<int>(memory_bytes<kRows>(kThreads * kRows)))) {
-    return error;
+  constexpr std::size_t most = memory_bytes<kRows>(kThreads * kRows);
+  if constexpr (most + sizeof(DeviceBlock<kThreads>) > kSharedUnasked) {
+    // what the largest call needs: launches of other threads and graphs go by it as well
+    if (const cudaError_t error =
+            cudaFuncSetAttribute(sort_few_ids<kRows>, cudaFuncAttributeMaxDynamicSharedMemorySize, most)) {
+      return error;
+    }
   }
   return enqueue(sort_few_ids<kRows>, {1, kThreads, bytes}, stream, ids, static_cast<int32_t>(n), out);
 }

@@ -38,41 +38,53 @@ __global__ void __launch_bounds__(kLargeThreads, kBlocksPerProcessor<T>)
   serve_groups(large, blockIdx.x, gridDim.x, block, turn, memory);
 }
 
-// What the device offers: processors, and shared memory for a block that asks for more than the usual 48 KiB.
+// What the current device offers the kernel of T.
 struct Device {
-  int processors = 0, shared_memory = 0;
+  int number = -1;
+  int processors = 0;
+  std::size_t shared_memory = 0;  // dynamic, for a block
 };
 
+// Asked once by a thread, as long as it stays with the device.
+template <typename T>
 cudaError_t this_device(Device& device) {
-  int number = 0;
+  thread_local Device known;
+  int number = 0, most = 0;
   if (const cudaError_t error = cudaGetDevice(&number)) return error;
-  if (const cudaError_t error = cudaDeviceGetAttribute(&device.processors, cudaDevAttrMultiProcessorCount, number)) {
-    return error;
+  if (number != known.number) {
+    Device asked{number};
+    if (const cudaError_t error = cudaDeviceGetAttribute(&asked.processors, cudaDevAttrMultiProcessorCount, number)) {
+      return error;
+    }
+    if (const cudaError_t error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, number)) {
+      return error;
+    }
+    constexpr int static_share = 1024;
+    static_assert(sizeof(Block) + sizeof(Turn<T>) <= static_share);
+    // all there is, whatever a call needs: launches of other threads and graphs go by it as well
+    if (const cudaError_t error =
+            cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, most - static_share)) {
+      return error;
+    }
+    asked.shared_memory = static_cast<std::size_t>(most - static_share);
+    known = asked;
   }
-  return cudaDeviceGetAttribute(&device.shared_memory, cudaDevAttrMaxSharedMemoryPerBlockOptin, number);
+  device = known;
+  return cudaSuccess;
 }
 
-// The plan, and the kernel made ready for it.
 template <typename T>
-cudaError_t prepare(const Call& call, bool listed, LargePlan& plan) {
+cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
   Device device;
-  if (const cudaError_t error = this_device(device)) return error;
-  constexpr std::size_t static_share = 1024;
-  static_assert(sizeof(Block) + sizeof(Turn<T>) <= static_share);
-  const std::size_t most = static_cast<std::size_t>(device.shared_memory) - static_share;
+  if (const cudaError_t error = this_device<T>(device)) return error;
   const int64_t tiles = tile_count(call.groups.max_group_size, kTile<kLargeThreads>);
   uint32_t bins = bins_for(call.groups.max_group_size), held = static_cast<uint32_t>(std::min(tiles, kTilesAlone));
-  while (block_memory<T, Block>(bins, held) > most) {
+  while (block_memory<T, Block>(bins, held) > device.shared_memory) {
     if (held > 1 || bins == kLeastBins) {
       --held;
     } else {
       bins /= 2;
     }
-  }
-  // always the most there is: another thread, or a graph, may be about to launch it with more than this call needs
-  if (const cudaError_t error =
-          cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most))) {
-    return error;
   }
   int resident = 0;
   if (const cudaError_t error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, large_groups<T>, kLargeThreads,
@@ -90,17 +102,14 @@ template <typename T>
 cudaError_t launch(const Call& call, const WorkList& given, void* workspace, cudaStream_t stream) {
   const bool listed = given.groups != nullptr;
   LargeCall large{call, {}, static_cast<unsigned char*>(workspace)};
-  if (const cudaError_t error = prepare<T>(call, listed, large.plan)) return error;
-  const bool shares = large.plan.shares(call.groups.count);
-  if (shares) {
-    if (const cudaError_t error = cudaMemsetAsync(workspace, 0, large.plan.cleared, stream)) return error;
-  }
+  if (const cudaError_t error = plan_for<T>(call, listed, large.plan)) return error;
   if (listed) {
     const int64_t blocks = (large.plan.list_capacity + kListThreads - 1) / kListThreads;
     const Grid grid{static_cast<unsigned>(std::min(blocks, int64_t{1024})), kListThreads};
     if (const cudaError_t error = enqueue(part_list, grid, stream, large, given)) return error;
   }
   const std::size_t shared_bytes = block_memory<T, Block>(large.plan.bins, large.plan.held_tiles);
+  const bool shares = large.plan.shares(call.groups.count);
   return enqueue(large_groups<T>, {large.plan.blocks, kLargeThreads, shared_bytes, shares}, stream, large);
 }
 
@@ -113,12 +122,13 @@ bool has_large(const Call& call, bool listed) {
 
 }  // namespace
 
-std::size_t large_workspace(const Call& call, bool listed) {
-  if (!has_large(call, listed)) return 0;
+Workspace large_workspace(const Call& call, bool listed) {
+  if (!has_large(call, listed)) return {};
   LargePlan plan;
   const cudaError_t error =
-      call.element == Element::kFloat64 ? prepare<double>(call, listed, plan) : prepare<float>(call, listed, plan);
-  return error == cudaSuccess ? plan.bytes : 0;  // the launch meets the same error and returns it
+      call.element == Element::kFloat64 ? plan_for<double>(call, listed, plan) : plan_for<float>(call, listed, plan);
+  if (error != cudaSuccess) return {};  // the launch meets the same error and returns it
+  return {plan.bytes, plan.shares(call.groups.count) ? plan.cleared : 0};
 }
 
 cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace, cudaStream_t stream) {

@@ -1,9 +1,10 @@
 // Every launcher of the CUDA library. Free of torch.
 //
 // A launcher enqueues on the stream and returns: it neither synchronises nor allocates, so it may be captured in a
-// graph. Memory that it needs besides its arguments is asked for by the size function next to it; the caller brings it,
-// uninitialised and aligned to kWorkspaceAlignment. Bad arguments are the caller's business: nothing is checked here
-// but what CUDA returns.
+// graph. Memory that it needs besides its arguments is told by the function next to it; the caller brings it, aligned
+// to kWorkspaceAlignment, and clears what has to be 0: as early as it can, since a kernel's launch hides behind a
+// kernel before it, not behind a memset. Bad arguments are the caller's business: nothing is checked here but what CUDA
+// returns.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -19,7 +20,7 @@ namespace gapo::cuda {
 
 // The whole op for groups that lie one after the other, of one size or ragged: picks the tier, and calls launch_large
 // for those above kLargestSorted. dispatch.cpp
-std::size_t advantage_workspace(const Call& call);
+Workspace advantage_workspace(const Call& call);
 cudaError_t launch_advantage(Call call, void* workspace, cudaStream_t stream);
 
 // thread_groups.cu, lane_groups.cu, block_groups.cu: groups of at most this class's capacity (max_group_size says so).
@@ -40,7 +41,7 @@ cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, c
 
 // Without a list (list.groups null): every group of the call; they have one size. With a list: the listed groups, each
 // above kLargestSorted, of sizes that only the device knows (at most max_group_size).
-std::size_t large_workspace(const Call& call, bool listed);
+Workspace large_workspace(const Call& call, bool listed);
 cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace, cudaStream_t stream);
 
 // ---- unordered ids

@@ -52,9 +52,9 @@ void check_launch(const char* op, cudaError_t error) {
 }
 
 // Memory from the caching allocator, handed out piece by piece.
-class Workspace {
+class Memory {
  public:
-  Workspace(const Tensor& like, std::size_t bytes) {
+  Memory(const Tensor& like, std::size_t bytes) {
     const std::vector<int64_t> sizes{static_cast<int64_t>(bytes)};
     if (bytes > 0) held_ = torch::stable::new_empty(like, sizes, ScalarType::Byte);
   }
@@ -70,10 +70,20 @@ class Workspace {
   std::size_t taken_ = 0;
 };
 
-// Groups that lie one after the other, in a call whose group sizes and outputs are set.
+// The workspace of a call that is described to the end, whether or not what it points to has been written.
+Memory workspace_of(const char* op, const Call& call, const Tensor& rewards, const Device& device) {
+  const cuda::Workspace needed = cuda::advantage_workspace(call);
+  Memory memory(rewards, needed.bytes);
+  if (needed.cleared > 0) {
+    check_launch(op, cudaMemsetAsync(memory.take<char>(0), 0, needed.cleared, device.stream));
+  }
+  return memory;
+}
+
+// Groups that lie one after the other.
 void run(const char* op, const Call& call, const Tensor& rewards) {
   const Device device(rewards);
-  Workspace memory(rewards, cuda::advantage_workspace(call));
+  Memory memory = workspace_of(op, call, rewards, device);
   check_launch(op, cuda::launch_advantage(call, memory.take<char>(0), device.stream));
 }
 
@@ -141,18 +151,19 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
   call.out.stats_by_row = true;
   const auto rows = static_cast<std::size_t>(n);
   const std::size_t sorting = cuda::sort_ids_workspace(n);
-  Workspace segments(rewards, cuda::aligned(rows * sizeof(int32_t)) + cuda::aligned((rows + 1) * sizeof(int32_t)) +
-                                  cuda::aligned(sizeof(int64_t)) + sorting);
+  Memory segments(rewards, cuda::aligned(rows * sizeof(int32_t)) + cuda::aligned((rows + 1) * sizeof(int32_t)) +
+                               cuda::aligned(sizeof(int64_t)) + sorting);
   cuda::SegmentedRows sorted{};
   sorted.rows = segments.take<int32_t>(rows);
   sorted.offsets = segments.take<int32_t>(rows + 1);
   sorted.count = segments.take<int64_t>(1);
-  check_launch(
-      op, cuda::launch_sort_ids({ids.data_ptr(), !narrow}, n, sorted, segments.take<char>(sorting), device.stream));
   call.groups.rows = sorted.rows;
   call.groups.offsets = sorted.offsets;
   call.groups.device_count = sorted.count;
-  run(op, call, rewards);
+  Memory memory = workspace_of(op, call, rewards, device);
+  check_launch(
+      op, cuda::launch_sort_ids({ids.data_ptr(), !narrow}, n, sorted, segments.take<char>(sorting), device.stream));
+  check_launch(op, cuda::launch_advantage(call, memory.take<char>(0), device.stream));
 }
 
 Tensor advantage_by_id(const Tensor& given, const Tensor& group_ids, double tau, const Text& center, const Text& scale,

@@ -152,6 +152,23 @@ def test_ragged_groups_up_to_a_bound(most, masked):
             assert_close(result, expected, dtype, f"{center}, {scale}")
 
 
+# of the kernels that bring ids together: the rows that a block's threads hold, and what is beyond one block
+@pytest.mark.parametrize("rows", [1, 2, 33, 1023, 1024, 1025, 4096, 4097, 8191, 8192, 8193, 20_000])
+def test_unordered_ids_of_any_number(rows):
+    rewards, draw = rewards_of(rows), torch.Generator().manual_seed(rows)
+    far = torch.randint(-(2**63), 2**63 - 1, (max(1, rows // 9),), generator=draw)
+    kinds = {
+        "equal": torch.full((rows,), -1),
+        "distinct": torch.randperm(rows, generator=draw) - rows // 2,
+        "few": torch.randint(0, 7, (rows,), generator=draw, dtype=torch.int32),
+        "far apart": far[torch.randint(0, len(far), (rows,), generator=draw)],
+    }
+    for name, ids in kinds.items():
+        for options in ({}, {"center": "mean"}):  # a sum in the order of the rows
+            expected = reference.advantage(as_precision(rewards), ids.numpy(), **options)[0]
+            assert_close(GPU.advantage_by_id(rewards, ids, **options), expected, torch.float32, name)
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_every_call_as_on_the_cpu(sample):
     results = getattr(GPU, sample.op)(*sample.args, **sample.options)
