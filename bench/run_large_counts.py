@@ -6,7 +6,6 @@ The interpreter has two processors, so that two blocks share a group which is lo
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,10 @@ torch.ops.gapo_ptx.advantage(rewards)
 
 def count(rewards: str, size: int) -> dict[str, Any]:
     """PTX instructions of one group, all threads together, for (hdi_median, rms) in float32."""
-    run = ptx_library.run_python("-c", CALL.format(source=SOURCES[rewards], size=size), GAPO_PTX_COUNT="1")
-    run.check_returncode()
-    (found,) = re.findall(r"(\d+) instructions, (\d+) blocks of \d+: \w*large_groups", run.stderr)
-    instructions, blocks = map(int, found)
-    per_reward = round(instructions / size, 1)
-    return {"rewards": rewards, "size": size, "blocks": blocks, "instructions_per_reward": per_reward}
+    launches, _ = ptx_library.count_launches(CALL.format(source=SOURCES[rewards], size=size))
+    (launch,) = (launch for launch in launches if "large_groups" in launch.kernel)
+    per_reward = round(launch.instructions / size, 1)
+    return {"rewards": rewards, "size": size, "blocks": launch.blocks, "instructions_per_reward": per_reward}
 
 
 def table(results: dict[str, Any]) -> str:

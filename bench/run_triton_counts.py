@@ -6,7 +6,6 @@ PTX is not what a GPU runs, and instructions are not time: one tells roughly whe
 
 from __future__ import annotations
 
-import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -41,9 +40,7 @@ def count(backend: str) -> list[int]:
     """PTX instructions of a call of each size, all threads together, for (hdi_median, rms) in float32."""
     load, call = BACKENDS[backend]
     code = CALLS.format(load=load, sizes=SIZES, rewards=REWARDS, call=call)
-    run = ptx_library.run_python("-c", code, GAPO_PTX_COUNT="1")
-    run.check_returncode()
-    found = [int(steps) for steps in re.findall(r"(\d+) instructions, \d+ blocks of", run.stderr)]
+    found = [launch.instructions for launch in ptx_library.count_launches(code)[0]]
     if len(found) != len(SIZES):
         raise RuntimeError(f"expected one launch a call of {backend}, got {len(found)} launches of {len(SIZES)} calls")
     return found

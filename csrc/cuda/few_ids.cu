@@ -10,20 +10,19 @@
 namespace gapo::cuda {
 namespace {
 
-constexpr int kThreads = 1024;
 constexpr std::size_t kSharedUnasked = 48 << 10;  // a block may have so much without being asked for
 
-template <int kRows>
+template <int kThreads, int kRows>
 using Sort = cub::BlockRadixSort<uint32_t, kThreads, kRows, int32_t>;
 
 // One after the other in the same memory: the table of ids, the sort, each thread's last number.
-template <int kRows>
+template <int kThreads, int kRows>
 constexpr std::size_t memory_bytes(int64_t n) {
-  return std::max({table_bytes(n), sizeof(typename Sort<kRows>::TempStorage), kThreads * sizeof(uint32_t)});
+  return std::max({table_bytes(n), sizeof(typename Sort<kThreads, kRows>::TempStorage), kThreads * sizeof(uint32_t)});
 }
 
-// kRows: of a thread, neighbours.
-template <int kRows>
+// One block; kRows: of a thread, neighbours.
+template <int kThreads, int kRows>
 __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t n, const SegmentedRows out) {
   follow_stream();
   extern __shared__ __align__(16) unsigned char memory[];
@@ -60,7 +59,8 @@ __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t 
   for (int i = 0; i < kRows; ++i) numbers[i] = rows[i] < n ? table.rows[numbers[i]] : count;  // no row: last
   __syncthreads();
 
-  Sort<kRows>(reinterpret_cast<typename Sort<kRows>::TempStorage&>(memory)).Sort(numbers, rows, 0, 32 - __clz(count));
+  Sort<kThreads, kRows>(reinterpret_cast<typename Sort<kThreads, kRows>::TempStorage&>(memory))
+      .Sort(numbers, rows, 0, 32 - __clz(count));
   __syncthreads();
   auto* const last = reinterpret_cast<uint32_t*>(memory);
   last[thread] = numbers[kRows - 1];
@@ -80,27 +80,27 @@ __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t 
   }
 }
 
-template <int kRows>
+template <int kThreads, int kRows>
 cudaError_t launch(const Ids& ids, int64_t n, const SegmentedRows& out, cudaStream_t stream) {
   static_assert(kThreads * kRows <= kFewIds);
-  const std::size_t bytes = memory_bytes<kRows>(n);
-  constexpr std::size_t most = memory_bytes<kRows>(kThreads * kRows);
+  const std::size_t bytes = memory_bytes<kThreads, kRows>(n);
+  constexpr std::size_t most = memory_bytes<kThreads, kRows>(kThreads * kRows);
   if constexpr (most + sizeof(DeviceBlock<kThreads>) > kSharedUnasked) {
     // what the largest call needs: launches of other threads and graphs go by it as well
     if (const cudaError_t error =
-            cudaFuncSetAttribute(sort_few_ids<kRows>, cudaFuncAttributeMaxDynamicSharedMemorySize, most)) {
+            cudaFuncSetAttribute(sort_few_ids<kThreads, kRows>, cudaFuncAttributeMaxDynamicSharedMemorySize, most)) {
       return error;
     }
   }
-  return enqueue(sort_few_ids<kRows>, {1, kThreads, bytes}, stream, ids, static_cast<int32_t>(n), out);
+  return enqueue(sort_few_ids<kThreads, kRows>, {1, kThreads, bytes}, stream, ids, static_cast<int32_t>(n), out);
 }
 
 }  // namespace
 
 cudaError_t launch_few_ids(const Ids& ids, int64_t n, const SegmentedRows& out, cudaStream_t stream) {
-  return n <= kThreads       ? launch<1>(ids, n, out, stream)
-         : n <= 4 * kThreads ? launch<4>(ids, n, out, stream)
-                             : launch<8>(ids, n, out, stream);
+  return n <= 256 * 4    ? launch<256, 4>(ids, n, out, stream)
+         : n <= 1024 * 4 ? launch<1024, 4>(ids, n, out, stream)
+                         : launch<1024, 8>(ids, n, out, stream);
 }
 
 }  // namespace gapo::cuda

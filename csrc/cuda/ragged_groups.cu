@@ -1,5 +1,6 @@
-// Groups of any sizes, a warp each: a uniform branch on the size chooses how many rewards a lane takes. Longer groups
-// go to lists in device memory, which other kernels of the same stream drain.
+// Groups of any sizes. First the small ones, a thread each; then, a warp each, those above: a uniform branch on the
+// size chooses how many rewards a lane takes. Longer groups go to lists in device memory, which other kernels of the
+// same stream drain.
 #include <algorithm>
 
 #include "cuda/kernel.h"
@@ -12,6 +13,13 @@ inline constexpr int kWidest = kRaggedRewards[kRaggedClassCount - 1];
 
 template <typename T, int kRewards>
 using WarpTeam = Team<T, Thread, kWarp, kRewards, kThreads>;
+template <typename T>
+using OneThread = Team<T, Thread, 1, kRaggedThread, kWarp>;
+
+// Every warp keeps to its own part of the block's memory, whatever the others' groups are.
+template <typename T>
+inline constexpr int kWarpMemory = WarpTeam<T, kWidest>::kRow;
+static_assert(OneThread<float>::kMemory <= kWarpMemory<float> && OneThread<double>::kMemory <= kWarpMemory<double>);
 
 template <bool kPlain, typename T, bool kByRow, int kRagged = 0>
 GAPO_DEVICE void ragged_advantage(T* memory, const Call& call, int64_t g, const Slice& slice) {
@@ -19,8 +27,7 @@ GAPO_DEVICE void ragged_advantage(T* memory, const Call& call, int64_t g, const 
   if constexpr (kRagged + 1 < kRaggedClassCount) {
     if (slice.size > Warp::kCapacity) return ragged_advantage<kPlain, T, kByRow, kRagged + 1>(memory, call, g, slice);
   }
-  // every warp keeps to its own part of the memory, whatever the others' groups are
-  const int spare = WarpTeam<T, kWidest>::kRow - Warp::kRow;
+  const int spare = kWarpMemory<T> - Warp::kRow;
   const int thread =
       kept(Thread::index());  // else the addresses of all classes are computed before the loop, and spill
   const Warp team(memory + thread / kWarp * spare, nullptr, thread);
@@ -44,15 +51,29 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 3)
   follow_stream();
   __shared__ T memory[WarpTeam<T, kWidest>::kMemory];
   const int64_t count = group_count(call.groups);
-  const int64_t warps = int64_t{gridDim.x} * (kThreads / kWarp);
-  for (int64_t g = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / kWarp; g < count; g += warps) {
+  const int64_t thread = int64_t{blockIdx.x} * kThreads + threadIdx.x, threads = int64_t{gridDim.x} * kThreads;
+  const int lane = Thread::index() % kWarp;
+  const OneThread<T> alone(memory + Thread::index() / kWarp * kWarpMemory<T>, nullptr, lane);
+  for (int64_t g = thread; g < count; g += threads) {
     const Slice slice = slice_of(call, g);
-    if (slice.size > kLargestRagged) {
-      hand_on<T>(call, g, slice, block_list, large_list);
-    } else {
-      ragged_advantage<kPlain, T, kByRow>(memory, call, g, slice);
+    if (slice.size <= kRaggedThread) group_advantage<kPlain, T, kByRow>(alone, call, g, slice);
+  }
+  Thread::sync_warp();
+  // Each lane looks at one of the warp's next groups; those that are longer are scored one after the other.
+  const int64_t warps = threads / kWarp;
+  for (int64_t first = thread / kWarp; first < count; first += kWarp * warps) {
+    const int64_t own = first + lane * warps;
+    uint32_t longer = Thread::ballot(own < count && slice_of(call, own).size > kRaggedThread);
+    for (; longer != 0; longer &= longer - 1) {
+      const int64_t g = first + lowest_bit(longer) * warps;
+      const Slice slice = slice_of(call, g);
+      if (slice.size > kLargestRagged) {
+        hand_on<T>(call, g, slice, block_list, large_list);
+      } else {
+        ragged_advantage<kPlain, T, kByRow>(memory, call, g, slice);
+      }
+      Thread::sync_warp();  // before the next group's values take the place of this one's
     }
-    Thread::sync_warp();  // before the next group's values take the place of this one's
   }
 }
 
@@ -61,11 +82,13 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 3)
 cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, const WorkList& large_list,
                                  cudaStream_t stream) {
   return with_kind(call, [&](auto plain, auto zero) {
-    const unsigned blocks = steps_for(blocks_for(call.groups.count, kThreads / kWarp));
+    const Groups& groups = call.groups;
+    const int64_t longer = std::min(groups.count, groups.total / (kRaggedThread + 1));  // at most, a warp each
+    const unsigned blocks = steps_for(blocks_for(std::max(kWarp * longer, groups.count), kThreads));
     // where the number of groups is only bounded, most warps may find none: no more than a GPU runs in a few turns
-    const Grid grid{call.groups.device_count ? std::min(blocks, 512u) : blocks, kThreads};
+    const Grid grid{groups.device_count ? std::min(blocks, 512u) : blocks, kThreads};
     constexpr bool kPlain = decltype(plain)::value;
-    if (kPlain && call.groups.rows != nullptr) {
+    if (kPlain && groups.rows != nullptr) {
       return enqueue(ragged_groups<kPlain, decltype(zero), kPlain>, grid, stream, call, block_list, large_list);
     }
     return enqueue(ragged_groups<kPlain, decltype(zero), false>, grid, stream, call, block_list, large_list);

@@ -60,15 +60,16 @@ inline constexpr int kSizeClassCount = sizeof(kSizeClasses) / sizeof(kSizeClasse
 inline constexpr int64_t kLargestSorted = 4096;
 static_assert(kSizeClasses[kSizeClassCount - 1].capacity() == kLargestSorted);
 
-// Ragged groups of at most so many rewards take the class of max_group_size, as if all were of that size: several
-// groups a warp. Where they may be longer, each has a warp to itself, which chooses by the group's own size.
+// Ragged groups of at most so many rewards take the class of max_group_size, as if all were of that size. Where they
+// may be longer, each goes by its own size: up to kRaggedThread to one thread, above it to a warp.
 inline constexpr int64_t kLargestPacked = 256;
+inline constexpr int kRaggedThread = 32;
 
 // Largest group that the one launch for ragged groups serves; longer ones go to lists in device memory.
 inline constexpr int64_t kLargestRagged = 1024;
 
 // What a lane of the warp takes there: the first that fits is chosen, group by group.
-inline constexpr int kRaggedRewards[] = {1, 2, 4, 8, 16, 32};
+inline constexpr int kRaggedRewards[] = {2, 4, 8, 16, 32};
 inline constexpr int kRaggedClassCount = sizeof(kRaggedRewards) / sizeof(kRaggedRewards[0]);
 static_assert(32 * kRaggedRewards[kRaggedClassCount - 1] == kLargestRagged);
 

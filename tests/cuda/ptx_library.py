@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -65,3 +67,19 @@ def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProce
     build()
     env = os.environ | {"LD_PRELOAD": str(ALLOCATIONS), "GAPO_PTX_LIBRARY": str(OPS)} | environment
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+class Launch(NamedTuple):
+    """What the interpreter counted of one kernel: PTX instructions, all threads together."""
+
+    kernel: str  # as the compiler names it
+    instructions: int
+    blocks: int
+
+
+def count_launches(code: str) -> tuple[list[Launch], str]:
+    """The launches of a Python program, and what it printed."""
+    run = run_python("-c", code, GAPO_PTX_COUNT="1")
+    run.check_returncode()
+    found = re.findall(r"(\d+) instructions, (\d+) blocks of \d+: (.*)", run.stderr)
+    return [Launch(kernel, int(steps), int(blocks)) for steps, blocks, kernel in found], run.stdout

@@ -8,10 +8,12 @@ import re
 
 import bench_modules  # noqa: F401
 import ptx_library
+import pytest
 
-from bench.run_large_counts import RESULTS, count, table
+from bench import run_large_counts, run_ragged_counts
 
-BUDGET = 250  # PTX instructions a reward of a group of 16,384 normal ones
+LARGE = 250  # PTX instructions a reward of a group of 16,384 normal ones
+RAGGED = {"ragged": 160, "unordered": 900}  # and of 64 groups of 33 to 64, all kernels of the call together
 
 
 def test_the_gpu_tests_pass_on_interpreted_ptx():
@@ -24,11 +26,18 @@ def test_the_gpu_tests_pass_on_interpreted_ptx():
 
 
 def test_instructions_of_large_groups():
-    found = count("normal", 16_384)
+    found = run_large_counts.count("normal", 16_384)
     # less than half of the budget would mean that a pass was not counted
-    assert BUDGET / 2 < found["instructions_per_reward"] <= BUDGET
+    assert LARGE / 2 < found["instructions_per_reward"] <= LARGE
 
 
-def test_the_documented_counts():
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    assert table(results) in (ptx_library.ROOT / "docs" / "cuda.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("call", RAGGED)
+def test_instructions_of_ragged_groups(call):
+    found = run_ragged_counts.count(33, 64, call)
+    assert RAGGED[call] / 2 < found["instructions_per_reward"] <= RAGGED[call]
+
+
+@pytest.mark.parametrize("counts", [run_large_counts, run_ragged_counts], ids=lambda module: module.__name__)
+def test_the_documented_counts(counts):
+    results = json.loads(counts.RESULTS.read_text(encoding="utf-8"))
+    assert counts.table(results) in (ptx_library.ROOT / "docs" / "cuda.md").read_text(encoding="utf-8")
