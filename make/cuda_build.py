@@ -19,8 +19,15 @@ OLDEST = (12, 8)  # the first that knows sm_100
 DEFAULT_ARCHITECTURES = "8.0;9.0;10.0+PTX"
 DEFAULT_JOBS = 2
 
-# What docs/cuda.md says of the code holds for these flags: no contraction, so that sums are what they are written as.
-NVCC_FLAGS = ["-std=c++20", "-O3", "-fmad=false", "--expt-relaxed-constexpr", "-Xcompiler=-fPIC,-fvisibility=hidden"]
+# What docs/cuda.md says of the code holds for these flags: no contraction, on the device or the host, so that sums and
+# windows are what they are written as.
+NVCC_FLAGS = [
+    "-std=c++20",
+    "-O3",
+    "-fmad=false",
+    "--expt-relaxed-constexpr",
+    "-Xcompiler=-fPIC,-fvisibility=hidden,-ffp-contract=off",
+]
 
 
 class CudaUnavailable(Exception):

@@ -1,4 +1,6 @@
 // One block a group: the lanes' sort goes on between warps by way of shared memory.
+#include <algorithm>
+
 #include "cuda/kernel.h"
 
 namespace gapo::cuda {
@@ -61,9 +63,14 @@ cudaError_t launch_block_groups(const Call& call, int size_class, cudaStream_t s
 }
 
 cudaError_t launch_listed_block_groups(const Call& call, const WorkList& list, cudaStream_t stream) {
-  const Grid grid{steps_for(list.capacity), kSizeClasses[kLargestClass].threads};
-  return call.element == Element::kFloat64 ? enqueue(listed_block_groups<double>, grid, stream, call, list)
-                                           : enqueue(listed_block_groups<float>, grid, stream, call, list);
+  constexpr int threads = kSizeClasses[kLargestClass].threads;
+  const auto launch = [&](auto* kernel) {
+    int64_t blocks = 0;  // no more than run at once: the list may be short, or empty
+    if (const cudaError_t error = blocks_at_once(kernel, threads, 0, blocks)) return error;
+    const Grid grid{static_cast<unsigned>(std::min(blocks, list.capacity)), threads};
+    return enqueue(kernel, grid, stream, call, list);
+  };
+  return call.element == Element::kFloat64 ? launch(listed_block_groups<double>) : launch(listed_block_groups<float>);
 }
 
 }  // namespace gapo::cuda

@@ -34,7 +34,8 @@ struct RaggedMemory {
   Workspace total;
 };
 
-// A group's way must depend on its size alone where the host knows no sizes: unordered rows always go by the warp.
+// A group's way must depend on its size alone where the host knows no sizes: unordered rows always take the kernel for
+// any sizes.
 bool is_ragged(const Call& call) {
   const Groups& groups = call.groups;
   if (groups.offsets == nullptr) return false;
@@ -65,6 +66,7 @@ Workspace advantage_workspace(const Call& call) {
 cudaError_t launch_advantage(Call call, void* workspace, cudaStream_t stream) {
   if (call.groups.count == 0) return cudaSuccess;
   if (call.groups.offsets == nullptr) {
+    if (call.groups.rows != nullptr) return cudaErrorInvalidValue;  // groups of one size lie in their order
     call.equal_window = static_cast<int>(window_size(call.groups.group_size, call.rule.tau));
   }
   if (is_ragged(call)) return launch_ragged(call, workspace, stream);

@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace gapo::cuda {
 
@@ -15,7 +16,8 @@ bool follows_stream();
 namespace {
 
 // The first thing that every thread of every kernel does. All that came before on the stream has ended then, and is
-// seen. Only now the next kernel's blocks may come: it, too, finds everything before this kernel ended and seen.
+// seen, provided that kernels of others which are launched this way wait as well. Only now the next kernel's blocks may
+// come: it, too, finds everything before this kernel ended and seen.
 __device__ __forceinline__ void follow_stream() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();
@@ -29,6 +31,22 @@ struct Grid {
   std::size_t shared_bytes = 0;
   bool together = false;  // all blocks run at once, so that they may wait for each other
 };
+
+// How many of the kernel's blocks the current device runs at once.
+template <typename Kernel>
+cudaError_t blocks_at_once(Kernel* kernel, int threads, std::size_t shared_bytes, int64_t& blocks) {
+  int device = 0, processors = 0, resident = 0;
+  if (const cudaError_t error = cudaGetDevice(&device)) return error;
+  if (const cudaError_t error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device)) {
+    return error;
+  }
+  if (const cudaError_t error =
+          cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, shared_bytes)) {
+    return error;
+  }
+  blocks = int64_t{resident} * processors;
+  return cudaSuccess;
+}
 
 template <typename... Parameters, typename... Arguments>
 cudaError_t enqueue(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,

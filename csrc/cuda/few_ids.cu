@@ -26,6 +26,7 @@ template <int kThreads, int kRows>
 __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t n, const SegmentedRows out) {
   follow_stream();
   extern __shared__ __align__(16) unsigned char memory[];
+  static_assert(alignof(typename Sort<kThreads, kRows>::TempStorage) <= 16);
   __shared__ DeviceBlock<kThreads> block;
   const int thread = static_cast<int>(threadIdx.x), first = thread * kRows;
 
@@ -33,12 +34,15 @@ __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t 
   const int places = 1 << table.bits;
   for (int place = thread; place < places; place += kThreads) table.rows[place] = kUnclaimed;
   __syncthreads();
+  int64_t own[kRows];
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) own[i] = first + i < n ? ids[first + i] : 0;  // at once, not search by search
   uint32_t numbers[kRows];
   int32_t rows[kRows];
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
     rows[i] = first + i;
-    if (rows[i] < n) numbers[i] = table.number_of(rows[i]);
+    if (rows[i] < n) numbers[i] = table.number_of(rows[i], own[i]);
   }
   __syncthreads();
 

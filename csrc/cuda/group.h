@@ -76,8 +76,8 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
 
 inline constexpr Slice kNoGroup{0, -1, 1};
 
-// Every lane of the team's warp comes here together, those that have no group with kNoGroup. kByRow: groups.rows is
-// set, of which a plain call has to know beforehand.
+// Every lane of the team's warp comes here together, those that have no group with kNoGroup; teams of one lane need
+// not. kByRow: groups.rows is set, of which a plain call has to know beforehand.
 template <bool kPlain, typename T, bool kByRow = false, typename Team>
 GAPO_DEVICE void group_advantage(const Team& team, const Call& call, int64_t g, const Slice& slice) {
   if constexpr (kPlain) {

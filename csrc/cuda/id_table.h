@@ -37,9 +37,9 @@ struct IdTable {
   int32_t* rows;  // [2 ** bits], unclaimed at first; in global or shared memory
   int bits;
 
-  GAPO_DEVICE uint32_t number_of(int32_t row) const {
+  GAPO_DEVICE uint32_t number_of(int32_t row) const { return number_of(row, ids[row]); }
+  GAPO_DEVICE uint32_t number_of(int32_t row, int64_t id) const {
     const uint32_t last = static_cast<uint32_t>((uint64_t{1} << bits) - 1);
-    const int64_t id = ids[row];
     for (uint32_t place = static_cast<uint32_t>(mixed(static_cast<uint64_t>(id))) & last;; place = (place + 1) & last) {
       int32_t owner = atomic_peek(rows + place);
       if (owner == kUnclaimed) owner = atomic_claim(rows + place, kUnclaimed, row);

@@ -42,9 +42,10 @@ inline unsigned blocks_for(int64_t groups, int groups_per_block) {
   return static_cast<unsigned>((groups + groups_per_block - 1) / groups_per_block);
 }
 
-// Blocks of a kernel that goes through its work in steps: enough to fill any GPU several times over.
+// Blocks of a kernel that goes through its work in steps: enough to fill any GPU several times over. An odd number, so
+// that work which comes in periods of a power of two does not fall to a few of them.
 inline unsigned steps_for(int64_t blocks) {
-  constexpr int64_t most = 8192;
+  constexpr int64_t most = 8191;
   return static_cast<unsigned>(blocks < most ? blocks : most);
 }
 

@@ -38,62 +38,41 @@ __global__ void __launch_bounds__(kLargeThreads, kBlocksPerProcessor<T>)
   serve_groups(large, blockIdx.x, gridDim.x, block, turn, memory);
 }
 
-// What the current device offers the kernel of T.
-struct Device {
-  int number = -1;
-  int processors = 0;
-  std::size_t shared_memory = 0;  // dynamic, for a block
-};
-
-// Asked once by a thread, as long as it stays with the device.
+// Makes all the shared memory that the current device has for a block the kernel's, and says how much that is.
 template <typename T>
-cudaError_t this_device(Device& device) {
-  thread_local Device known;
-  int number = 0, most = 0;
-  if (const cudaError_t error = cudaGetDevice(&number)) return error;
-  if (number != known.number) {
-    Device asked{number};
-    if (const cudaError_t error = cudaDeviceGetAttribute(&asked.processors, cudaDevAttrMultiProcessorCount, number)) {
-      return error;
-    }
-    if (const cudaError_t error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, number)) {
-      return error;
-    }
-    constexpr int static_share = 1024;
-    static_assert(sizeof(Block) + sizeof(Turn<T>) <= static_share);
-    // all there is, whatever a call needs: launches of other threads and graphs go by it as well
-    if (const cudaError_t error =
-            cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, most - static_share)) {
-      return error;
-    }
-    asked.shared_memory = static_cast<std::size_t>(most - static_share);
-    known = asked;
+cudaError_t take_shared_memory(std::size_t& bytes) {
+  int device = 0, most = 0;
+  if (const cudaError_t error = cudaGetDevice(&device)) return error;
+  if (const cudaError_t error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device)) {
+    return error;
   }
-  device = known;
-  return cudaSuccess;
+  constexpr int static_share = 1024;
+  static_assert(sizeof(Block) + sizeof(Turn<T>) <= static_share);
+  bytes = static_cast<std::size_t>(most - static_share);
+  // whatever this call needs: launches of other threads and graphs go by it as well
+  return cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, most - static_share);
 }
 
 template <typename T>
 cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
-  Device device;
-  if (const cudaError_t error = this_device<T>(device)) return error;
+  std::size_t most = 0;
+  if (const cudaError_t error = take_shared_memory<T>(most)) return error;
   const int64_t tiles = tile_count(call.groups.max_group_size, kTile<kLargeThreads>);
   uint32_t bins = bins_for(call.groups.max_group_size), held = static_cast<uint32_t>(std::min(tiles, kTilesAlone));
-  while (block_memory<T, Block>(bins, held) > device.shared_memory) {
+  while (block_memory<T, Block>(bins, held) > most) {
     if (held > 1 || bins == kLeastBins) {
       --held;
     } else {
       bins /= 2;
     }
   }
-  int resident = 0;
-  if (const cudaError_t error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, large_groups<T>, kLargeThreads,
-                                                                              block_memory<T, Block>(bins, held))) {
+  int64_t blocks = 0;
+  if (const cudaError_t error =
+          blocks_at_once(large_groups<T>, kLargeThreads, block_memory<T, Block>(bins, held), blocks)) {
     return error;
   }
   const int64_t useful = listed ? call.groups.total / (kTile<kLargeThreads> / 2) + 1
                                 : call.groups.count * (tiles > kTilesAlone ? tiles : 1);
-  const int64_t blocks = int64_t{resident} * device.processors;
   plan = plan_large(call, listed, static_cast<uint32_t>(blocks < useful ? blocks : useful), bins, held);
   return cudaSuccess;
 }

@@ -23,7 +23,10 @@ namespace gapo::cuda {
 Workspace advantage_workspace(const Call& call);
 cudaError_t launch_advantage(Call call, void* workspace, cudaStream_t stream);
 
+// What follows is for launch_advantage, which knows who serves what and completes the call.
+//
 // thread_groups.cu, lane_groups.cu, block_groups.cu: groups of at most this class's capacity (max_group_size says so).
+// Ragged ones up to kLargestPacked (tiers.h).
 cudaError_t launch_thread_groups(const Call& call, int size_class, cudaStream_t stream);
 cudaError_t launch_lane_groups(const Call& call, int size_class, cudaStream_t stream);
 cudaError_t launch_block_groups(const Call& call, int size_class, cudaStream_t stream);
@@ -31,7 +34,7 @@ cudaError_t launch_block_groups(const Call& call, int size_class, cudaStream_t s
 // block_groups.cu: the listed groups, each of at most kLargestSorted rewards (tiers.h).
 cudaError_t launch_listed_block_groups(const Call& call, const WorkList& list, cudaStream_t stream);
 
-// ragged_groups.cu: a warp a group, up to kLargestRagged; longer ones are appended to a list: those up to
+// ragged_groups.cu: groups of any sizes up to kLargestRagged; longer ones are appended to a list: those up to
 // kLargestSorted to block_list, the others to large_list. The counts have to be 0 before. A list may be empty (groups
 // null) where max_group_size leaves it nothing.
 cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, const WorkList& large_list,

@@ -41,11 +41,14 @@ GAPO_DEVICE void hand_on(const Call& call, int64_t g, const Slice& slice, const 
   if (list.groups == nullptr) {  // longer than max_group_size
     return refuse_group<T>(WarpTeam<T, 1>(nullptr, nullptr), call, g, slice);
   }
-  if (threadIdx.x % kWarp == 0) list.groups[atomicAdd(list.count, 1)] = g;
+  if (threadIdx.x % kWarp == 0) {
+    const int place = atomicAdd(list.count, 1);
+    if (place < list.capacity) list.groups[place] = g;  // more only where groups overlap
+  }
 }
 
 template <bool kPlain, typename T, bool kByRow>
-__global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 3)
+__global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 4)
     ragged_groups(const __grid_constant__ Call call, const __grid_constant__ WorkList block_list,
                   const __grid_constant__ WorkList large_list) {
   follow_stream();
@@ -81,17 +84,22 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 3)
 
 cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, const WorkList& large_list,
                                  cudaStream_t stream) {
-  return with_kind(call, [&](auto plain, auto zero) {
-    const Groups& groups = call.groups;
-    const int64_t longer = std::min(groups.count, groups.total / (kRaggedThread + 1));  // at most, a warp each
-    const unsigned blocks = steps_for(blocks_for(std::max(kWarp * longer, groups.count), kThreads));
-    // where the number of groups is only bounded, most warps may find none: no more than a GPU runs in a few turns
-    const Grid grid{groups.device_count ? std::min(blocks, 512u) : blocks, kThreads};
-    constexpr bool kPlain = decltype(plain)::value;
-    if (kPlain && groups.rows != nullptr) {
-      return enqueue(ragged_groups<kPlain, decltype(zero), kPlain>, grid, stream, call, block_list, large_list);
+  const Groups& groups = call.groups;
+  const int64_t longer = std::min(groups.count, groups.total / (kRaggedThread + 1));  // at most, a warp each
+  const auto launch = [&](auto* kernel) {
+    int64_t blocks = steps_for(blocks_for(std::max(kWarp * longer, groups.count), kThreads));
+    if (groups.device_count != nullptr) {  // of so many, most may find nothing to do
+      int64_t at_once = 0;
+      if (const cudaError_t error = blocks_at_once(kernel, kThreads, 0, at_once)) return error;
+      blocks = std::min(blocks, (at_once - 1) | 1);  // odd, as steps_for says
     }
-    return enqueue(ragged_groups<kPlain, decltype(zero), false>, grid, stream, call, block_list, large_list);
+    const Grid grid{static_cast<unsigned>(blocks), kThreads};
+    return enqueue(kernel, grid, stream, call, block_list, large_list);
+  };
+  return with_kind(call, [&](auto plain, auto zero) {
+    constexpr bool kPlain = decltype(plain)::value;
+    return kPlain && groups.rows != nullptr ? launch(ragged_groups<kPlain, decltype(zero), kPlain>)
+                                            : launch(ragged_groups<kPlain, decltype(zero), false>);
   });
 }
 

@@ -8,7 +8,7 @@
 namespace gapo::cuda {
 namespace {
 
-// Positions begin .. begin + size of the groups, and the window of so many members.
+// Positions begin .. begin + size of the groups, and the window of so many members, where it is asked for.
 struct Slice {
   int64_t begin, size;
   int window;
@@ -27,7 +27,8 @@ GAPO_DEVICE Slice slice_of(const Call& call, int64_t g) {
   const Groups& groups = call.groups;
   if (groups.offsets == nullptr) return equal_slice(call, g);
   const auto between = [&](int64_t begin, int64_t end) {
-    return Slice{begin, end - begin, static_cast<int>(window_size(end - begin, call.rule.tau))};
+    const int64_t size = end > begin ? end - begin : 0;
+    return Slice{begin, size, static_cast<int>(window_size(size, call.rule.tau))};
   };
   if (groups.wide_offsets) {
     const auto* offsets = static_cast<const int64_t*>(groups.offsets);

@@ -9,8 +9,9 @@
 
 namespace gapo::cuda {
 
-// kLanes threads of a block of kThreads, each with kRewards values of a group; powers of two. Where a team is smaller
-// than a warp, the warp's teams go through the same calls together: no branch on what a group holds may enclose one.
+// kLanes threads of a block of kThreads, each with kRewards values of a group; powers of two. Where a team is of
+// several lanes, but smaller than a warp, the warp's teams go through the same calls together: no branch on what a
+// group holds may enclose one.
 template <typename T, typename Thread_, int kLanes_, int kRewards_, int kThreads_>
 struct Team {
   using Thread = Thread_;

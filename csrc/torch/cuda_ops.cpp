@@ -136,9 +136,11 @@ Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_
   return result;
 }
 
-// rewards: [N], contiguous; result and stats (or none): by row.
+// rewards: [N], contiguous, written by what `fill` enqueues on the stream; result and stats (or none): by row.
+template <typename Fill>
 void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor& group_ids,
-           const std::optional<Tensor>& given_valid, const Tensor& result, const std::optional<Tensor>& stats) {
+           const std::optional<Tensor>& given_valid, const Tensor& result, const std::optional<Tensor>& stats,
+           Fill fill) {
   const int64_t n = rewards.numel();
   STD_TORCH_CHECK(n <= std::numeric_limits<int32_t>::max(), "gapo::", op, " expects fewer than 2^31 rows, got ", n);
   if (n == 0) return;
@@ -161,17 +163,20 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
   call.groups.offsets = sorted.offsets;
   call.groups.device_count = sorted.count;
   Memory memory = workspace_of(op, call, rewards, device);
+  check_launch(op, fill(device.stream));
   check_launch(
       op, cuda::launch_sort_ids({ids.data_ptr(), !narrow}, n, sorted, segments.take<char>(sorting), device.stream));
   check_launch(op, cuda::launch_advantage(call, memory.take<char>(0), device.stream));
 }
+
+inline constexpr auto kFilled = [](cudaStream_t) { return cudaSuccess; };  // the rewards are there
 
 Tensor advantage_by_id(const Tensor& given, const Tensor& group_ids, double tau, const Text& center, const Text& scale,
                        double eps, const std::optional<Tensor>& valid) {
   const Rule rule = check_advantage_by_id(given, group_ids, {tau, center, scale, eps, valid});
   const Tensor rewards = as_contiguous(given);
   const Tensor result = empty_like(rewards);
-  by_id("advantage_by_id", rule, rewards, group_ids, valid, result, std::nullopt);
+  by_id("advantage_by_id", rule, rewards, group_ids, valid, result, std::nullopt, kFilled);
   return result;
 }
 
@@ -184,7 +189,7 @@ std::tuple<Tensor, Tensor> advantage_stats(const Tensor& given, const std::optio
   if (!group_ids) return {dense(op, rule, given, valid, stats), stats};
   const Tensor rewards = as_contiguous(given);
   const Tensor result = empty_like(rewards);
-  by_id(op, rule, rewards, *group_ids, valid, result, stats);
+  by_id(op, rule, rewards, *group_ids, valid, result, stats, kFilled);
   return {result, stats};
 }
 
@@ -202,8 +207,9 @@ Tensor token_advantage(const Tensor& given, const Tensor& given_mask, const Tens
   const std::vector<int64_t> by_row{rows};
   const Tensor sums = torch::stable::new_empty(tokens, by_row, precision_of(tokens));
   const Tensor scores = torch::stable::new_empty(tokens, by_row, precision_of(tokens));
-  check_launch(op, cuda::launch_row_sums(tokens.data_ptr(), element, rows, length, sums.data_ptr(), device.stream));
-  by_id(op, rule, sums, group_ids, valid, scores, std::nullopt);
+  by_id(op, rule, sums, group_ids, valid, scores, std::nullopt, [&](cudaStream_t stream) {
+    return cuda::launch_row_sums(tokens.data_ptr(), element, rows, length, sums.data_ptr(), stream);
+  });
   check_launch(op, cuda::launch_token_broadcast(scores.data_ptr(), mask.data_ptr(), mask_type, rows, length,
                                                 result.data_ptr(), element, device.stream));
   return result;

@@ -75,11 +75,12 @@ class Launch(NamedTuple):
     kernel: str  # as the compiler names it
     instructions: int
     blocks: int
+    early: bool  # it may begin before what came before it has ended, and waits
 
 
 def count_launches(code: str) -> tuple[list[Launch], str]:
     """The launches of a Python program, and what it printed."""
     run = run_python("-c", code, GAPO_PTX_COUNT="1")
     run.check_returncode()
-    found = re.findall(r"(\d+) instructions, (\d+) blocks of \d+: (.*)", run.stderr)
-    return [Launch(kernel, int(steps), int(blocks)) for steps, blocks, kernel in found], run.stdout
+    found = re.findall(r"(\d+) instructions, (\d+) blocks of \d+(, early)?: (.*)", run.stderr)
+    return [Launch(name, int(steps), int(blocks), early != "") for steps, blocks, early, name in found], run.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -41,6 +42,7 @@ def large_calls(dtype: torch.dtype = torch.float32) -> dict:
     total = sum(SIZES)
     rewards, ids = rewards_of(total, dtype=dtype).cuda(), ids_of(total, 40).cuda()
     offsets = offsets_of(*SIZES).cuda()
+    whole = total // 256 * 256
     tokens, mask = rewards_of(500, 130, dtype=dtype).cuda(), rewards_of(500, 130, seed=1).cuda() > 0.1
     ops = torch.ops.gapo
     calls = {f"dense {n}": lambda n=n: (ops.advantage(rewards[: 3 * n].view(3, n)),) for n in (4, 64, 1024, 4096, 9000)}
@@ -48,9 +50,16 @@ def large_calls(dtype: torch.dtype = torch.float32) -> dict:
         "varlen": lambda: (ops.advantage_varlen(rewards, offsets, max(SIZES)),),
         "by id": lambda: ops.advantage_stats(rewards, ids),
         "few ids": lambda: ops.advantage_stats(rewards, ids // 1_000_003 % 3),
+        **{f"by id {n}": lambda n=n: (ops.advantage_by_id(rewards[:n], ids[:n]),) for n in (40, 3000, 8000)},
+        **{f"varlen {n}": lambda n=n: equal_groups_as_ragged(rewards[:whole], n) for n in (32, 64, 256)},
         "mad": lambda: ops.advantage_stats(rewards[:50_000].view(5, 10_000), scale="mad"),
         "tokens": lambda: (ops.token_advantage(tokens, mask, ids[:500]),),
     }
+
+
+def equal_groups_as_ragged(rewards: torch.Tensor, size: int) -> tuple[torch.Tensor]:
+    offsets = torch.arange(0, len(rewards) + 1, size, device=rewards.device)
+    return (torch.ops.gapo.advantage_varlen(rewards, offsets, size),)
 
 
 def test_who_serves():
@@ -100,6 +109,33 @@ def replayed(call) -> tuple[torch.Tensor, ...]:
     return results
 
 
+def test_calls_that_feed_each_other():
+    """Each kernel may come before the one in front of it has ended: what it reads has to be written by then."""
+    ops, size = torch.ops.gapo, 4096
+    given, ids = rewards_of(size).cuda(), ids_of(size, 100).cuda()
+    mask = torch.ones(512, 8, device="cuda")
+    steps = (
+        lambda rewards: ops.advantage(rewards.view(-1, 16)).flatten(),
+        lambda rewards: ops.advantage_by_id(rewards, ids),
+        lambda rewards: ops.advantage(rewards.view(-1, 1024)).flatten(),
+        lambda rewards: equal_groups_as_ragged(rewards, 128)[0],
+        lambda rewards: ops.token_advantage(rewards.view(512, 8), mask, ids[:512]).flatten(),
+        lambda rewards: rewards.roll(5) - 0.5 * given,
+    )
+
+    def chain(after: Callable[[], None]) -> tuple[torch.Tensor]:
+        rewards = given
+        for _ in range(20):
+            for step in steps:
+                rewards = step(rewards)
+                after()
+        return (rewards,)
+
+    expected = chain(torch.cuda.synchronize)
+    assert_same_bits(chain(lambda: None), expected)
+    assert_same_bits(replayed(lambda: chain(lambda: None)), expected)
+
+
 def test_a_graph_reads_its_inputs_anew():
     rewards, offsets = rewards_of(100).cuda(), offsets_of(60, 40).cuda()
     call = lambda: (torch.ops.gapo.advantage_varlen(rewards, offsets, 90),)  # noqa: E731
@@ -125,12 +161,13 @@ def test_a_group_alone_or_in_a_dense_batch(size, dtype):
 
 
 @every_dtype
-def test_a_group_alone_or_in_a_ragged_batch(dtype):
-    groups = [rewards_of(size, dtype=dtype, seed=seed).cuda() for seed, size in enumerate(SIZES)]
+@pytest.mark.parametrize("most", [32, 64, 256, max(SIZES)])
+def test_a_group_alone_or_in_a_ragged_batch(dtype, most):
+    groups = [rewards_of(min(n, most), dtype=dtype, seed=seed).cuda() for seed, n in enumerate(SIZES)]
 
     def run(chosen: list[torch.Tensor]) -> list[torch.Tensor]:
         sizes = [len(group) for group in chosen]
-        result = torch.ops.gapo.advantage_varlen(torch.cat(chosen), offsets_of(*sizes).cuda(), max(SIZES))
+        result = torch.ops.gapo.advantage_varlen(torch.cat(chosen), offsets_of(*sizes).cuda(), most)
         return list(result.split(sizes))
 
     batch = run(groups)

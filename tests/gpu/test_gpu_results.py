@@ -164,9 +164,15 @@ def test_unordered_ids_of_any_number(rows):
         "far apart": far[torch.randint(0, len(far), (rows,), generator=draw)],
     }
     for name, ids in kinds.items():
+        order = torch.argsort(ids, stable=True)
+        offsets = offsets_of(*torch.unique_consecutive(ids[order], return_counts=True)[1].tolist())
         for options in ({}, {"center": "mean"}):  # a sum in the order of the rows
             expected = reference.advantage(as_precision(rewards), ids.numpy(), **options)[0]
-            assert_close(GPU.advantage_by_id(rewards, ids, **options), expected, torch.float32, name)
+            result = GPU.advantage_by_id(rewards, ids, **options)
+            assert_close(result, expected, torch.float32, name)
+            # to the bit as where they lie side by side, without a bound, as the ids have none
+            side_by_side = GPU.advantage_varlen(rewards[order], offsets, max(rows, 1024), **options)
+            assert torch.equal(result[order].view(torch.int32), side_by_side.view(torch.int32))
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)

@@ -249,8 +249,8 @@ void run(const Launch& launch) {
     }
   }
   if (std::getenv("GAPO_PTX_COUNT")) {
-    std::fprintf(stderr, "%12" PRIu64 " instructions, %u blocks of %" PRIu64 ": %s\n", steps, launch.grid.x,
-                 launch.block.count(), launch.kernel->name.c_str());
+    std::fprintf(stderr, "%12" PRIu64 " instructions, %u blocks of %" PRIu64 "%s: %s\n", steps, launch.grid.x,
+                 launch.block.count(), launch.early ? ", early" : "", launch.kernel->name.c_str());
   }
 }
 
