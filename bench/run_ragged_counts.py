@@ -21,7 +21,7 @@ CALLS = {
     "ragged": "advantage_varlen(rewards, torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]), {largest})",
     "unordered": "advantage_by_id(rewards, ids[torch.randperm(len(ids), generator=draw)])",
 }
-SETUP = """
+PROGRAM = """
 import os, torch
 torch.ops.load_library(os.environ["GAPO_PTX_LIBRARY"])
 draw = torch.Generator().manual_seed(0)
@@ -34,11 +34,15 @@ torch.ops.gapo_ptx.{call}
 """
 
 
+def program(smallest: int, largest: int, call: str) -> str:
+    """Python that makes the call for groups of these sizes, and prints how many rewards they have."""
+    values = {"smallest": smallest, "largest": largest, "groups": GROUPS}
+    return PROGRAM.format(call=CALLS[call].format(**values), **values)
+
+
 def count(smallest: int, largest: int, call: str) -> dict[str, Any]:
     """PTX instructions of a batch, all threads of all kernels together, for (hdi_median, rms) in float32."""
-    values = {"smallest": smallest, "largest": largest, "groups": GROUPS}
-    code = SETUP.format(call=CALLS[call].format(**values), **values)
-    launches, printed = ptx_library.count_launches(code)
+    launches, printed = ptx_library.count_launches(program(smallest, largest, call))
     rewards = int(printed)
     per_reward = round(sum(launch.instructions for launch in launches) / rewards, 1)
     sizes = {"smallest": smallest, "largest": largest, "rewards": rewards}

@@ -31,14 +31,13 @@ def test_instructions_of_large_groups():
     assert LARGE / 2 < found["instructions_per_reward"] <= LARGE
 
 
-def test_kernels_are_launched_behind_the_one_before():
-    setup = run_ragged_counts.SETUP.format(call="{call}", smallest=900, largest=1100, groups=9)
-    for call in run_ragged_counts.CALLS.values():
-        launches, _ = ptx_library.count_launches(setup.format(call=call.format(largest=1100)))
-        # CUB launches its own; blocks that wait for each other are launched together
-        others = [launch for launch in launches if not re.search("3cub|12large_groups", launch.kernel)]
-        assert others
-        assert all(launch.early for launch in others), launches
+@pytest.mark.parametrize("call", RAGGED)
+def test_kernels_are_launched_behind_the_one_before(call):
+    launches, _ = ptx_library.count_launches(run_ragged_counts.program(900, 1100, call))
+    # CUB launches its own; blocks that wait for each other are launched together
+    others = [launch for launch in launches if not re.search("3cub|12large_groups", launch.kernel)]
+    assert others
+    assert all(launch.early for launch in others), launches
 
 
 @pytest.mark.parametrize("call", RAGGED)
