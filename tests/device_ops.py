@@ -65,10 +65,10 @@ class InterpretedOps:
 
 def is_allocated(tensor: torch.Tensor) -> bool:
     """Whether torch's allocator made the tensor's memory, as far as tests/cuda/ptx/allocations.cpp has seen."""
-    find = ctypes.CDLL(None).gapo_is_allocated
-    find.argtypes, find.restype = (ctypes.c_uint64, ctypes.c_size_t), ctypes.c_bool
+    find = ctypes.CDLL(None).gapo_allocation_of
+    find.argtypes, find.restype = (ctypes.c_uint64, ctypes.c_size_t), ctypes.c_uint64
     storage = tensor.untyped_storage()
-    return storage.nbytes() == 0 or find(storage.data_ptr(), storage.nbytes())
+    return storage.nbytes() == 0 or find(storage.data_ptr(), storage.nbytes()) != 0
 
 
 def gpu_ops() -> DeviceOps | InterpretedOps:

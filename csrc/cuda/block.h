@@ -60,6 +60,16 @@ __device__ __forceinline__ V exchange_words(const V& value, Exchange exchange) {
   return result;
 }
 
+// The sum of the warp's values up to this lane's.
+__device__ __forceinline__ uint32_t inclusive_sum(uint32_t value, int lane) {
+#pragma unroll
+  for (int distance = 1; distance < kWarp; distance *= 2) {
+    const uint32_t before = __shfl_up_sync(0xFFFFFFFFu, value, distance);
+    if (lane >= distance) value += before;
+  }
+  return value;
+}
+
 // In shared memory: every member is the same for all threads, and rarely used.
 template <int kThreads_>
 struct DeviceBlock {
@@ -100,12 +110,7 @@ struct DeviceBlock {
   __device__ __forceinline__ uint32_t scan(Count count_of, Place place) {
     const int thread = static_cast<int>(threadIdx.x);
     const uint32_t own = count_of(thread);
-    uint32_t sum = own;
-#pragma unroll
-    for (int distance = 1; distance < kWarp; distance *= 2) {
-      const uint32_t before = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
-      if (thread % kWarp >= distance) sum += before;
-    }
+    const uint32_t sum = inclusive_sum(own, thread % kWarp);
     uint32_t* const warps = reinterpret_cast<uint32_t*>(scratch);
     if (thread % kWarp == kWarp - 1) warps[thread / kWarp] = sum;
     __syncthreads();

@@ -15,7 +15,7 @@ bool follows_stream();
 
 namespace {
 
-// The first thing that every thread of every kernel does. All that came before on the stream has ended then, and is
+// The first thing that every thread of a kernel does. All that came before on the stream has ended then, and is
 // seen, provided that kernels of others which are launched this way wait as well. Only now the next kernel's blocks may
 // come: it, too, finds everything before this kernel ended and seen.
 __device__ __forceinline__ void follow_stream() {
@@ -23,6 +23,14 @@ __device__ __forceinline__ void follow_stream() {
   cudaGridDependencySynchronize();
   cudaTriggerProgrammaticLaunchCompletion();
 #endif
+}
+
+// What a kernel does last that runs beside the one before it, in the place of follow_stream(): that one has to be of
+// ours, and neither may touch what the other writes. Everything before that one has ended, since only then it let this
+// one come, but only the L2 cache is sure to know what was written there. The last block waits, so that whoever comes
+// behind this kernel finds both ended.
+__device__ __forceinline__ void end_beside() {
+  if (blockIdx.x == gridDim.x - 1) follow_stream();
 }
 
 struct Grid {

@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t 
 
   const IdTable table{ids, reinterpret_cast<int32_t*>(memory), id_bits(n)};
   const int places = 1 << table.bits;
-  for (int place = thread; place < places; place += kThreads) table.rows[place] = kUnclaimed;
+  for (int place = thread; place < places; place += kThreads) table.claims[place] = kUnclaimed;
   __syncthreads();
   int64_t own[kRows];
 #pragma unroll
@@ -42,14 +42,14 @@ __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t 
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
     rows[i] = first + i;
-    if (rows[i] < n) numbers[i] = table.number_of(rows[i], own[i]);
+    if (rows[i] < n) numbers[i] = table.find(rows[i], own[i]).place;
   }
   __syncthreads();
 
   // numbers without gaps: fewer bits to sort, and each is its segment's
   const auto each_id = [&](auto visit) {
     for (int place = thread; place < places; place += kThreads) {
-      if (table.rows[place] != kUnclaimed) visit(table.rows[place]);
+      if (table.claims[place] != kUnclaimed) visit(table.claims[place]);
     }
   };
   const uint32_t count = block.scan(
@@ -58,9 +58,9 @@ __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t 
         each_id([&](int32_t) { ++own; });
         return own;
       },
-      [&](int, uint32_t before) { each_id([&](int32_t& owner) { owner = static_cast<int32_t>(before++); }); });
+      [&](int, uint32_t before) { each_id([&](int32_t& claim) { claim = static_cast<int32_t>(before++); }); });
 #pragma unroll
-  for (int i = 0; i < kRows; ++i) numbers[i] = rows[i] < n ? table.rows[numbers[i]] : count;  // no row: last
+  for (int i = 0; i < kRows; ++i) numbers[i] = rows[i] < n ? table.claims[numbers[i]] : count;  // no row: last
   __syncthreads();
 
   Sort<kThreads, kRows>(reinterpret_cast<typename Sort<kThreads, kRows>::TempStorage&>(memory))

@@ -11,7 +11,7 @@
 namespace gapo::cuda {
 namespace {
 
-inline constexpr int32_t kUnclaimed = -1;  // all bytes 0xFF
+inline constexpr int32_t kUnclaimed = 0;
 
 // How many bits the numbers of n ids have: about two of three places are taken at most, and one is always free.
 constexpr int id_bits(int64_t n) {
@@ -30,20 +30,26 @@ GAPO_DEVICE uint64_t mixed(uint64_t bits) {
   return bits ^ bits >> 31;
 }
 
-// An open-addressing hash table whose places hold the rows that came first with their id. An id's number is its place,
-// which depends on who came first: only equality means anything.
+// An open-addressing hash table. Both what an id's place is and which of its rows owns it depend on who came first:
+// only equality means anything.
 struct IdTable {
   Ids ids;
-  int32_t* rows;  // [2 ** bits], unclaimed at first; in global or shared memory
+  int32_t* claims;  // [2 ** bits], of each place: 1 + the row that owns it, or kUnclaimed, as all are at first; in
+                    // global or shared memory
   int bits;
 
-  GAPO_DEVICE uint32_t number_of(int32_t row) const { return number_of(row, ids[row]); }
-  GAPO_DEVICE uint32_t number_of(int32_t row, int64_t id) const {
+  struct Found {
+    uint32_t place;
+    int32_t owner;  // a row with the same id
+  };
+  // The row's id is inserted where it is not there; id: ids[row].
+  GAPO_DEVICE Found find(int32_t row, int64_t id) const {
     const uint32_t last = static_cast<uint32_t>((uint64_t{1} << bits) - 1);
     for (uint32_t place = static_cast<uint32_t>(mixed(static_cast<uint64_t>(id))) & last;; place = (place + 1) & last) {
-      int32_t owner = atomic_peek(rows + place);
-      if (owner == kUnclaimed) owner = atomic_claim(rows + place, kUnclaimed, row);
-      if (owner == kUnclaimed || ids[owner] == id) return place;
+      int32_t claim = atomic_peek(claims + place);
+      if (claim == kUnclaimed) claim = atomic_claim(claims + place, kUnclaimed, row + 1);
+      const int32_t owner = claim == kUnclaimed ? row : claim - 1;
+      if (owner == row || ids[owner] == id) return {place, owner};
     }
   }
 };

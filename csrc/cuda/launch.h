@@ -58,18 +58,19 @@ struct SegmentedRows {
   int64_t* count;    // [1]
 };
 
-// sort_ids.cu; ids: [n], n < 2^31
-std::size_t sort_ids_workspace(int64_t n);
+// sort_ids.cu; ids: [n], 0 < n < 2^31
+Workspace sort_ids_workspace(int64_t n);
 cudaError_t launch_sort_ids(const Ids& ids, int64_t n, const SegmentedRows& out, void* workspace, cudaStream_t stream);
 
-// few_ids.cu: 1 to kFewIds of them, in one launch and without a workspace.
+// few_ids.cu: 1 to kFewIds of them, by one block and without a workspace.
 inline constexpr int64_t kFewIds = 8192;
 cudaError_t launch_few_ids(const Ids& ids, int64_t n, const SegmentedRows& out, cudaStream_t stream);
 
 // ---- token level (tokens.cu)
 
 // sums[row] = the sum of tokens[row, :], added in double in an order that depends on the row's length alone, rounded
-// once. sums: [rows], float64 for float64 tokens, float32 for all others.
+// once. sums: [rows], float64 for float64 tokens, float32 for all others. May run at the same time as the kernel before
+// it on the stream, which has to be launch_sort_ids' of the same call.
 cudaError_t launch_row_sums(const void* tokens, Element element, int64_t rows, int64_t length, void* sums,
                             cudaStream_t stream);
 

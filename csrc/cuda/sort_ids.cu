@@ -1,125 +1,163 @@
-// Equal ids brought together: a number of few bits for each id, a stable radix sort of (number, row), then the
-// positions at which a new number begins. The host does not know which bits of the ids themselves vary.
-#include <cub/device/device_radix_sort.cuh>
+// Equal ids brought together, more than one block can hold (few_ids.cu), in one cooperative launch: a hash table gives
+// ids numbers without gaps, a stable radix sort brings rows of one number together. The host knows neither the ids'
+// bits nor how many there are: the blocks find out how many digits the numbers have.
+#include <algorithm>
 
 #include "cuda/enqueue.h"
 #include "cuda/id_table.h"
 #include "cuda/launch.h"
-#include "cuda/segments.h"
+#include "cuda/radix_pass.h"
 
 namespace gapo::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kSumThreads = 1024;
-constexpr int64_t kNumbersPerTile = int64_t{kThreads} * kNumbersPerThread;
+// At the front of the workspace, 0 at the start.
+struct Control {
+  uint32_t arrivals;
+  uint32_t count;  // ids that differ
+};
 
-int64_t tiles_of(int64_t n) { return (n + kNumbersPerTile - 1) / kNumbersPerTile; }
+struct SortCall {
+  IdTable table;
+  TileRuns runs;
+  Control* control;
+  uint32_t* id_numbers;  // [n], of rows that own their id in the table
+  uint32_t* numbers;     // [n], of each row, first its owner
+  Pairs spare;           // [n]
+  RunTable digits;
+  SegmentedRows out;
+};
 
-cudaError_t sort(void* temporary, std::size_t& bytes, const uint32_t* numbers, uint32_t* sorted_numbers,
-                 const int32_t* rows, int32_t* sorted_rows, int64_t n, cudaStream_t stream) {
-  return cub::DeviceRadixSort::SortPairs(temporary, bytes, numbers, sorted_numbers, rows, sorted_rows,
-                                         static_cast<int>(n), 0, id_bits(n), stream);
+// Numbers the ids from 0 on, in the order of chance, and writes down each row's owner.
+__device__ void number_ids(PassBlock& block, const SortCall& call) {
+  __shared__ uint32_t first_number;
+  const int64_t n = call.runs.rows;
+#pragma unroll 1
+  for (int64_t first = int64_t{block.rank} * kPassThreads; first < n; first += int64_t{block.count} * kPassThreads) {
+    const int64_t row = first + Thread::index();
+    bool is_owner = false;
+    if (row < n) {
+      const int32_t owner = call.table.find(static_cast<int32_t>(row), call.table.ids[row]).owner;
+      call.numbers[row] = static_cast<uint32_t>(owner);
+      is_owner = owner == row;
+    }
+    uint32_t own = 0;
+    const uint32_t owners =
+        block.scan([&](int) { return uint32_t{is_owner}; }, [&](int, uint32_t before) { own = before; });
+    block.each([&](int thread) {
+      if (thread == 0) first_number = atomic_add(&call.control->count, owners);
+    });
+    if (is_owner) call.id_numbers[row] = first_number + own;
+  }
+}
+
+// Where a number begins in the sorted ones, its segment does.
+__device__ void write_offsets(const PassBlock& block, const uint32_t* sorted, const SortCall& call) {
+  const int64_t n = call.runs.rows;
+  for (int64_t i = int64_t{block.rank} * kPassThreads + Thread::index(); i < n;
+       i += int64_t{block.count} * kPassThreads) {
+    if (i == 0 || sorted[i] != sorted[i - 1]) call.out.offsets[sorted[i]] = static_cast<int32_t>(i);
+  }
+}
+
+__global__ void __launch_bounds__(kPassThreads, 2) sort_ids(const __grid_constant__ SortCall call) {
+  follow_stream();
+  __shared__ PassBlock block;
+  __shared__ PassMemory memory;
+  block.each([&](int thread) {
+    if (thread > 0) return;
+    block.rank = static_cast<int>(blockIdx.x);
+    block.count = static_cast<int>(gridDim.x);
+    block.arrivals = &call.control->arrivals;
+    block.expected = 0;
+  });
+  number_ids(block, call);
+  block.meet();
+
+  const uint32_t count = atomic_peek(&call.control->count);
+  const int bits = count > 1 ? 32 - __clz(static_cast<int>(count - 1)) : 1;
+  const int passes = (bits + kMostDigitBits - 1) / kMostDigitBits;
+  Digits digits{0, (bits + passes - 1) / passes};
+  Pairs from{call.numbers, nullptr}, to{call.spare.numbers, passes % 2 == 1 ? call.out.rows : call.spare.rows};
+#pragma unroll 1
+  for (int pass = 0; pass < passes; ++pass, digits.shift += digits.bits) {
+    const auto number_at = [&](int64_t i) {
+      if (pass == 0) from.numbers[i] = call.id_numbers[from.numbers[i]];
+      return from.numbers[i];
+    };
+    count_runs(block, call.runs, digits, number_at, memory, call.digits);
+    block.meet();
+    sum_runs(block, call.runs, digits, call.digits);
+    block.meet();
+    move_runs(block, call.runs, digits, call.digits, from, to, memory, [&](uint32_t digit, uint32_t place) {
+      if (passes == 1 && block.rank == 0 && digit < count) call.out.offsets[digit] = static_cast<int32_t>(place);
+    });
+    if (passes > 1) block.meet();
+    uint32_t* const free_numbers = from.numbers;
+    from = to;
+    to = {free_numbers, to.rows == call.out.rows ? call.spare.rows : call.out.rows};
+  }
+  if (passes > 1) write_offsets(block, from.numbers, call);
+  if (block.rank == 0 && Thread::index() == 0) {
+    call.out.offsets[count] = static_cast<int32_t>(call.runs.rows);
+    *call.out.count = count;
+  }
 }
 
 // Where everything lies in the workspace, in bytes from its start.
-struct Layout {
-  std::size_t table, numbers, sorted, rows, counts, temporary, sort_bytes = 0, bytes;
+struct Plan {
+  unsigned blocks = 0;
+  std::size_t table = 0, id_numbers = 0, numbers = 0, spare_numbers = 0, spare_rows = 0, counts = 0, totals = 0;
+  Workspace workspace;
 };
 
-cudaError_t lay_out(int64_t n, Layout& layout) {
-  if (const cudaError_t error = sort(nullptr, layout.sort_bytes, nullptr, nullptr, nullptr, nullptr, n, nullptr)) {
-    return error;
-  }
-  std::size_t end = 0;
+cudaError_t plan_for(int64_t n, Plan& plan) {
+  int64_t blocks = 0;
+  if (const cudaError_t error = blocks_at_once(sort_ids, kPassThreads, 0, blocks)) return error;
+  plan.blocks = static_cast<unsigned>(std::min(blocks, (n + kPassThreads - 1) / kPassThreads));
+  std::size_t& end = plan.workspace.bytes;
   const auto take = [&](std::size_t bytes) {
     const std::size_t place = end;
     end += aligned(bytes);
     return place;
   };
-  layout.table = take(table_bytes(n));
-  layout.numbers = take(n * sizeof(uint32_t));
-  layout.sorted = take(n * sizeof(uint32_t));
-  layout.rows = take(n * sizeof(int32_t));
-  layout.counts = take(tiles_of(n) * sizeof(uint32_t));
-  layout.temporary = take(layout.sort_bytes);
-  layout.bytes = end;
+  take(sizeof(Control));
+  plan.table = take(table_bytes(n));
+  plan.workspace.cleared = end;
+  plan.id_numbers = take(n * sizeof(uint32_t));
+  plan.numbers = take(n * sizeof(uint32_t));
+  plan.spare_numbers = take(n * sizeof(uint32_t));
+  plan.spare_rows = take(n * sizeof(int32_t));
+  plan.counts = take(std::size_t{kMostDigits} * TileRuns(n, plan.blocks).columns * sizeof(uint32_t));
+  plan.totals = take(kMostDigits * sizeof(uint32_t));
   return cudaSuccess;
-}
-
-__global__ void __launch_bounds__(kThreads)
-    number_rows(const IdTable table, uint32_t* numbers, int32_t* rows, int64_t n) {
-  follow_stream();
-  const int64_t row = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (row >= n) return;
-  numbers[row] = table.number_of(static_cast<int32_t>(row));
-  rows[row] = static_cast<int32_t>(row);
-}
-
-__global__ void __launch_bounds__(kThreads) count_segments(const Numbers numbers, uint32_t* counts) {
-  follow_stream();
-  __shared__ DeviceBlock<kThreads> block;
-  count_heads(block, numbers, blockIdx.x, counts);
-}
-
-__global__ void __launch_bounds__(kSumThreads)
-    sum_segments(uint32_t* counts, int64_t tiles, const SegmentedRows out, int32_t n) {
-  follow_stream();
-  __shared__ DeviceBlock<kSumThreads> block;
-  const uint32_t total = sum_up(block, counts, tiles);
-  if (threadIdx.x == 0) {
-    *out.count = total;
-    out.offsets[total] = n;
-  }
-}
-
-__global__ void __launch_bounds__(kThreads)
-    write_segments(const Numbers numbers, const uint32_t* counts, int32_t* offsets) {
-  follow_stream();
-  __shared__ DeviceBlock<kThreads> block;
-  write_heads(block, numbers, blockIdx.x, counts[blockIdx.x], offsets);
 }
 
 }  // namespace
 
-std::size_t sort_ids_workspace(int64_t n) {
-  Layout layout;
-  if (n <= kFewIds || n > INT32_MAX || lay_out(n, layout) != cudaSuccess) return 0;  // the launch says what is wrong
-  return layout.bytes;
+Workspace sort_ids_workspace(int64_t n) {
+  Plan plan;
+  if (n <= kFewIds || n > INT32_MAX || plan_for(n, plan) != cudaSuccess) return {};  // the launch says what is wrong
+  return plan.workspace;
 }
 
 cudaError_t launch_sort_ids(const Ids& ids, int64_t n, const SegmentedRows& out, void* workspace, cudaStream_t stream) {
   if (n > INT32_MAX) return cudaErrorInvalidValue;
-  if (n == 0) {
-    if (const cudaError_t error = cudaMemsetAsync(out.offsets, 0, sizeof(int32_t), stream)) return error;
-    return cudaMemsetAsync(out.count, 0, sizeof(int64_t), stream);
-  }
   if (n <= kFewIds) return launch_few_ids(ids, n, out, stream);
-  Layout layout;
-  if (const cudaError_t error = lay_out(n, layout)) return error;
+  Plan plan;
+  if (const cudaError_t error = plan_for(n, plan)) return error;
   auto* const memory = static_cast<unsigned char*>(workspace);
-  auto* const table = reinterpret_cast<int32_t*>(memory + layout.table);
-  auto* const numbers = reinterpret_cast<uint32_t*>(memory + layout.numbers);
-  auto* const sorted_numbers = reinterpret_cast<uint32_t*>(memory + layout.sorted);
-  auto* const rows = reinterpret_cast<int32_t*>(memory + layout.rows);
-
-  if (const cudaError_t error = cudaMemsetAsync(table, kUnclaimed, table_bytes(n), stream)) return error;
-  const Grid one_thread_a_row{static_cast<unsigned>((n + kThreads - 1) / kThreads), kThreads};
-  const IdTable by_id{ids, table, id_bits(n)};
-  if (const cudaError_t error = enqueue(number_rows, one_thread_a_row, stream, by_id, numbers, rows, n)) return error;
-  if (const cudaError_t error =
-          sort(memory + layout.temporary, layout.sort_bytes, numbers, sorted_numbers, rows, out.rows, n, stream)) {
-    return error;
-  }
-  const Numbers sorted{sorted_numbers, n};
-  const Grid tiles{static_cast<unsigned>(tiles_of(n)), kThreads};
-  auto* const counts = reinterpret_cast<uint32_t*>(memory + layout.counts);
-  if (const cudaError_t error = enqueue(count_segments, tiles, stream, sorted, counts)) return error;
-  if (const cudaError_t error =
-          enqueue(sum_segments, {1, kSumThreads}, stream, counts, tiles_of(n), out, static_cast<int32_t>(n))) {
-    return error;
-  }
-  return enqueue(write_segments, tiles, stream, sorted, counts, out.offsets);
+  const auto words = [&](std::size_t place) { return reinterpret_cast<uint32_t*>(memory + place); };
+  const auto rows = [&](std::size_t place) { return reinterpret_cast<int32_t*>(memory + place); };
+  const SortCall call{{ids, rows(plan.table), id_bits(n)},
+                      TileRuns(n, plan.blocks),
+                      reinterpret_cast<Control*>(memory),
+                      words(plan.id_numbers),
+                      words(plan.numbers),
+                      {words(plan.spare_numbers), rows(plan.spare_rows)},
+                      {words(plan.counts), words(plan.totals)},
+                      out};
+  return enqueue(sort_ids, {plan.blocks, kPassThreads, 0, true}, stream, call);
 }
 
 }  // namespace gapo::cuda

@@ -22,7 +22,7 @@ template <typename E, typename T>
 __global__ void __launch_bounds__(kTokenThreads) row_sums(const E* tokens,  // [rows, length]
                                                           int64_t rows, int64_t length, bool whole, int lanes,
                                                           T* sums) {  // [rows]
-  follow_stream();
+  if (!whole) follow_stream();                                        // what is read piece by piece needs the L1 cache
   __shared__ double warp_sums[kTokenThreads / kWarp];
   const TokenLane at(lanes);
   double sum = 0.0;
@@ -36,6 +36,7 @@ __global__ void __launch_bounds__(kTokenThreads) row_sums(const E* tokens,  // [
     for (int other = 1; at.lane == 0 && other < lanes / kWarp; ++other) sum += warp_sums[warp + other];
   }
   if (at.row < rows && at.lane == 0) sums[at.row] = static_cast<T>(sum);
+  if (whole) end_beside();
 }
 
 template <typename E, typename T>

@@ -70,10 +70,10 @@ class Memory {
   std::size_t taken_ = 0;
 };
 
-// The workspace of a call that is described to the end, whether or not what it points to has been written.
-Memory workspace_of(const char* op, const Call& call, const Tensor& rewards, const Device& device) {
-  const cuda::Workspace needed = cuda::advantage_workspace(call);
-  Memory memory(rewards, needed.bytes);
+// What is needed, and more bytes behind it.
+Memory workspace_of(const char* op, const cuda::Workspace& needed, const Tensor& like, const Device& device,
+                    std::size_t more = 0) {
+  Memory memory(like, cuda::aligned(needed.bytes) + more);
   if (needed.cleared > 0) {
     check_launch(op, cudaMemsetAsync(memory.take<char>(0), 0, needed.cleared, device.stream));
   }
@@ -83,7 +83,7 @@ Memory workspace_of(const char* op, const Call& call, const Tensor& rewards, con
 // Groups that lie one after the other.
 void run(const char* op, const Call& call, const Tensor& rewards) {
   const Device device(rewards);
-  Memory memory = workspace_of(op, call, rewards, device);
+  Memory memory = workspace_of(op, cuda::advantage_workspace(call), rewards, device);
   check_launch(op, cuda::launch_advantage(call, memory.take<char>(0), device.stream));
 }
 
@@ -152,9 +152,11 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
   call.groups.count = call.groups.max_group_size = n;  // at most
   call.out.stats_by_row = true;
   const auto rows = static_cast<std::size_t>(n);
-  const std::size_t sorting = cuda::sort_ids_workspace(n);
-  Memory segments(rewards, cuda::aligned(rows * sizeof(int32_t)) + cuda::aligned((rows + 1) * sizeof(int32_t)) +
-                               cuda::aligned(sizeof(int64_t)) + sorting);
+  const cuda::Workspace sorting = cuda::sort_ids_workspace(n);
+  Memory segments = workspace_of(op, sorting, rewards, device,
+                                 cuda::aligned(rows * sizeof(int32_t)) + cuda::aligned((rows + 1) * sizeof(int32_t)) +
+                                     cuda::aligned(sizeof(int64_t)));
+  void* const sorting_memory = segments.take<char>(sorting.bytes);
   cuda::SegmentedRows sorted{};
   sorted.rows = segments.take<int32_t>(rows);
   sorted.offsets = segments.take<int32_t>(rows + 1);
@@ -162,11 +164,10 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
   call.groups.rows = sorted.rows;
   call.groups.offsets = sorted.offsets;
   call.groups.device_count = sorted.count;
-  Memory memory = workspace_of(op, call, rewards, device);
+  Memory scoring = workspace_of(op, cuda::advantage_workspace(call), rewards, device);
+  check_launch(op, cuda::launch_sort_ids({ids.data_ptr(), !narrow}, n, sorted, sorting_memory, device.stream));
   check_launch(op, fill(device.stream));
-  check_launch(
-      op, cuda::launch_sort_ids({ids.data_ptr(), !narrow}, n, sorted, segments.take<char>(sorting), device.stream));
-  check_launch(op, cuda::launch_advantage(call, memory.take<char>(0), device.stream));
+  check_launch(op, cuda::launch_advantage(call, scoring.take<char>(0), device.stream));
 }
 
 inline constexpr auto kFilled = [](cudaStream_t) { return cudaSuccess; };  // the rewards are there

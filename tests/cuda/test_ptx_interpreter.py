@@ -8,6 +8,7 @@ import numpy as np
 import ptx_library
 import pytest
 import torch
+from device_ops import INTERPRETED
 
 THREADS = 64
 KERNEL = """
@@ -48,14 +49,14 @@ def interpreter():
 
 @pytest.fixture
 def run(interpreter):
-    def run(body: str) -> list[int]:
+    def run(body: str, results: torch.Tensor | None = None, early: bool = False, beside: bool = False) -> list[int]:
         """The threads' results; what the interpreter has against the kernel is raised."""
-        results = torch.zeros(THREADS, dtype=torch.int32)
+        results = torch.zeros(THREADS, dtype=torch.int32) if results is None else results
         address = ctypes.c_uint64(results.data_ptr())
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(address))
         grid, block = (ctypes.c_uint32 * 3)(1, 1, 1), (ctypes.c_uint32 * 3)(THREADS, 1, 1)
         fault = interpreter(
-            KERNEL.replace("BODY", body).encode(), b"kernel", grid, block, ctypes.c_size_t(16), arguments
+            KERNEL.replace("BODY", body).encode(), b"kernel", grid, block, ctypes.c_size_t(16), arguments, early, beside
         )
         if fault is not None:
             raise RuntimeError(fault.decode())
@@ -151,3 +152,51 @@ def test_what_does_not_pass(run, what):
 
 def test_writing_the_same_is_no_race(run):
     assert run("mov.u32 %r6, 7; st.shared.u32 [cells], %r6; bar.sync 0; st.global.u32 [%rd2], %r6; ret;") == [7] * 64
+
+
+WAIT, LET_COME = "griddepcontrol.wait;", "griddepcontrol.launch_dependents;"
+WRITE, READ, READ_ONCE = "st.global.u32 [%rd2], %r1;", "ld.global.u32 %r6, [%rd2];", "ld.global.cg.u32 %r6, [%rd2];"
+LAST_WAITS = f"setp.ne.u32 %p1, %r1, 63; @%p1 bra $end; {WAIT} $end: ret;"
+
+
+def test_a_launch_that_begins_early(run):
+    assert run(f"{WAIT} {LET_COME} {WRITE} ret;", early=True) == list(range(THREADS))
+    for body, fault in {
+        f"{WRITE} {WAIT} ret;": "touches global memory before griddepcontrol.wait",
+        f"{LET_COME} {WAIT} {WRITE} ret;": "lets later kernels come before",
+        LAST_WAITS: "ends before what came before it",
+    }.items():
+        with pytest.raises(RuntimeError, match=fault):
+            run(body, early=True)
+
+
+def test_a_launch_that_runs_beside_another(run):
+    assert run(f"{WRITE} {LAST_WAITS}", early=True, beside=True) == list(range(THREADS))
+    for body, fault in {
+        f"{READ} {LAST_WAITS}": "reads through the L1 cache before griddepcontrol.wait",
+        f"{WRITE} ret;": "may end before the launch beside it",
+        f"{LET_COME} {WRITE} {LAST_WAITS}": "lets later kernels come before",
+    }.items():
+        with pytest.raises(RuntimeError, match=fault):
+            run(body, early=True, beside=True)
+
+
+@pytest.mark.skipif(INTERPRETED is None, reason="the test below runs it, where every allocation is known")
+def test_two_launches_side_by_side(run):
+    one, other = (torch.zeros(THREADS, dtype=torch.int32) for _ in range(2))
+    for first, second, faults in ((WRITE, READ_ONCE, True), (READ, WRITE, True), (READ, READ_ONCE, False)):
+        run(f"{first} ret;", one)
+        run(f"{second} {LAST_WAITS}", other, early=True, beside=True)
+        run(f"{first} ret;", one)
+        if not faults:
+            run(f"{second} {LAST_WAITS}", one, early=True, beside=True)
+            continue
+        with pytest.raises(RuntimeError, match="of what the launch that runs beside this one"):
+            run(f"{second} {LAST_WAITS}", one, early=True, beside=True)
+
+
+@pytest.mark.skipif(INTERPRETED is not None, reason="runs the test above")
+def test_launches_side_by_side_touch_different_memory():
+    here = f"{__file__}::{test_two_launches_side_by_side.__name__}"
+    found = ptx_library.run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", here)
+    assert "1 passed" in found.stdout, found.stdout

@@ -175,6 +175,15 @@ def test_unordered_ids_of_any_number(rows):
             assert torch.equal(result[order].view(torch.int32), side_by_side.view(torch.int32))
 
 
+@needs_gpu
+@pytest.mark.parametrize("different", [900, 1100, 1_100_000])  # numbers of one, two and three digits of ten bits
+def test_ids_by_the_million(different):
+    rows = 1_200_000
+    rewards, ids = rewards_of(rows), torch.randperm(rows, generator=torch.Generator().manual_seed(0)) % different
+    expected = torch.ops.gapo.advantage_by_id(rewards, ids)
+    assert_close(GPU.advantage_by_id(rewards, ids), expected, torch.float32, "by id")
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_every_call_as_on_the_cpu(sample):
     results = getattr(GPU, sample.op)(*sample.args, **sample.options)

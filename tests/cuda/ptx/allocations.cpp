@@ -50,12 +50,13 @@ void free(void* place) {
   real(place);
 }
 
-bool gapo_is_allocated(uint64_t address, std::size_t bytes) {
+// Where the allocation begins that holds all of it, or 0.
+uint64_t gapo_allocation_of(uint64_t address, std::size_t bytes) {
   const std::lock_guard lock(guard());
   auto after = allocations().upper_bound(address);
-  if (after == allocations().begin()) return false;
+  if (after == allocations().begin()) return 0;
   const auto& [begin, size] = *--after;
-  return address - begin <= size && bytes <= size - (address - begin);
+  return address - begin <= size && bytes <= size - (address - begin) ? begin : 0;
 }
 
 }  // extern "C"

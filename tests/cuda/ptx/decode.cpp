@@ -5,7 +5,7 @@
 namespace ptx {
 namespace {
 
-void wait_for_earlier(Thread& t, const Instruction&) { t.may_go_on = true; }
+void wait_for_earlier(Thread& t, const Instruction&) { t.may_go_on = t.block->has_waited = true; }
 
 void let_later_come(Thread& t, const Instruction&) {
   if (!t.may_go_on) throw Fault("lets later kernels come before what came before it has ended");

@@ -59,6 +59,7 @@ void begin(Block& block, const Launch& launch, Dim3 index) {
   block.launch = &launch;
   block.index = index;
   block.turn = index.x;
+  block.has_waited = false;
   block.shared.begin(kernel.shared_bytes + launch.dynamic_shared);
   if (const auto cells = std::size_t{count} * kernel.registers; block.registers.size() < cells) {
     block.registers.resize(cells, 0xA5A5A5A5A5A5A5A5);
@@ -101,7 +102,7 @@ uint64_t run_thread(Block& block, Thread& t) {
           t.at = i.target;
           break;
         case Kind::kExit:
-          if (!t.may_go_on) throw Fault("ends before what came before it");
+          if (!t.may_go_on && !block.launch->beside) throw Fault("ends before what came before it");
           t.state = Thread::State::kDone;
           return steps + 1;
         case Kind::kWarp:
@@ -224,8 +225,10 @@ Dim3 index_of(uint64_t number, Dim3 grid) {
 }  // namespace
 
 void run(const Launch& launch) {
+  begin_globals();
   const uint64_t count = launch.grid.count();
   uint64_t steps = 0;
+  bool has_waited = false;
   const auto add = [&](uint64_t more) {
     steps += more;
     if (steps > kMost) throw Fault(launch.kernel->name + " has no end");
@@ -246,8 +249,10 @@ void run(const Launch& launch) {
     for (uint64_t n = 0; n < count; ++n) {
       begin(resident[0], launch, index_of(n, launch.grid));
       for (bool done = false; !done;) add(run_block(resident[0], done));
+      has_waited |= resident[0].has_waited;
     }
   }
+  if (launch.beside && !has_waited) throw Fault(launch.kernel->name + " may end before the launch beside it");
   if (std::getenv("GAPO_PTX_COUNT")) {
     std::fprintf(stderr, "%12" PRIu64 " instructions, %u blocks of %" PRIu64 "%s: %s\n", steps, launch.grid.x,
                  launch.block.count(), launch.early ? ", early" : "", launch.kernel->name.c_str());

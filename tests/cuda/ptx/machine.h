@@ -26,6 +26,7 @@ struct Launch {
   const void* const* arguments = nullptr;  // one for each parameter
   bool cooperative = false;                // all blocks run at once
   bool early = false;                      // begins before what came before it has ended, and has to wait for that
+  bool beside = false;                     // early, and runs beside the launch before it: only one block has to wait
 };
 
 // Runs it to its end. Throws Fault with the place where it may not go on. With GAPO_PTX_COUNT set it prints how
@@ -40,7 +41,7 @@ struct Thread {
   uint32_t number;  // in the block
   uint32_t at = 0;  // the next instruction
   enum class State { kReady, kAtWarp, kAtBarrier, kDone } state = State::kReady;
-  bool may_go_on;  // all that came before on the stream has ended
+  bool may_go_on;  // all that came before on the stream has ended, and is seen
 
   uint64_t bits(const Operand& o) const { return cells[o.constant][o.index]; }
   template <typename T>
@@ -83,7 +84,8 @@ struct Block {
   std::vector<unsigned char> local, parameters;
   SharedMemory shared;
   std::vector<uint32_t> warp_epochs;
-  uint32_t turn = 0;  // which thread goes first
+  uint32_t turn = 0;        // which thread goes first
+  bool has_waited = false;  // any thread, at a griddepcontrol.wait
 };
 
 }  // namespace ptx

@@ -2,6 +2,9 @@
 
 #include <dlfcn.h>
 
+#include <map>
+#include <utility>
+
 #include "module.h"
 
 namespace ptx {
@@ -9,6 +12,18 @@ namespace {
 
 constexpr int32_t kSeveral = -1;
 constexpr uint32_t kWarpSize = 32;
+
+// Allocations by their address: whether they were written.
+using Touched = std::map<uint64_t, bool>;
+
+Touched& touched() {
+  static Touched now;
+  return now;
+}
+Touched& touched_before() {
+  static Touched before;
+  return before;
+}
 
 }  // namespace
 
@@ -66,12 +81,28 @@ void SharedMemory::touch(uint64_t address, std::size_t bytes, Access access, uin
   }
 }
 
-void check_global(uint64_t address, std::size_t bytes, const char* what) {
-  using Find = bool (*)(uint64_t, std::size_t);
-  static const auto find = reinterpret_cast<Find>(dlsym(RTLD_DEFAULT, "gapo_is_allocated"));
-  if (find && !find(address, bytes)) {
+void begin_globals() {
+  touched_before() = std::move(touched());
+  touched().clear();
+}
+
+void touch_global(uint64_t address, std::size_t bytes, SharedMemory::Access access, bool beside) {
+  using Find = uint64_t (*)(uint64_t, std::size_t);
+  static const auto find = reinterpret_cast<Find>(dlsym(RTLD_DEFAULT, "gapo_allocation_of"));
+  if (!find) return;
+  const char* const what = !access.writes ? "a read" : !access.reads ? "a write" : "an atomic";
+  const uint64_t allocation = find(address, bytes);
+  if (allocation == 0) {
     throw Fault(std::string(what) + " of " + std::to_string(bytes) + " bytes outside every allocation");
   }
+  if (beside) {
+    const auto before = touched_before().find(allocation);
+    if (before != touched_before().end() && (access.writes || before->second)) {
+      throw Fault(std::string(what) + " of what the launch that runs beside this one " +
+                  (before->second ? "writes" : "reads"));
+    }
+  }
+  touched()[allocation] |= access.writes;
 }
 
 }  // namespace ptx

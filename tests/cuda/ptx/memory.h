@@ -43,7 +43,10 @@ class SharedMemory {
   uint32_t epoch_ = 0, first_epoch_ = 0;  // between barriers: now, and at this block's begin
 };
 
-// Throws Fault unless all of it lies in one allocation that is known, where allocations are known at all.
-void check_global(uint64_t address, std::size_t bytes, const char* what);
+// Global memory, as far as its allocations are known. What follows is of a new launch, or of what else comes on the
+// stream; the allocations that the one before touched are remembered.
+void begin_globals();
+// Throws Fault unless all of it lies in one allocation. beside: this launch runs at the same time as the one before.
+void touch_global(uint64_t address, std::size_t bytes, SharedMemory::Access access, bool beside);
 
 }  // namespace ptx
