@@ -27,7 +27,7 @@ from gapo_kernels.estimators import EPS, TAU, resolve
 from gapo_kernels.ids import GroupIds, as_id_tensor
 
 
-def _expect_tensors(**arguments: object) -> None:
+def expect_tensors(**arguments: object) -> None:
     """Refuses what the dispatcher could not tell from a missing argument, or what a door itself looks into."""
     for name, value in arguments.items():
         if not isinstance(value, Tensor):
@@ -76,7 +76,7 @@ def advantage(
     Returns:
         [..., G], the dtype and device of ``rewards``, contiguous.
     """
-    _expect_tensors(rewards=rewards)
+    expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
     return torch.ops.gapo.advantage(rewards, tau, *named, eps, valid)
 
@@ -111,10 +111,10 @@ def advantage_varlen(
     Returns:
         [N], the dtype and device of ``rewards``.
     """
-    _expect_tensors(rewards=rewards, offsets=offsets)
+    expect_tensors(rewards=rewards, offsets=offsets)
     named = resolve(estimator, center, scale)
     if max_group_size is None:
-        max_group_size = int(offsets.diff().max()) if offsets.numel() > 1 else 0
+        max_group_size = int(offsets.long().diff().max()) if offsets.numel() > 1 else 0
     return torch.ops.gapo.advantage_varlen(rewards, offsets, max_group_size, tau, *named, eps, valid)
 
 
@@ -144,7 +144,7 @@ def advantage_by_id(
     Returns:
         [N], in the order of ``rewards``, of its dtype and device.
     """
-    _expect_tensors(rewards=rewards)
+    expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
     ids = as_id_tensor(group_ids, rewards.device)
     return torch.ops.gapo.advantage_by_id(rewards, ids, tau, *named, eps, valid)
@@ -177,7 +177,7 @@ def advantage_stats(
         Without ids the statistics are [...], one a group; with ids [N], each row its group's. A group with no valid
         reward, or with a NaN, has NaN there.
     """
-    _expect_tensors(rewards=rewards)
+    expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
     ids = None if group_ids is None else as_id_tensor(group_ids, rewards.device)
     result, stats = torch.ops.gapo.advantage_stats(rewards, ids, tau, *named, eps, valid)
@@ -213,7 +213,7 @@ def token_advantage(
     Returns:
         [N, L], the dtype and device of ``token_rewards``.
     """
-    _expect_tensors(token_rewards=token_rewards)
+    expect_tensors(token_rewards=token_rewards)
     named = resolve(estimator, center, scale)
     ids = as_id_tensor(group_ids, token_rewards.device)
     return torch.ops.gapo.token_advantage(token_rewards, mask, ids, tau, *named, eps, valid)

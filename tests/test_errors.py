@@ -23,7 +23,7 @@ WITH_IDS = {"advantage_by_id": 1, "advantage_stats": 1, "token_advantage": 2}
 
 def message(expected: str, got: str, op: str) -> str:
     """What the error says, as a pattern."""
-    return re.escape(f"gapo::{op} expects {expected}, got {got}")
+    return "^" + re.escape(f"gapo::{op} expects {expected}, got {got}")
 
 
 def assert_refused(op: str, args: tuple, options: dict, match: str, error: type[Exception] = RuntimeError) -> None:
@@ -191,6 +191,8 @@ def test_ids_of_another_kind_through_the_doors(op):
         # far outside the rewards on the way, though the ends fit: nothing there may be read
         ([0, 2**40, 8], 2**41, f"offsets that do not decrease, got {2**40} before 8 at group 1"),
         ([0, -(2**40), 8], 2**41, f"offsets that do not decrease, got 0 before {-(2**40)} at group 0"),
+        # the difference wraps and looks like a size
+        ([0, 2**63 - 1, -2, 0, 8], 2**63 - 1, f"offsets that do not decrease, got {2**63 - 1} before -2 at group 1"),
     ],
 )
 def test_offsets(offsets, largest, text):
@@ -208,6 +210,7 @@ def test_max_group_size():
     [
         (torch.tensor([0.0, 8.0]), "float32 [2]"),
         (torch.tensor([0, 8], dtype=torch.int16), "int16 [2]"),
+        (torch.tensor([0, 8], dtype=torch.uint16), "UInt16 [2]"),
         (torch.tensor([False, True]), "bool [2]"),
         (torch.tensor([[0, 8]]), "int64 [1, 2]"),
         (torch.tensor(8), "int64 []"),

@@ -4,6 +4,7 @@
 #include <torch/csrc/stable/library.h>
 
 #include "torch/checks.h"
+#include "torch/tensors.h"
 
 namespace gapo::op {
 namespace {
@@ -18,6 +19,13 @@ void advantage(const Tensor& rewards, double tau, const Text& center, const Text
 void advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
                       const Text& center, const Text& scale, double eps, const Valid& valid) {
   check_advantage_varlen(rewards, offsets, max_group_size, {tau, center, scale, eps, valid});
+}
+
+// The values, which the op's own check leaves alone, since it is for any device; offsets: on the CPU.
+void offsets(const Tensor& given, int64_t rewards, int64_t max_group_size) {
+  const Tensor offsets = as_type(given, ScalarType::Long);
+  check_offsets("advantage_varlen", static_cast<const int64_t*>(offsets.data_ptr()), offsets.size(0) - 1, rewards,
+                max_group_size);
 }
 
 void advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const Text& center, const Text& scale,
@@ -43,6 +51,7 @@ void token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tens
 STABLE_TORCH_LIBRARY(gapo_checks, m) {
   m.def("advantage(Tensor rewards, " GAPO_OPTIONS ") -> ()");
   m.def("advantage_varlen(Tensor rewards, Tensor offsets, int max_group_size, " GAPO_OPTIONS ") -> ()");
+  m.def("offsets(Tensor offsets, int rewards, int max_group_size) -> ()");
   m.def("advantage_by_id(Tensor rewards, Tensor group_ids, " GAPO_OPTIONS ") -> ()");
   m.def("advantage_stats(Tensor rewards, Tensor? group_ids, " GAPO_OPTIONS ") -> ()");
   m.def("token_advantage(Tensor token_rewards, Tensor mask, Tensor group_ids, " GAPO_OPTIONS ") -> ()");
@@ -51,6 +60,7 @@ STABLE_TORCH_LIBRARY(gapo_checks, m) {
 STABLE_TORCH_LIBRARY_IMPL(gapo_checks, CompositeExplicitAutograd, m) {
   m.impl("advantage", TORCH_BOX(&gapo::op::advantage));
   m.impl("advantage_varlen", TORCH_BOX(&gapo::op::advantage_varlen));
+  m.impl("offsets", TORCH_BOX(&gapo::op::offsets));
   m.impl("advantage_by_id", TORCH_BOX(&gapo::op::advantage_by_id));
   m.impl("advantage_stats", TORCH_BOX(&gapo::op::advantage_stats));
   m.impl("token_advantage", TORCH_BOX(&gapo::op::token_advantage));

@@ -72,30 +72,27 @@ namespace {
 
 Rule check_rule(const char* op, const Options& options) {
   const auto& [tau, center, scale, eps, valid] = options;
-  STD_TORCH_CHECK(tau > 0 && tau <= 1, "gapo::", op, " expects 0 < tau <= 1, got ", digits(tau));
-  STD_TORCH_CHECK(eps >= 0 && std::isfinite(eps), "gapo::", op, " expects a finite eps >= 0, got ", digits(eps));
+  GAPO_CHECK(tau > 0 && tau <= 1, op, " expects 0 < tau <= 1, got ", digits(tau));
+  GAPO_CHECK(eps >= 0 && std::isfinite(eps), op, " expects a finite eps >= 0, got ", digits(eps));
   const auto known_center = find_name(kCenters, center.value);
-  STD_TORCH_CHECK(known_center, "gapo::", op, " expects center to be one of ", names_of(kCenters), ", got '",
-                  center.value, "'");
+  GAPO_CHECK(known_center, op, " expects center to be one of ", names_of(kCenters), ", got '", center.value, "'");
   const auto known_scale = find_name(kScales, scale.value);
-  STD_TORCH_CHECK(known_scale, "gapo::", op, " expects scale to be one of ", names_of(kScales), ", got '", scale.value,
-                  "'");
+  GAPO_CHECK(known_scale, op, " expects scale to be one of ", names_of(kScales), ", got '", scale.value, "'");
   return {tau, *known_center, *known_scale, eps};
 }
 
 void check_rewards(const char* op, const char* argument, const Tensor& tensor, const char* shape, bool fits) {
-  STD_TORCH_CHECK(is_floating(tensor) && fits, "gapo::", op, " expects float ", argument, " ", shape, ", got ",
-                  describe(tensor));
+  GAPO_CHECK(is_floating(tensor) && fits, op, " expects float ", argument, " ", shape, ", got ", describe(tensor));
 }
 
 void check_integers(const char* op, const char* argument, const Tensor& tensor, int64_t length, const char* shape) {
-  STD_TORCH_CHECK(is_integer(tensor) && tensor.dim() == 1 && tensor.size(0) == length, "gapo::", op,
-                  " expects integer ", argument, " ", shape, " with N = ", length, ", got ", describe(tensor));
+  GAPO_CHECK(is_integer(tensor) && tensor.dim() == 1 && tensor.size(0) == length, op, " expects integer ", argument,
+             " ", shape, " with N = ", length, ", got ", describe(tensor));
 }
 
 void check_same_device(const char* op, const char* argument, const Tensor& tensor, const Tensor& rewards) {
-  STD_TORCH_CHECK(tensor.device() == rewards.device(), "gapo::", op, " expects ", argument,
-                  " on the device of the rewards, got it on another one");
+  GAPO_CHECK(tensor.device() == rewards.device(), op, " expects ", argument,
+             " on the device of the rewards, got it on another one");
 }
 
 void check_valid(const char* op, const std::optional<Tensor>& valid, const Tensor& rewards, int64_t dims) {
@@ -104,8 +101,8 @@ void check_valid(const char* op, const std::optional<Tensor>& valid, const Tenso
   for (int64_t d = 0; same && d < dims; ++d) same = valid->size(d) == rewards.size(d);
   std::string shape;
   for (int64_t d = 0; d < dims; ++d) shape += (d ? ", " : "") + std::to_string(rewards.size(d));
-  STD_TORCH_CHECK(same && valid->scalar_type() == ScalarType::Bool, "gapo::", op, " expects bool valid [", shape,
-                  "], got ", describe(*valid));
+  GAPO_CHECK(same && valid->scalar_type() == ScalarType::Bool, op, " expects bool valid [", shape, "], got ",
+             describe(*valid));
   check_same_device(op, "valid", *valid, rewards);
 }
 
@@ -114,8 +111,8 @@ void check_mask(const char* op, const Tensor& mask, const Tensor& token_rewards)
       is_floating(mask) || is_integer(mask) || (mask.defined() && mask.scalar_type() == ScalarType::Bool);
   const bool same =
       typed && mask.dim() == 2 && mask.size(0) == token_rewards.size(0) && mask.size(1) == token_rewards.size(1);
-  STD_TORCH_CHECK(same, "gapo::", op, " expects a bool, integer or float mask [", token_rewards.size(0), ", ",
-                  token_rewards.size(1), "], got ", describe(mask));
+  GAPO_CHECK(same, op, " expects a bool, integer or float mask [", token_rewards.size(0), ", ", token_rewards.size(1),
+             "], got ", describe(mask));
   check_same_device(op, "mask", mask, token_rewards);
 }
 
@@ -141,10 +138,10 @@ Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_
   check_rewards(op, "rewards", rewards, "[N]", rewards.dim() == 1);
   const bool typed =
       offsets.defined() && (offsets.scalar_type() == ScalarType::Int || offsets.scalar_type() == ScalarType::Long);
-  STD_TORCH_CHECK(typed && offsets.dim() == 1 && offsets.size(0) >= 1, "gapo::", op,
-                  " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
+  GAPO_CHECK(typed && offsets.dim() == 1 && offsets.size(0) >= 1, op,
+             " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
   check_same_device(op, "offsets", offsets, rewards);
-  STD_TORCH_CHECK(max_group_size >= 0, "gapo::", op, " expects max_group_size >= 0, got ", max_group_size);
+  GAPO_CHECK(max_group_size >= 0, op, " expects max_group_size >= 0, got ", max_group_size);
   check_valid(op, options.valid, rewards, 1);
   return rule;
 }
@@ -181,16 +178,15 @@ Rule check_token_advantage(const Tensor& token_rewards, const Tensor& mask, cons
 }
 
 void check_offsets(const char* op, const int64_t* offsets, int64_t count, int64_t rewards, int64_t max_group_size) {
-  STD_TORCH_CHECK(offsets[0] == 0, "gapo::", op, " expects offsets to start at 0, got ", offsets[0]);
-  STD_TORCH_CHECK(offsets[count] == rewards, "gapo::", op, " expects offsets to end at the number of rewards, ",
-                  rewards, ", got ", offsets[count]);
+  GAPO_CHECK(offsets[0] == 0, op, " expects offsets to start at 0, got ", offsets[0]);
+  GAPO_CHECK(offsets[count] == rewards, op, " expects offsets to end at the number of rewards, ", rewards, ", got ",
+             offsets[count]);
   for (int64_t g = 0; g < count; ++g) {
-    const int64_t size = offsets[g + 1] - offsets[g];
-    STD_TORCH_CHECK(size >= 0, "gapo::", op, " expects offsets that do not decrease, got ", offsets[g], " before ",
-                    offsets[g + 1], " at group ", g);
-    STD_TORCH_CHECK(size <= max_group_size, "gapo::", op,
-                    " expects groups of at most max_group_size = ", max_group_size, " rewards, got ", size,
-                    " in group ", g);
+    GAPO_CHECK(offsets[g] <= offsets[g + 1], op, " expects offsets that do not decrease, got ", offsets[g], " before ",
+               offsets[g + 1], " at group ", g);
+    const int64_t size = offsets[g + 1] - offsets[g];  // from 0 on and not decreasing: no overflow
+    GAPO_CHECK(size <= max_group_size, op, " expects groups of at most max_group_size = ", max_group_size,
+               " rewards, got ", size, " in group ", g);
   }
 }
 

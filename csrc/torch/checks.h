@@ -6,12 +6,27 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <optional>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 
 #include "definition.h"
 #include "torch/text.h"
 
+// Refuses an op's call in words. STD_TORCH_CHECK would put the place in this source in front of them.
+#define GAPO_CHECK(holds, op, ...)                                                   \
+  do {                                                                               \
+    if (!(holds)) throw std::runtime_error(gapo::joined("gapo::", op, __VA_ARGS__)); \
+  } while (false)
+
 namespace gapo {
+
+template <typename... Parts>
+std::string joined(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  return text.str();
+}
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;

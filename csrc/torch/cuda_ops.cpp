@@ -47,8 +47,8 @@ struct Device {
 void check_launch(const char* op, cudaError_t error) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // CUDA keeps it, and the next launch would be taken for the failed one
-  STD_TORCH_CHECK(false, "gapo::", op, " could not be launched: ", cudaGetErrorString(error),
-                  " (this build has kernels for ", GAPO_CUDA_ARCHITECTURES, ")");
+  GAPO_CHECK(false, op, " could not be launched: ", cudaGetErrorString(error), " (this build has kernels for ",
+             GAPO_CUDA_ARCHITECTURES, ")");
 }
 
 // Memory from the caching allocator, handed out piece by piece.
@@ -142,7 +142,7 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
            const std::optional<Tensor>& given_valid, const Tensor& result, const std::optional<Tensor>& stats,
            Fill fill) {
   const int64_t n = rewards.numel();
-  STD_TORCH_CHECK(n <= std::numeric_limits<int32_t>::max(), "gapo::", op, " expects fewer than 2^31 rows, got ", n);
+  GAPO_CHECK(n <= std::numeric_limits<int32_t>::max(), op, " expects fewer than 2^31 rows, got ", n);
   if (n == 0) return;
   const Device device(rewards);
   const bool narrow = group_ids.scalar_type() == ScalarType::Int;
