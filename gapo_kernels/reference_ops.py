@@ -9,16 +9,25 @@ import torch
 from torch import Tensor
 
 from gapo_kernels import reference
+from gapo_kernels.estimators import EPS, ESTIMATORS, TAU
+
+checks = torch.ops.gapo_checks  # refuse what every backend refuses, in the same words
+DEFAULTS = (TAU, *ESTIMATORS["gapo"], EPS, None)
+
+
+def _options(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The schema's trailing arguments, which the dispatcher leaves out from the first default on."""
+    return *given, *DEFAULTS[len(given) :]
 
 
 def _compute(rewards: Tensor, ids: np.ndarray | None, *options: Any) -> tuple[Tensor, Tensor]:
-    """``options`` are the schema's trailing arguments, which the dispatcher leaves out from the first default on."""
-    named = dict(zip(("tau", "center", "scale", "eps", "valid"), options, strict=False))
-    if named.get("valid") is not None:
-        named["valid"] = named["valid"].cpu().numpy()
+    tau, center, scale, eps, valid = _options(options)
     # float64 stays, every other float becomes float32: the precision in which the op computes
     precision = torch.float64 if rewards.dtype == torch.float64 else torch.float32
-    advantage, stats = reference.advantage(rewards.detach().to("cpu", precision).numpy(), ids, **named)
+    advantage, stats = reference.advantage(
+        rewards.detach().to("cpu", precision).numpy(), ids, tau=tau, center=center, scale=scale, eps=eps,
+        valid=None if valid is None else valid.cpu().numpy(),
+    )  # fmt: skip
     return (
         torch.from_numpy(advantage).to(rewards.device, rewards.dtype),
         torch.from_numpy(stats).to(rewards.device, rewards.dtype),
@@ -26,23 +35,30 @@ def _compute(rewards: Tensor, ids: np.ndarray | None, *options: Any) -> tuple[Te
 
 
 def _advantage(rewards: Tensor, *options: Any) -> Tensor:
+    checks.advantage(rewards, *_options(options))
     return _compute(rewards, None, *options)[0]
 
 
 def _advantage_varlen(rewards: Tensor, offsets: Tensor, max_group_size: int, *options: Any) -> Tensor:
-    ids = np.repeat(np.arange(offsets.numel() - 1), offsets.diff().cpu().numpy())
+    checks.advantage_varlen(rewards, offsets, max_group_size, *_options(options))
+    bounds = offsets.cpu()
+    checks.offsets(bounds, rewards.numel(), max_group_size)
+    ids = np.repeat(np.arange(bounds.numel() - 1), bounds.diff().numpy())
     return _compute(rewards, ids, *options)[0]
 
 
 def _advantage_by_id(rewards: Tensor, group_ids: Tensor, *options: Any) -> Tensor:
+    checks.advantage_by_id(rewards, group_ids, *_options(options))
     return _compute(rewards, group_ids.cpu().numpy(), *options)[0]
 
 
 def _advantage_stats(rewards: Tensor, group_ids: Tensor | None = None, *options: Any) -> tuple[Tensor, Tensor]:
+    checks.advantage_stats(rewards, group_ids, *_options(options))
     return _compute(rewards, None if group_ids is None else group_ids.cpu().numpy(), *options)
 
 
 def _token_advantage(token_rewards: Tensor, mask: Tensor, group_ids: Tensor, *options: Any) -> Tensor:
+    checks.token_advantage(token_rewards, mask, group_ids, *_options(options))
     precision = torch.float64 if token_rewards.dtype == torch.float64 else torch.float32
     rewards = token_rewards.double().sum(-1).to(precision)
     rows = _compute(rewards, group_ids.cpu().numpy(), *options)[0].unsqueeze(-1)

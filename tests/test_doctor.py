@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,6 +74,13 @@ def test_the_reference_backend_agrees():
     assert "GAPO_BACKEND reference" in report
     assert re.search(r"^  cpu +reference$", report, re.MULTILINE)
     assert re.search(r"^  cpu +not in use +GAPO_BACKEND=reference$", report, re.MULTILINE)
+
+
+def test_the_reference_backend_refuses_what_others_refuse():
+    tests = str(Path(__file__).with_name("test_errors.py"))
+    options = ("-q", "-p", "no:cacheprovider", "-k", "not nobody_serves")  # it serves every device
+    done = run("-m", "pytest", *options, tests, GAPO_BACKEND="reference")
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 @pytest.mark.parametrize(
