@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, TypeVar
+
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gapo_kernels.estimators import EPS, TAU
+from gapo_kernels.estimators import EPS, TAU, resolve
 from gapo_kernels.ids import GroupIds, as_id_tensor
-from gapo_kernels.ops import advantage_by_id
+from gapo_kernels.ops import expect_tensors
+
+Value = TypeVar("Value")
 
 
 def advantage(
@@ -30,7 +35,7 @@ def advantage(
     all rows in the order of ranks would get.
 
     Args:
-        rewards: [N], this rank's; one dtype on all ranks.
+        rewards: [N], this rank's; one dtype on all ranks that have rows.
         group_ids: [N] as in ``gapo_kernels.advantage_by_id``; equal ids on different ranks are one group.
         process_group: the ranks, or None for all.
         estimator: as in ``gapo_kernels.advantage_by_id``.
@@ -44,59 +49,90 @@ def advantage(
         [N], in the order of ``rewards``, of its dtype and device.
 
     Raises:
-        ValueError: rewards, ids and valid that do not fit one another. It is raised before anything is sent, so the
-            other ranks learn of it from the backend's time-out.
+        TypeError, ValueError, RuntimeError: what ``gapo_kernels.advantage_by_id`` raises for this rank's arguments.
+            Nothing is computed, and the other ranks raise RuntimeError.
+        ValueError: rewards of different dtypes on different ranks, or integers as ids on one and others elsewhere; on
+            every rank. A rank without rows may have any.
     """
-    if rewards.dim() != 1:
-        raise ValueError(f"rewards expects shape [N], got {list(rewards.shape)}")
-    rewards = rewards.detach()
-    ids = _shared_ids(group_ids, rewards.device, process_group)
-    keep = torch.ones_like(rewards, dtype=torch.bool) if valid is None else valid
-    for name, tensor in (("group_ids", ids), ("valid", keep)):
-        if tensor.shape != rewards.shape:
-            raise ValueError(f"{name} expects shape {list(rewards.shape)}, got {list(tensor.shape)}")
-    if ids.is_floating_point() or ids.is_complex():
-        raise ValueError(f"group_ids expects integers, got {ids.dtype}")
-    if keep.dtype != torch.bool:
-        raise ValueError(f"valid expects torch.bool, got {keep.dtype}")
+    expect_tensors(rewards=rewards)
+    rewards = rewards.detach().resolve_neg()
+    try:
+        options = (tau, *resolve(estimator, center, scale), eps)
+        ids = as_id_tensor(group_ids, rewards.device)
+        torch.ops.gapo_checks.advantage_by_id(rewards, ids, *options, valid)
+    except (TypeError, ValueError, RuntimeError):
+        _facts_of_all(rewards, "refused", process_group)
+        raise
+    is_integer = isinstance(group_ids, Tensor) or getattr(getattr(group_ids, "dtype", None), "kind", "O") in "iu"
+    facts = _facts_of_all(rewards, "integers" if is_integer else "objects", process_group)
+    if refused := [rank for rank, fact in enumerate(facts) if fact.ids == "refused"]:
+        raise RuntimeError(f"rank {refused[0]} of the process group refused its arguments; nothing was computed")
+    dtype = _common("rewards expects one dtype", {rank: fact.dtype for rank, fact in enumerate(facts) if fact.rows})
+    kind = _common("group_ids expects one kind", {rank: fact.ids for rank, fact in enumerate(facts) if fact.rows})
+    if kind == "objects":
+        ids = _numbered_together([] if is_integer else group_ids, rewards.device, process_group)
 
-    columns = [rewards.contiguous(), ids.to(rewards.device, torch.int64), keep.to(rewards.device)]
+    keep = torch.ones_like(rewards, dtype=torch.bool) if valid is None else valid
+    columns = [rewards.to(dtype or torch.float32).contiguous(), ids.long(), keep]
     packed = torch.cat([column.unsqueeze(-1).view(torch.uint8) for column in columns], dim=1)
-    gathered, first = _gather_rows(packed, process_group)
+    gathered = _gather_rows(packed, [fact.rows for fact in facts], process_group)
     pieces = gathered.split([column.element_size() for column in columns], dim=1)
     all_rewards, all_ids, all_keep = (
         piece.clone(memory_format=torch.contiguous_format).view(column.dtype).squeeze(1)
         for piece, column in zip(pieces, columns, strict=True)
     )
-    result = advantage_by_id(
-        all_rewards, all_ids, estimator=estimator, tau=tau, center=center, scale=scale, eps=eps, valid=all_keep
-    )
-    return result[first : first + rewards.numel()]
+    result = torch.ops.gapo.advantage_by_id(all_rewards, all_ids, *options, all_keep)
+    first = sum(fact.rows for fact in facts[: dist.get_rank(process_group)])
+    return result[first : first + rewards.numel()].to(rewards.dtype)
 
 
-def _shared_ids(group_ids: GroupIds, device: torch.device, process_group: dist.ProcessGroup | None) -> Tensor:
-    """Integer ids that mean the same group on every rank; strings are numbered over all ranks together."""
-    if isinstance(group_ids, Tensor) or getattr(getattr(group_ids, "dtype", None), "kind", "O") in "iu":
-        return as_id_tensor(group_ids, device)
-    local = list(group_ids)
+class _Facts(NamedTuple):
+    """What ranks have to agree on before they send rows."""
+
+    rows: int
+    dtype: torch.dtype
+    ids: str  # of IDS
+
+
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+IDS = ("integers", "objects", "refused")
+
+
+def _facts_of_all(rewards: Tensor, ids: str, process_group: dist.ProcessGroup | None) -> list[_Facts]:
+    """Every rank's, in their order."""
+    dtype = DTYPES.index(rewards.dtype) if rewards.dtype in DTYPES else 0  # refused, if it is another
+    own = torch.tensor([rewards.numel(), dtype, IDS.index(ids)], device=rewards.device)
+    everyone = [torch.empty_like(own) for _ in range(dist.get_world_size(process_group))]
+    dist.all_gather(everyone, own, group=process_group)
+    told = torch.stack(everyone).tolist()
+    return [_Facts(rows, DTYPES[dtype], IDS[kind]) for rows, dtype, kind in told]
+
+
+def _common(expected: str, by_rank: dict[int, Value]) -> Value | None:
+    """The value of all ranks; None where none has any."""
+    first: dict[Value, int] = {}
+    for rank, value in by_rank.items():
+        first.setdefault(value, rank)
+    if len(first) > 1:
+        found = ", ".join(f"{value} on rank {rank}" for value, rank in first.items())
+        raise ValueError(f"{expected} on all ranks, got {found}")
+    return next(iter(first), None)
+
+
+def _numbered_together(group_ids: GroupIds, device: torch.device, process_group: dist.ProcessGroup | None) -> Tensor:
+    """This rank's ids as integers that mean the same group on every rank."""
+    local = group_ids.tolist() if isinstance(group_ids, np.ndarray) else list(group_ids)
     everyone: list[list[object]] = [[] for _ in range(dist.get_world_size(process_group))]
     dist.all_gather_object(everyone, local, group=process_group)
-    rank = dist.get_rank(process_group)
-    first = sum(len(ids) for ids in everyone[:rank])
+    first = sum(len(ids) for ids in everyone[: dist.get_rank(process_group)])
     numbered = as_id_tensor([value for ids in everyone for value in ids], device)
     return numbered[first : first + len(local)]
 
 
-def _gather_rows(rows: Tensor, process_group: dist.ProcessGroup | None) -> tuple[Tensor, int]:
-    """All ranks' rows in the order of ranks, and where this rank's begin; ranks may have different numbers of rows."""
-    world = dist.get_world_size(process_group)
-    count = torch.tensor([rows.shape[0]], device=rows.device)
-    counts = [torch.empty_like(count) for _ in range(world)]
-    dist.all_gather(counts, count, group=process_group)
-    sizes = [int(n) for n in counts]
+def _gather_rows(rows: Tensor, sizes: list[int], process_group: dist.ProcessGroup | None) -> Tensor:
+    """All ranks' rows in the order of ranks, of which each has so many."""
     padded = rows.new_zeros((max(sizes), rows.shape[1]))
     padded[: rows.shape[0]] = rows
-    everyone = [torch.empty_like(padded) for _ in range(world)]
+    everyone = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(everyone, padded, group=process_group)
-    gathered = torch.cat([part[:size] for part, size in zip(everyone, sizes, strict=True)])
-    return gathered, sum(sizes[: dist.get_rank(process_group)])
+    return torch.cat([part[:size] for part, size in zip(everyone, sizes, strict=True)])

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -51,26 +52,55 @@ def check_a_smaller_group(rank: int, world: int) -> None:
         assert torch.equal(result, expected[5 * rank : 5 * rank + 5])
 
 
+def check_a_rank_without_rows(rank: int) -> None:
+    """Rank 0 has all rows; the others' empty ids and rewards may be of any kind."""
+    rewards, numbers = rewards_of(6, dtype=torch.float64), torch.tensor([5, 5, 7, 7, 7, 5])
+    for ids in (numbers, numbers.numpy(), [f"uid-{number}" for number in numbers.tolist()]):
+        for none in ([], np.array([]), np.array([], dtype=str), torch.zeros(0, dtype=torch.int32)):
+            mine = (rewards, ids) if rank == 0 else (rewards_of(0, dtype=torch.float16), none)
+            result = distributed.advantage(*mine)
+            assert result.dtype == mine[0].dtype
+            assert torch.equal(result, advantage_by_id(rewards, numbers) if rank == 0 else mine[0])
+
+
 def check_errors() -> None:
-    """All ranks are wrong alike, so that none waits for another."""
-    rewards = rewards_of(3)
-    with pytest.raises(ValueError, match=r"rewards expects shape \[N\], got \[1, 3\]"):
-        distributed.advantage(rewards.unsqueeze(0), [0, 0, 0])
-    for ids in (torch.zeros(2, dtype=torch.int64), ["a", "b"]):
-        with pytest.raises(ValueError, match=r"group_ids expects shape \[3\], got \[2\]"):
-            distributed.advantage(rewards, ids)
-    with pytest.raises(ValueError, match=r"group_ids expects integers, got torch.float32"):
-        distributed.advantage(rewards, torch.tensor([0.1, 0.2, 0.3]))
-    with pytest.raises(ValueError, match=r"valid expects shape \[3\], got \[2\]"):
-        distributed.advantage(rewards, [0, 0, 0], valid=torch.ones(2, dtype=torch.bool))
-    with pytest.raises(ValueError, match=r"valid expects torch.bool, got torch.int64"):
-        distributed.advantage(rewards, [0, 0, 0], valid=torch.ones(3, dtype=torch.int64))
+    """All ranks are wrong alike."""
+    rewards, ids = rewards_of(3), [0, 0, 0]
+    with pytest.raises(TypeError, match="rewards expects a tensor, got list"):
+        distributed.advantage([0.5] * 3, ids)
+    for wrong in ("abc", {1, 2, 3}, iter(ids)):
+        with pytest.raises(TypeError, match="group_ids expects a tensor, an array or a sequence of ids, got "):
+            distributed.advantage(rewards, wrong)
     with pytest.raises(ValueError, match=r"estimator expects one of .*, got 'ppo'"):
-        distributed.advantage(rewards, [0, 0, 0], estimator="ppo")
-    with pytest.raises(RuntimeError, match=r"gapo::advantage_by_id expects 0 < tau <= 1, got 2"):
-        distributed.advantage(rewards, [0, 0, 0], tau=2.0)
-    with pytest.raises(RuntimeError, match=r"gapo::advantage_by_id expects float rewards \[N\], got int64"):
-        distributed.advantage(rewards.long(), [0, 0, 0])
+        distributed.advantage(rewards, ids, estimator="ppo")
+    for given, wrong, options, expected in (
+        (rewards.unsqueeze(0), ids, {}, r"float rewards \[N\], got float32 \[1, 3\]"),
+        (rewards.long(), ids, {}, r"float rewards \[N\], got int64 \[3\]"),
+        (rewards, torch.zeros(2, dtype=torch.int64), {}, r"integer group_ids \[N\] with N = 3, got int64 \[2\]"),
+        (rewards, ["a", "b"], {}, r"integer group_ids \[N\] with N = 3, got int64 \[2\]"),
+        (rewards, torch.ones(3), {}, r"integer group_ids \[N\] with N = 3, got float32 \[3\]"),
+        (rewards, torch.ones(3, dtype=torch.bool), {}, r"integer group_ids \[N\] with N = 3, got bool \[3\]"),
+        (rewards, ids, {"valid": torch.ones(2, dtype=torch.bool)}, r"valid .*, got bool \[2\]"),
+        (rewards, ids, {"valid": torch.ones(3, dtype=torch.int64)}, r"valid .*, got int64 \[3\]"),
+        (rewards, ids, {"tau": 2.0}, "0 < tau <= 1, got 2"),
+    ):
+        with pytest.raises(RuntimeError, match=f"gapo::advantage_by_id expects .*{expected}"):
+            distributed.advantage(given, wrong, **options)
+
+
+def check_disagreement(rank: int, world: int) -> None:
+    """Ranks that do not fit one another: every one of them learns of it."""
+    rewards, ids = rewards_of(3), torch.zeros(3, dtype=torch.int64)
+    last = rank == world - 1
+    wrong = r"gapo::advantage_by_id expects integer group_ids \[N\] with N = 3, got int64 \[2\]"
+    with pytest.raises(RuntimeError, match=wrong if last else f"rank {world - 1} of the process group refused"):
+        distributed.advantage(rewards, ids[:2] if last else ids)
+    dtypes = f"got torch.float16 on rank 0, torch.bfloat16 on rank {world - 1}$"
+    with pytest.raises(ValueError, match=f"^rewards expects one dtype on all ranks, {dtypes}"):
+        distributed.advantage(rewards.bfloat16() if last else rewards.half(), ids)
+    kinds = f"got integers on rank 0, objects on rank {world - 1}$"
+    with pytest.raises(ValueError, match=f"^group_ids expects one kind on all ranks, {kinds}"):
+        distributed.advantage(rewards, ["a", "b", "c"] if last else ids)
 
 
 def main(rank: int, world: int, store: str) -> None:
@@ -79,7 +109,9 @@ def main(rank: int, world: int, store: str) -> None:
     for counts in COUNTS[world]:
         check(rank, world, counts)
     check_a_smaller_group(rank, world)
+    check_a_rank_without_rows(rank)
     check_errors()
+    check_disagreement(rank, world)
     dist.barrier()
     dist.destroy_process_group()
 
