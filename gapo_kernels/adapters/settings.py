@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from numbers import Real
 from typing import TypedDict
 
@@ -41,8 +41,8 @@ def read_settings(given: object, where: str) -> Settings:
     settings = Settings()
     if given is None:
         return settings
-    if is_dataclass(given):
-        given = vars(given)
+    if is_dataclass(given) and not isinstance(given, type):
+        given = {field.name: getattr(given, field.name) for field in fields(given)}
     if not isinstance(given, Mapping):
         raise ValueError(f"{where} expects settings such as {where}.tau=0.5, got {given!r}")
     for name, value in given.items():
@@ -57,7 +57,7 @@ def read_settings(given: object, where: str) -> Settings:
         else:
             raise ValueError(f"{where}.{name} expects a name, got {value!r}")
     try:
-        ops.advantage(torch.empty(0, 1), **settings)  # the op's own checks, on no rewards
+        ops.advantage(torch.empty(0, 1, device="cpu"), **settings)  # the op's own checks, on no rewards
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
     return settings
@@ -70,19 +70,19 @@ def _number(value: object, where: str) -> float:
     raise ValueError(f"{where} expects a number, got {value!r}")
 
 
-def without_division(settings: Settings, divide: bool, where: str, switch: str) -> Settings:
+def without_division(settings: Settings, divide: object, where: str, switch: str) -> Settings:
     """The settings under a framework's own switch that turns the division by the standard deviation off.
 
     Args:
         settings: what ``read_settings`` returned.
-        divide: the switch; True, every framework's default, changes nothing.
+        divide: the switch; True, every framework's default, changes nothing, nor does None.
         where: what the user calls the section of the settings.
         switch: what the user calls the switch.
 
     Raises:
         ValueError: the switch is off and a scale other than ``none`` was given: they contradict one another.
     """
-    if divide:
+    if divide is None or divide:
         return settings
     if settings.get("scale", "none") != "none":
         raise ValueError(f"{where}.scale expects none or nothing while {switch} is off, got {settings['scale']!r}")

@@ -111,7 +111,7 @@ def _settings(estimator: str, config: Mapping[str, Any] | None) -> Settings:
     if config is None:
         return {"estimator": estimator}
     settings: Settings = {"estimator": estimator, **read_settings(config.get("gapo"), SECTION)}
-    return without_division(settings, config.get("norm_adv_by_std_in_grpo") is not False, SECTION, SWITCH)
+    return without_division(settings, config.get("norm_adv_by_std_in_grpo"), SECTION, SWITCH)
 
 
 def last_metrics() -> dict[str, float]:

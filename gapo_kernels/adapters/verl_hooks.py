@@ -19,6 +19,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+import torch
+
 METRICS = "verl.trainer.ppo.metric_utils"
 SESSIONS = "verl.trainer.ppo.v1.utils"
 
@@ -63,9 +65,10 @@ def _with_sessions(original: Callable[..., Any], estimators: frozenset[str]) -> 
         if len(last) in (0, len(batch_keys)):  # another estimator, or one output a session
             return original(data, batch_keys, adv_estimator, *args, **kwargs)
         ends = original(data.select_idxs(last), [batch_keys[row] for row in last], adv_estimator, *args, **kwargs)
-        first_token = ends.batch["response_mask"].argmax(dim=1, keepdim=True)
+        first_token = (ends.batch["response_mask"] != 0).int().argmax(dim=1, keepdim=True)
         scores = ends.batch["advantages"].gather(1, first_token)
-        advantages = scores[session_of_row] * data.batch["response_mask"]
+        mask = data.batch["response_mask"]
+        advantages = torch.where(mask == 0, 0.0, scores[session_of_row] * mask)  # 0 also where a score is NaN
         data.batch["advantages"] = data.batch["returns"] = advantages
         return data
 
@@ -108,23 +111,29 @@ def _after_import(name: str, patch: Callable[[ModuleType], None]) -> None:
 
 
 class _AfterImport(MetaPathFinder):
-    """Finds one module as the others do, once, and has it patched after it has run."""
+    """Finds one module as the others do, and has it patched after it has run; a search alone changes nothing."""
 
     def __init__(self, name: str, patch: Callable[[ModuleType], None]) -> None:
         self.name = name
         self.patch = patch
+        self.is_searching = False
 
     def find_spec(self, fullname: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname != self.name:
+        if fullname != self.name or self.is_searching:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        self.is_searching = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self.is_searching = False
         if spec is None or spec.loader is None:
             return spec
         run = spec.loader.exec_module
 
         def run_and_patch(module: ModuleType) -> None:
             run(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
             self.patch(module)
 
         spec.loader.exec_module = run_and_patch  # type: ignore[method-assign]

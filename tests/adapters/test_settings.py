@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import gapo_kernels
-from gapo_kernels.adapters.settings import read_settings
+from gapo_kernels.adapters.settings import read_settings, without_division
 
 
 def test_only_what_was_given():
@@ -16,13 +16,26 @@ def test_only_what_was_given():
     assert read_settings({"tau": 1, "center": None, "scale": "mad"}, "here") == {"tau": 1.0, "scale": "mad"}
 
 
-def test_a_dataclass():
-    @dataclass
+@pytest.mark.parametrize("slots", [False, True])
+def test_a_dataclass(slots):
+    @dataclass(slots=slots)
     class Section:
         tau: float = 0.75
         center: str | None = None
 
     assert read_settings(Section(), "here") == {"tau": 0.75}
+    with pytest.raises(ValueError, match=r"^here expects settings such as here\.tau=0\.5, got <class "):
+        read_settings(Section, "here")
+
+
+def test_they_are_checked_whatever_the_default_device_is():
+    with torch.device("meta"), pytest.raises(ValueError, match=r"^here: .*0 < tau <= 1, got 7"):
+        read_settings({"tau": 7}, "here")
+
+
+def test_a_switch_that_was_not_given_changes_nothing():
+    assert without_division({"tau": 0.5}, None, "here", "divide") == {"tau": 0.5}
+    assert without_division({"tau": 0.5}, 0, "here", "divide") == {"tau": 0.5, "scale": "none"}
 
 
 @pytest.mark.parametrize("number", [1e-3, "1e-3", "0.001", np.float32(1e-3), np.float64(1e-3)])
