@@ -46,11 +46,14 @@ def calls() -> Iterator[tuple[str, tuple]]:
     yield "advantage_varlen", (draw(60_000), torch.tensor([0, 9000, 50_000, 52_000, 60_000]), 41_000)
     ids = torch.randint(50, (4000,), generator=generator) * 1_000_003 - 7
     yield "advantage_by_id", (draw(4000), ids)
+    for different in (300, 3000):  # ids of one and of two digits, sorted by several blocks
+        yield "advantage_by_id", (draw(10_000), torch.randperm(10_000, generator=generator) % different)
     yield "advantage_stats", (draw(12, 48),)
     yield "advantage_stats", (draw(4000), ids)
     for mask in (torch.ones(64, 33, dtype=torch.int64), torch.ones(64, 33, dtype=torch.bool)):
         yield "token_advantage", (draw(64, 33), mask, torch.arange(64) // 8)
     yield "token_advantage", (draw(8, 5000), torch.ones(8, 5000, dtype=torch.bool), torch.arange(8) // 4)
+    yield "token_advantage", (draw(9000, 4), torch.ones(9000, 4, dtype=torch.bool), torch.arange(9000) // 9)
 
 
 def compare(op: str, arguments: tuple, device: str) -> None:

@@ -7,6 +7,7 @@ that holds a share ``tau`` of them is taken, its median is the centre Q, and the
 What all doors share:
 
 - rewards are float32, float64, float16 or bfloat16 and have no unit; float16 and bfloat16 are computed in float32.
+  Deviations are squared in float64: float64 ones above 1e154 make S infinite, and below 1e-162 they make it 0.
 - ``estimator`` names a centre and a scale (``ESTIMATORS``); ``center`` and ``scale`` replace either of the two.
 - ``tau``: 0 < tau <= 1, the window's share of its group. ``eps``: >= 0, added to the scale.
 - ``valid``: bool, one a reward (one a row for token rewards): a row marked False is left out of its group's statistics
