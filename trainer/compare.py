@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gapo_trainer.checkpoint import newest_checkpoint
+from gapo_trainer.claim import claim
 from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.errors import UserError
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
@@ -84,10 +85,11 @@ def _trained(config: Config, console: Console) -> Path:
     """The folder of the run, trained to its end."""
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / CONFIG).exists() and load_config(folder / CONFIG) != config:
-        raise UserError(f"{folder} holds a run of another configuration; choose another out=")
-    if not is_complete(folder, config):
-        train(config, folder, resolve_device(config.device), resume=True, console=console)
+    with claim(folder):
+        if (folder / CONFIG).exists() and load_config(folder / CONFIG) != config:
+            raise UserError(f"{folder} holds a run of another configuration; choose another out=")
+        if not is_complete(folder, config):
+            train(config, folder, resolve_device(config.device), resume=True, console=console)
     return folder
 
 

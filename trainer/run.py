@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gapo_trainer import ranks
+from gapo_trainer.claim import claim, claim_new
 from gapo_trainer.config import Config
-from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import SCORES
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import resolve_device
@@ -18,7 +19,7 @@ from gapo_trainer.progress import tell
 from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.runs import load_run
-from gapo_trainer.runlog import CONFIG, EVALS, read_log
+from gapo_trainer.runlog import EVALS, read_log
 from gapo_trainer.train import CHECKPOINTS, train
 
 
@@ -28,10 +29,12 @@ def run(config: Config, resume: Path | None, console: Console) -> Path:
     Returns:
         The run's folder.
     """
-    with ranks.process_group(resolve_device(config.device)) as device:
+    with ranks.process_group(resolve_device(config.device)) as device, ExitStack() as held:
         first = ranks.rank() == 0
         origin = provenance(device)
-        folder = Path(ranks.agreed(str(resume or new_folder(Path(config.out))) if first else None))
+        if first and resume:
+            held.enter_context(claim(resume))
+        folder = Path(ranks.agreed(str(resume or claim_new(Path(config.out), held)) if first else None))
         if first:
             tell(console, f"run: {folder}")
         train(config, folder, device, resume is not None, console if first else None)
@@ -42,23 +45,6 @@ def run(config: Config, resume: Path | None, console: Console) -> Path:
         console.print(result_table(folder))
         tell(console, f"figures: {folder / 'curves.png'}")
         tell(console, f"checkpoint: {max((folder / CHECKPOINTS).glob('step_*'))}")
-    return folder
-
-
-def new_folder(out: Path) -> Path:
-    """Make ``out``, or ``out-2``, ``out-3``, … where that holds a run already: no run is ever overwritten.
-
-    Raises:
-        UserError: the folder cannot be made.
-    """
-    folder, number = out, 1
-    while (folder / CONFIG).exists():
-        number += 1
-        folder = out.with_name(f"{out.name}-{number}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={out}: the folder cannot be made: {error}") from error
     return folder
 
 

@@ -1,0 +1,67 @@
+"""Two processes never write one run."""
+
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
+
+from gapo_trainer.claim import ClaimedError, claim, claim_new
+from gapo_trainer.errors import UserError
+from gapo_trainer.runlog import CONFIG
+
+HOLD = """
+import sys
+from pathlib import Path
+from gapo_trainer.claim import claim
+with claim(Path(sys.argv[1])):
+    print("claimed", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def hold():
+    """Has a process claim a folder until it is killed."""
+    processes = []
+
+    def hold(folder):
+        process = subprocess.Popen([sys.executable, "-c", HOLD, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        processes.append(process)
+        assert process.stdout.readline() == b"claimed\n"
+        return process
+
+    yield hold
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_claim_ends_with_its_process(tmp_path, hold):
+    process = hold(tmp_path)
+    with pytest.raises(ClaimedError, match=f"^{tmp_path} is being written to by another process$"), claim(tmp_path):
+        pass
+    process.kill()
+    process.wait()
+    with claim(tmp_path):
+        pass
+
+
+def test_a_new_run_passes_over_what_is_taken(tmp_path, hold):
+    out = tmp_path / "runs" / "run"
+    with ExitStack() as held:
+        assert claim_new(out, held) == out
+    out.joinpath(CONFIG).touch()  # a run
+    second = out.with_name("run-2")
+    second.mkdir()
+    hold(second)  # one that is only about to begin
+    with ExitStack() as held:
+        assert claim_new(out, held) == out.with_name("run-3")
+        claimed = subprocess.run([sys.executable, "-c", HOLD, out.with_name("run-3")], capture_output=True, text=True)
+        assert "run-3 is being written to by another process" in claimed.stderr
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    tmp_path.joinpath("file").touch()
+    with ExitStack() as held, pytest.raises(UserError, match="file/run: the folder cannot be made"):
+        claim_new(tmp_path / "file" / "run", held)
