@@ -53,8 +53,12 @@ def claim_new(out: Path, held: ExitStack) -> Path:
     Raises:
         UserError: the folder cannot be made.
     """
+    if not out.name:  # "." has a name of its own
+        out = out.absolute()
     for number in itertools.count(1):
         folder = out if number == 1 else out.with_name(f"{out.name}-{number}")
+        if (folder / CONFIG).exists():
+            continue
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -64,7 +68,7 @@ def claim_new(out: Path, held: ExitStack) -> Path:
                 tried.enter_context(claim(folder))
             except ClaimedError:
                 continue
-            if not (folder / CONFIG).exists():
+            if not (folder / CONFIG).exists():  # nor has another process finished one meanwhile
                 held.enter_context(tried.pop_all())
                 return folder
     raise AssertionError

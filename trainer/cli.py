@@ -6,6 +6,7 @@ import argparse
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = _command(commands, "compare", _compare, "train the same recipe with several estimators and seeds")
     compare.add_argument("--estimators", default="gapo,grpo", help="names, with commas; also dapo and NAME+dapo")
-    compare.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="FOLDER", help="of all the runs")
+    compare.add_argument("--out", type=Path, metavar="FOLDER", help="of all the runs (default: runs/compare)")
     compare.add_argument("--seeds", type=int, default=3, help="runs of each (default: 3)")
     compare.add_argument("--reward-noise", type=float, help="share of rewards replaced by an outlier")
     _add_settings(compare, dapo=False)
@@ -100,7 +101,10 @@ def _compare(args: argparse.Namespace, console: Console) -> None:
     from gapo_trainer.compare import compare
 
     noise = [] if args.reward_noise is None else [f"reward_noise={args.reward_noise}"]
-    config = load_config(args.config, [*args.settings, *noise, f"out={args.out}"])
+    out = [] if args.out is None else [f"out={args.out}"]
+    config = load_config(args.config, [*args.settings, *noise, *out])
+    if config.out == Config().out:  # none was given: not beside single runs
+        config = replace(config, out="runs/compare")
     compare(config, args.estimators.split(","), args.seeds, console)
 
 

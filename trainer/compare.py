@@ -55,6 +55,8 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
     """
     if seeds < 1:
         raise UserError(f"--seeds must be at least 1, got {seeds}")
+    if len(set(names)) < len(names):
+        raise UserError(f"--estimators expects each name once, got {','.join(names)}")
     origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
     results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}
@@ -87,7 +89,7 @@ def _trained(config: Config, console: Console) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with claim(folder):
         if (folder / CONFIG).exists() and load_config(folder / CONFIG) != config:
-            raise UserError(f"{folder} holds a run of another configuration; choose another out=")
+            raise UserError(f"{folder} holds a run of another configuration; choose another --out")
         if not is_complete(folder, config):
             train(config, folder, resolve_device(config.device), resume=True, console=console)
     return folder

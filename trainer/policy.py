@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -96,8 +97,8 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Po
     try:
         tokenizer = _load_tokenizer(source)
         model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise UserError(f"model {name!r} could not be loaded: {error}") from error
+    except (OSError, ValueError, KeyError, SafetensorError) as error:  # the last two: a damaged file
+        raise UserError(f"model {name!r} could not be loaded: {type(error).__name__}: {error}") from error
     if tokenizer.eos_token_id is None:
         raise UserError(f"model {name!r}: its tokenizer has no end token, so no completion would end")
     if tokenizer.pad_token_id is None:

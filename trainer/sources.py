@@ -10,7 +10,6 @@ from gapo_trainer.config import Config
 from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.task import SPLITS, Task
-from gapo_trainer.errors import UserError
 from gapo_trainer.policy import Policy
 
 TRAIN, *HELD_OUT = SPLITS
@@ -35,7 +34,7 @@ def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
         warn: called with a line for what was left out.
 
     Raises:
-        UserError: the data cannot be read, or no training task is left.
+        UserError: the data cannot be read.
     """
     limits = {split: config.max_tasks if split == TRAIN else config.eval_tasks for split in SPLITS}
     splits = _embedded(limits) if config.data == EMBEDDED else _from_source(config, limits, warn)
@@ -43,10 +42,6 @@ def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
         splits[split] = _short_enough(tasks, policy, config.max_prompt_tokens)
         if left_out := len(tasks) - len(splits[split]):
             warn(f"{split}: {left_out} of {len(tasks)} tasks left out, prompts over {config.max_prompt_tokens} tokens")
-    if not splits[TRAIN]:
-        raise UserError(
-            f"data={config.data} has no training task with a prompt of at most {config.max_prompt_tokens} tokens"
-        )
     return Splits(splits[TRAIN], {split: splits[split] for split in HELD_OUT if splits[split]})
 
 

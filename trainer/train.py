@@ -30,6 +30,7 @@ from gapo_trainer.config import Config
 from gapo_trainer.data.scoring import Scorer, Tally
 from gapo_trainer.engine import distinct, prompt_once
 from gapo_trainer.episodes import Episodes
+from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import answer, scores_row
 from gapo_trainer.metrics import kept_group, step_metrics
 from gapo_trainer.policy import Policy, load_policy
@@ -61,9 +62,15 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
     found = newest_checkpoint(folder / CHECKPOINTS, warn) if resume else None
     start, progress = found or (None, Progress(step=0, tasks_taken=0, bad_updates=0, log_bytes={}))
 
+    if progress.step > config.steps:
+        raise UserError(f"{folder} has a checkpoint of step {progress.step}, beyond steps={config.steps}")
     policy = load_policy(str(start or config.model), config.format, device)
     reference = _reference(config, device)
     splits = load_splits(config, policy, warn)
+    if not splits.train:
+        raise UserError(
+            f"data={config.data} has no training task with a prompt of at most {config.max_prompt_tokens} tokens"
+        )
     policy.model.train()
     if config.gradient_checkpointing:
         policy.model.gradient_checkpointing_enable({"use_reentrant": False})

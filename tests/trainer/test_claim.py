@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,12 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     tmp_path.joinpath("file").touch()
     with ExitStack() as held, pytest.raises(UserError, match="file/run: the folder cannot be made"):
         claim_new(tmp_path / "file" / "run", held)
+
+
+def test_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    here.joinpath(CONFIG).touch()
+    monkeypatch.chdir(here)
+    with ExitStack() as held:
+        assert claim_new(Path("."), held) == tmp_path / "here-2"

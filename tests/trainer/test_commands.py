@@ -47,6 +47,8 @@ def test_a_finished_run_can_go_on_for_longer(config_file, tmp_path):
     out = tmp_path / "run"
     assert main(["run", "--config", config_file, f"out={out}"]) == 0
     assert main(["run", "--resume", str(out), "steps=5"]) == 0
+    assert main(["run", "--resume", str(out), "steps=3"]) == 1  # its record says what was done
+    assert "steps: 5" in (out / "config.yaml").read_text()
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 5
 
 

@@ -124,6 +124,8 @@ def _utf8(line: bytes) -> str:
 def _rows(source: str) -> Iterator[tuple[str, int, Any]]:
     """(file or data set, line, bytes of a JSON line or decoded row)."""
     if not source.endswith(SUFFIXES):
+        if Path(source).is_file():  # no name of a data set, which would be looked up elsewhere
+            raise UserError(f"{source}: expected a name that ends in {', '.join(SUFFIXES)}")
         yield from _named_rows(source)
         return
     if not Path(source).is_file():

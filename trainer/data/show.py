@@ -17,14 +17,21 @@ from gapo_trainer.data.task import Task
 _STYLES = {"-": "red", "+": "green", " ": "dim", "@": "cyan"}
 
 
+def _day(time: int) -> str:
+    """The date, or the seconds where no calendar has it: a commit may claim any time."""
+    try:
+        return f"{datetime.fromtimestamp(time, timezone.utc):%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return str(time)
+
+
 def rendered(task: Task) -> RenderableType:
     """The task as a panel for ``rich.print``."""
     parts: list[RenderableType] = []
     for number, hunk in enumerate(task.history, 1):
         parts += [Rule(Text(f"earlier hunk {number}: {_safe(hunk.path)}"), style="cyan"), _diff(hunk.diff.split("\n"))]
     parts += [Rule(Text(f"the edit: {_safe(task.path)}"), style="bold"), _diff(edit_lines(task))]
-    made = datetime.fromtimestamp(task.time, timezone.utc)
-    origin = f"{task.repo} {task.commit[:12]} {made:%Y-%m-%d}, {task.license}"
+    origin = f"{task.repo} {task.commit[:12]} {_day(task.time)}, {task.license}"
     return Panel(
         Group(*parts),
         title=Text(f"{task.id}  {task.lang}  {task.split}"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pygit2
-from pygit2.enums import DeltaStatus, DiffOption, FileMode
+from pygit2.enums import DeltaStatus, DiffFind, DiffOption, FileMode
 
 from gapo_trainer.data.languages import language_of
 from gapo_trainer.data.mining.file_filters import file_fault, path_fault
@@ -96,7 +96,7 @@ def _find_renames(diff: pygit2.Diff) -> None:
         raise Skipped("commit: mass rename")
     # Similarity compares every pair of contents; with more files than this it is a reorganisation all the same.
     if removed and added and max(len(removed), len(added)) <= 2 * MOST_RENAMES:
-        diff.find_similar()
+        diff.find_similar(DiffFind.FIND_RENAMES)  # whatever diff.renames the user has configured
         if sum(delta.status == DeltaStatus.RENAMED for delta in diff.deltas) > MOST_RENAMES:
             raise Skipped("commit: mass rename")
 
