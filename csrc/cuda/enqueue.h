@@ -25,10 +25,23 @@ __device__ __forceinline__ void follow_stream() {
 #endif
 }
 
-// What a kernel does last that runs beside the one before it, in the place of follow_stream(): that one has to be of
-// ours, and neither may touch what the other writes. Everything before that one has ended, since only then it let this
-// one come, but only the L2 cache is sure to know what was written there. The last block waits, so that whoever comes
-// behind this kernel finds both ended.
+// The same for a kernel that the next one may run beside: whatever came before both is seen there as well, since a
+// fence in front of the signal synchronizes with the start of the dependent grid (PTX ISA, griddepcontrol). The first
+// signal of a block counts.
+__device__ __forceinline__ void follow_stream_ahead() {
+#if __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    cudaTriggerProgrammaticLaunchCompletion();
+  }
+#endif
+}
+
+// What a kernel does last that runs beside the one before it, in the place of follow_stream(): that one begins with
+// follow_stream_ahead(), and neither may touch what the other writes. Everything before that one has ended. Until this
+// one waits, it reads by loads of the device's scope, which no stale line of an L1 cache serves. The last block waits,
+// so that whoever comes behind this kernel finds both ended.
 __device__ __forceinline__ void end_beside() {
   if (blockIdx.x == gridDim.x - 1) follow_stream();
 }

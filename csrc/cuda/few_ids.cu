@@ -24,13 +24,13 @@ constexpr std::size_t memory_bytes(int64_t n) {
 // One block; kRows: of a thread, neighbours.
 template <int kThreads, int kRows>
 __global__ void __launch_bounds__(kThreads) sort_few_ids(const Ids ids, int32_t n, const SegmentedRows out) {
-  follow_stream();
+  follow_stream_ahead();
   extern __shared__ __align__(16) unsigned char memory[];
   static_assert(alignof(typename Sort<kThreads, kRows>::TempStorage) <= 16);
   __shared__ DeviceBlock<kThreads> block;
   const int thread = static_cast<int>(threadIdx.x), first = thread * kRows;
 
-  const IdTable table{ids, reinterpret_cast<int32_t*>(memory), id_bits(n)};
+  const IdTable table{ids, reinterpret_cast<int32_t*>(memory), table_bits(n)};
   const int places = 1 << table.bits;
   for (int place = thread; place < places; place += kThreads) table.claims[place] = kUnclaimed;
   __syncthreads();

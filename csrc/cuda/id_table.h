@@ -1,4 +1,4 @@
-// Small numbers for ids of any value: equal ids get one number, others another.
+// Finds rows with equal ids, whatever their values are.
 #pragma once
 
 #include <cstddef>
@@ -13,15 +13,15 @@ namespace {
 
 inline constexpr int32_t kUnclaimed = 0;
 
-// How many bits the numbers of n ids have: about two of three places are taken at most, and one is always free.
-constexpr int id_bits(int64_t n) {
+// How many bits a place in the table of n ids has: about two of three places are taken at most, and one is always free.
+constexpr int table_bits(int64_t n) {
   int bits = 1;
   while ((int64_t{1} << bits) < n + n / 2) ++bits;
   return bits;
 }
-static_assert(id_bits(INT32_MAX) == 32);
+static_assert(table_bits(INT32_MAX) == 32);
 
-constexpr std::size_t table_bytes(int64_t n) { return sizeof(int32_t) << id_bits(n); }
+constexpr std::size_t table_bytes(int64_t n) { return sizeof(int32_t) << table_bits(n); }
 
 // splitmix64's finalizer: every bit of the id moves every bit.
 GAPO_DEVICE uint64_t mixed(uint64_t bits) {

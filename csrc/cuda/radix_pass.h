@@ -59,7 +59,7 @@ struct PassMemory {
 };
 static_assert(kPassTile <= UINT16_MAX);
 
-// number_at(i): the number in place i, each asked for once.
+// number_at(i): the number in place i, each asked for once. The blocks meet afterwards.
 template <typename NumberAt>
 __device__ void count_runs(const PassBlock& block, const TileRuns& runs, const Digits& digits, NumberAt number_at,
                            PassMemory& memory, const RunTable& table) {
@@ -77,7 +77,6 @@ __device__ void count_runs(const PassBlock& block, const TileRuns& runs, const D
   for (uint32_t digit = thread; digit < digits.count(); digit += kPassThreads) {
     table.counts[int64_t{digit} * runs.columns + block.rank] = own[digit];
   }
-  __syncthreads();
 }
 
 // A warp a digit.
@@ -107,6 +106,7 @@ __device__ void move_runs(PassBlock& block, const TileRuns& runs, const Digits& 
                           const Pairs& from, const Pairs& to, PassMemory& memory, BeginDigit begin_digit) {
   if (block.rank >= runs.columns) return;
   constexpr int kOwnDigits = kMostDigits / kPassThreads;
+  static_assert(kMostDigits % kPassThreads == 0);
   const int thread = Thread::index(), warp = thread / kWarp, lane = thread % kWarp;
   const auto each_own_digit = [&](auto visit) {
 #pragma unroll

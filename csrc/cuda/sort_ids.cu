@@ -61,7 +61,7 @@ __device__ void write_offsets(const PassBlock& block, const uint32_t* sorted, co
 }
 
 __global__ void __launch_bounds__(kPassThreads, 2) sort_ids(const __grid_constant__ SortCall call) {
-  follow_stream();
+  follow_stream_ahead();
   __shared__ PassBlock block;
   __shared__ PassMemory memory;
   block.each([&](int thread) {
@@ -149,7 +149,7 @@ cudaError_t launch_sort_ids(const Ids& ids, int64_t n, const SegmentedRows& out,
   auto* const memory = static_cast<unsigned char*>(workspace);
   const auto words = [&](std::size_t place) { return reinterpret_cast<uint32_t*>(memory + place); };
   const auto rows = [&](std::size_t place) { return reinterpret_cast<int32_t*>(memory + place); };
-  const SortCall call{{ids, rows(plan.table), id_bits(n)},
+  const SortCall call{{ids, rows(plan.table), table_bits(n)},
                       TileRuns(n, plan.blocks),
                       reinterpret_cast<Control*>(memory),
                       words(plan.id_numbers),

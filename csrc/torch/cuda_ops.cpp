@@ -136,7 +136,8 @@ Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_
   return result;
 }
 
-// rewards: [N], contiguous, written by what `fill` enqueues on the stream; result and stats (or none): by row.
+// rewards: [N], contiguous, written by what `fill` enqueues on the stream, at the same time perhaps as the ids are
+// sorted; result and stats (or none): by row.
 template <typename Fill>
 void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor& group_ids,
            const std::optional<Tensor>& given_valid, const Tensor& result, const std::optional<Tensor>& stats,

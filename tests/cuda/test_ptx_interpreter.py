@@ -155,7 +155,11 @@ def test_writing_the_same_is_no_race(run):
 
 
 WAIT, LET_COME = "griddepcontrol.wait;", "griddepcontrol.launch_dependents;"
-WRITE, READ, READ_ONCE = "st.global.u32 [%rd2], %r1;", "ld.global.u32 %r6, [%rd2];", "ld.global.cg.u32 %r6, [%rd2];"
+WRITE, READ, READ_ONCE = (
+    "st.global.u32 [%rd2], %r1;",
+    "ld.global.u32 %r6, [%rd2];",
+    "ld.relaxed.gpu.global.u32 %r6, [%rd2];",
+)
 LAST_WAITS = f"setp.ne.u32 %p1, %r1, 63; @%p1 bra $end; {WAIT} $end: ret;"
 
 

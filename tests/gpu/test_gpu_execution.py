@@ -109,17 +109,18 @@ def replayed(call) -> tuple[torch.Tensor, ...]:
     return results
 
 
-def test_calls_that_feed_each_other():
+@pytest.mark.parametrize("size", [4096, 36_864])  # of the larger, several blocks sort the ids
+def test_calls_that_feed_each_other(size):
     """Each kernel may come before the one in front of it has ended: what it reads has to be written by then."""
-    ops, size = torch.ops.gapo, 4096
+    ops = torch.ops.gapo
     given, ids = rewards_of(size).cuda(), ids_of(size, 100).cuda()
-    mask = torch.ones(512, 8, device="cuda")
+    mask = torch.ones(size // 4, 4, device="cuda")
     steps = (
         lambda rewards: ops.advantage(rewards.view(-1, 16)).flatten(),
         lambda rewards: ops.advantage_by_id(rewards, ids),
         lambda rewards: ops.advantage(rewards.view(-1, 1024)).flatten(),
         lambda rewards: equal_groups_as_ragged(rewards, 128)[0],
-        lambda rewards: ops.token_advantage(rewards.view(512, 8), mask, ids[:512]).flatten(),
+        lambda rewards: ops.token_advantage(rewards.view(-1, 4), mask, ids[: size // 4]).flatten(),
         lambda rewards: rewards.roll(5) - 0.5 * given,
     )
 

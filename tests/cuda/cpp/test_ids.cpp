@@ -22,9 +22,9 @@ template <typename Id>
 void test_numbers(const char* what, const std::vector<Id>& ids) {
   const auto n = static_cast<int64_t>(ids.size());
   check::current_case = std::string(what) + " ids, " + std::to_string(n);
-  std::vector<int32_t> claims(std::size_t{1} << id_bits(n), kUnclaimed), owners(n);
+  std::vector<int32_t> claims(std::size_t{1} << table_bits(n), kUnclaimed), owners(n);
   std::vector<uint32_t> numbers(n);
-  const IdTable table{{ids.data(), sizeof(Id) == 8}, claims.data(), id_bits(n)};
+  const IdTable table{{ids.data(), sizeof(Id) == 8}, claims.data(), table_bits(n)};
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
@@ -54,7 +54,7 @@ void test_table() {
   using Limits = std::numeric_limits<Id>;
   Random random(3);
   for (int64_t n : {1, 2, 3, 4, 5, 6, 43, 1000, 5461, 5462}) {
-    CHECK((int64_t{1} << id_bits(n)) > n);  // a place stays free, so that a search ends
+    CHECK((int64_t{1} << table_bits(n)) > n);  // a place stays free, so that a search ends
     std::vector<Id> equal(n, Limits::min()), counted(n), spread(n), few(n);
     for (int64_t i = 0; i < n; ++i) {
       counted[i] = static_cast<Id>(i - n / 2);

@@ -9,7 +9,7 @@ namespace {
 
 using Access = SharedMemory::Access;
 
-enum Space : uint8_t { kGeneric, kGlobal, kShared, kLocal, kParameter, kSpaceMask = 7, kRelaxed = 8, kPastL1 = 16 };
+enum Space : uint8_t { kGeneric, kGlobal, kShared, kLocal, kParameter, kSpaceMask = 7, kRelaxed = 8 };
 
 uint32_t warp_epoch(const Thread& t) { return t.block->warp_epochs[t.number / kWarpSize]; }
 
@@ -35,8 +35,7 @@ unsigned char* place_of(Thread& t, const Instruction& i, std::size_t bytes, Acce
   const bool beside = block.launch->beside;
   if (!t.may_go_on) {
     if (!beside) throw Fault("touches global memory before griddepcontrol.wait");
-    if (access.reads && !(i.mode & (kPastL1 | kRelaxed)))
-      throw Fault("reads through the L1 cache before griddepcontrol.wait");
+    if (access.reads && !(i.mode & kRelaxed)) throw Fault("reads through the L1 cache before griddepcontrol.wait");
   }
   touch_global(address, bytes, access, beside);
   return place;
@@ -138,7 +137,6 @@ bool decode_memory(const Opcode& opcode, Instruction& i) {
            : in("param")               ? kParameter
                                        : kGeneric;
   if (in("relaxed") || in("acquire") || in("release") || in("volatile")) i.mode |= kRelaxed;
-  if (in("cg")) i.mode |= kPastL1;
   i.run = with_type(opcode.type(), [&]<typename T>() -> Run {
     if (loads) return load<T>;
     if (stores) return store<T>;
