@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gapo_kernels.estimators import EPS, TAU, resolve
-from gapo_kernels.ids import GroupIds, as_id_tensor
+from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor
 from gapo_kernels.ops import expect_tensors
 
 Value = TypeVar("Value")
@@ -63,14 +63,13 @@ def advantage(
     except (TypeError, ValueError, RuntimeError):
         _facts_of_all(rewards, "refused", process_group)
         raise
-    is_integer = isinstance(group_ids, Tensor) or getattr(getattr(group_ids, "dtype", None), "kind", "O") in "iu"
-    facts = _facts_of_all(rewards, "integers" if is_integer else "objects", process_group)
+    facts = _facts_of_all(rewards, "integers" if are_integers(group_ids) else "objects", process_group)
     if refused := [rank for rank, fact in enumerate(facts) if fact.ids == "refused"]:
         raise RuntimeError(f"rank {refused[0]} of the process group refused its arguments; nothing was computed")
     dtype = _common("rewards expects one dtype", {rank: fact.dtype for rank, fact in enumerate(facts) if fact.rows})
     kind = _common("group_ids expects one kind", {rank: fact.ids for rank, fact in enumerate(facts) if fact.rows})
     if kind == "objects":
-        ids = _numbered_together([] if is_integer else group_ids, rewards.device, process_group)
+        ids = _numbered_together([] if are_integers(group_ids) else group_ids, rewards.device, process_group)
 
     keep = torch.ones_like(rewards, dtype=torch.bool) if valid is None else valid
     columns = [rewards.to(dtype or torch.float32).contiguous(), ids.long(), keep]

@@ -12,6 +12,11 @@ from torch import Tensor
 GroupIds: TypeAlias = Tensor | np.ndarray | Sequence[object]
 
 
+def are_integers(group_ids: GroupIds) -> bool:
+    """Whether the ids are integers that mean the same wherever they come from; others are numbered as they come."""
+    return isinstance(group_ids, Tensor) or (isinstance(group_ids, np.ndarray) and group_ids.dtype.kind in "iu")
+
+
 def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
     """Integer ids on ``device``, equal where and only where the given ids are equal.
 
@@ -26,7 +31,7 @@ def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
     if isinstance(group_ids, Tensor):
         return group_ids
     if isinstance(group_ids, np.ndarray):
-        if group_ids.dtype.kind in "iu":  # what torch takes without a copy or a warning is C-contiguous and writeable
+        if are_integers(group_ids):  # what torch takes without a copy or a warning is C-contiguous and writeable
             return torch.from_numpy(np.require(group_ids, np.int64, ["C", "W"])).to(device)
         return as_id_tensor(group_ids.ravel().tolist(), device).reshape(group_ids.shape)
     if isinstance(group_ids, (str, bytes)) or not isinstance(group_ids, Sequence):

@@ -20,8 +20,9 @@ def _options(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return *given, *DEFAULTS[len(given) :]
 
 
-def _compute(rewards: Tensor, ids: np.ndarray | None, *options: Any) -> tuple[Tensor, Tensor]:
-    tau, center, scale, eps, valid = _options(options)
+def _compute(
+    rewards: Tensor, ids: np.ndarray | None, tau: float, center: str, scale: str, eps: float, valid: Tensor | None
+) -> tuple[Tensor, Tensor]:
     # float64 stays, every other float becomes float32: the precision in which the op computes
     precision = torch.float64 if rewards.dtype == torch.float64 else torch.float32
     advantage, stats = reference.advantage(
@@ -34,31 +35,36 @@ def _compute(rewards: Tensor, ids: np.ndarray | None, *options: Any) -> tuple[Te
     )
 
 
-def _advantage(rewards: Tensor, *options: Any) -> Tensor:
-    checks.advantage(rewards, *_options(options))
+def _advantage(rewards: Tensor, *given: Any) -> Tensor:
+    options = _options(given)
+    checks.advantage(rewards, *options)
     return _compute(rewards, None, *options)[0]
 
 
-def _advantage_varlen(rewards: Tensor, offsets: Tensor, max_group_size: int, *options: Any) -> Tensor:
-    checks.advantage_varlen(rewards, offsets, max_group_size, *_options(options))
+def _advantage_varlen(rewards: Tensor, offsets: Tensor, max_group_size: int, *given: Any) -> Tensor:
+    options = _options(given)
+    checks.advantage_varlen(rewards, offsets, max_group_size, *options)
     bounds = offsets.cpu()
     checks.offsets(bounds, rewards.numel(), max_group_size)
     ids = np.repeat(np.arange(bounds.numel() - 1), bounds.diff().numpy())
     return _compute(rewards, ids, *options)[0]
 
 
-def _advantage_by_id(rewards: Tensor, group_ids: Tensor, *options: Any) -> Tensor:
-    checks.advantage_by_id(rewards, group_ids, *_options(options))
+def _advantage_by_id(rewards: Tensor, group_ids: Tensor, *given: Any) -> Tensor:
+    options = _options(given)
+    checks.advantage_by_id(rewards, group_ids, *options)
     return _compute(rewards, group_ids.cpu().numpy(), *options)[0]
 
 
-def _advantage_stats(rewards: Tensor, group_ids: Tensor | None = None, *options: Any) -> tuple[Tensor, Tensor]:
-    checks.advantage_stats(rewards, group_ids, *_options(options))
+def _advantage_stats(rewards: Tensor, group_ids: Tensor | None = None, *given: Any) -> tuple[Tensor, Tensor]:
+    options = _options(given)
+    checks.advantage_stats(rewards, group_ids, *options)
     return _compute(rewards, None if group_ids is None else group_ids.cpu().numpy(), *options)
 
 
-def _token_advantage(token_rewards: Tensor, mask: Tensor, group_ids: Tensor, *options: Any) -> Tensor:
-    checks.token_advantage(token_rewards, mask, group_ids, *_options(options))
+def _token_advantage(token_rewards: Tensor, mask: Tensor, group_ids: Tensor, *given: Any) -> Tensor:
+    options = _options(given)
+    checks.token_advantage(token_rewards, mask, group_ids, *options)
     precision = torch.float64 if token_rewards.dtype == torch.float64 else torch.float32
     rewards = token_rewards.double().sum(-1).to(precision)
     rows = _compute(rewards, group_ids.cpu().numpy(), *options)[0].unsqueeze(-1)

@@ -6,7 +6,6 @@ import argparse
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +101,7 @@ def _compare(args: argparse.Namespace, console: Console) -> None:
 
     noise = [] if args.reward_noise is None else [f"reward_noise={args.reward_noise}"]
     out = [] if args.out is None else [f"out={args.out}"]
-    config = load_config(args.config, [*args.settings, *noise, *out])
-    if config.out == Config().out:  # none was given: not beside single runs
-        config = replace(config, out="runs/compare")
+    config = load_config(args.config, [*args.settings, *noise, *out], defaults={"out": "runs/compare"})
     compare(config, args.estimators.split(","), args.seeds, console)
 
 

@@ -173,12 +173,18 @@ def _checked(name: str, value: Any, where: str) -> Any:
     return value
 
 
-def load_config(path: str | Path | None = None, overrides: typing.Sequence[str] = (), **settings: Any) -> Config:
+def load_config(
+    path: str | Path | None = None,
+    overrides: typing.Sequence[str] = (),
+    defaults: typing.Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Config:
     """Defaults, then the YAML file, then ``settings``, then ``overrides``.
 
     Args:
         path: a YAML file of ``name: value`` lines, or None.
         overrides: ``name=value`` strings, the value written as in YAML.
+        defaults: what stands in the place of the fields' own.
         **settings: values set by the caller.
 
     Returns:
@@ -188,7 +194,7 @@ def load_config(path: str | Path | None = None, overrides: typing.Sequence[str] 
         UserError: the file is unreadable, a name is unknown (the nearest known one is named), or a value is of the
             wrong type or out of range.
     """
-    values: dict[str, Any] = {}
+    values = dict(defaults or {})
     if path is not None:
         try:
             loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}

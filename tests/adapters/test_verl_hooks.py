@@ -14,7 +14,7 @@ MODULES = {
     verl_hooks.METRICS: "def compute_data_metrics(batch):\n    return {'verl': 1.0}\n",
     verl_hooks.SESSIONS: """
 def compute_advantage_for_multi_trajectories(data, batch_keys, adv_estimator):
-    data.batch["advantages"] = data.rewards.unsqueeze(1) * data.batch["response_mask"].float().nan_to_num()
+    data.batch["advantages"] = data.rewards.unsqueeze(1) * data.batch["response_mask"].float()
     return data
 """,
 }
@@ -33,7 +33,7 @@ class Data:
 
 @pytest.fixture
 def verl(tmp_path, monkeypatch):
-    """Gives the two modules, imported, after the hooks were installed and a step was taken."""
+    """Imports the two modules; the hooks were installed before."""
     for name, code in MODULES.items():
         path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def test_a_search_for_the_modules_changes_nothing(verl):
     assert verl().metric_utils.compute_data_metrics(None) == {"verl": 1.0, "gapo": 2.0}
 
 
-def test_an_import_that_fails_may_be_tried_again(verl, monkeypatch, tmp_path):
+def test_an_import_that_fails_may_be_tried_again(verl, tmp_path):
     path = tmp_path.joinpath(*verl_hooks.METRICS.split(".")).with_suffix(".py")
     path.write_text("raise RuntimeError('not yet')")
     with pytest.raises(RuntimeError, match="not yet"):

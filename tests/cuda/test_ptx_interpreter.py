@@ -199,7 +199,7 @@ def test_two_launches_side_by_side(run):
             run(f"{second} {LAST_WAITS}", one, early=True, beside=True)
 
 
-@pytest.mark.skipif(INTERPRETED is not None, reason="runs the test above")
+@pytest.mark.skipif(INTERPRETED is not None, reason="this process is the one that it would start")
 def test_launches_side_by_side_touch_different_memory():
     here = f"{__file__}::{test_two_launches_side_by_side.__name__}"
     found = ptx_library.run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", here)

@@ -166,3 +166,14 @@ def test_recipes():
     assert recipe("gapo+dapo") == {"estimator": "gapo", **DAPO}
     with pytest.raises(UserError, match=r"got 'gapo\+ppo'"):
         recipe("gapo+ppo")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "out"),
+    [([], "runs/compare"), (["out=here"], "here"), (["out=runs/train"], "runs/train"), (["--out", "here"], "here")],
+)
+def test_the_folder_of_a_comparison(arguments, out, monkeypatch):
+    taken = []
+    monkeypatch.setattr("gapo_trainer.compare.compare", lambda config, *_: taken.append(config.out))
+    assert main(["compare", *arguments]) == 0
+    assert taken == [out]
