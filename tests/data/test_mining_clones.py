@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def test_partial_and_shallow_clones_are_survived(tmp_path, options, tasks, commi
     assert sum(summary.split.values()) == tasks
     assert summary.counts["commits"] == commits
     assert summary.counts[reason] >= 1
+
+
+@pytest.mark.parametrize("options", [("--depth", "5"), ("--filter=blob:none", "--no-checkout")])
+@pytest.mark.parametrize("order", [("one", "copy"), ("copy", "one"), ("copy", "copy", "one")])
+def test_a_full_clone_has_the_whole_history_whatever_is_given_before_it(tmp_path, options, order):
+    long_history(tmp_path / "one", 10)
+    clone(tmp_path, *options)
+    out = tmp_path / "out.jsonl"
+    summaries = mine([tmp_path / name for name in order], out, Options(), quietly)
+    rows = rows_of(out)
+    assert len(rows) == 20
+    assert sum(sum(summary.split.values()) for summary in summaries) == 20
+    splits = defaultdict(set)
+    for row in rows:
+        splits[row["commit"]].add(row["split"])
+    assert all(len(of_commit) == 1 for of_commit in splits.values())
 
 
 def test_an_old_partial_clone_with_its_extension_is_read(tmp_path):

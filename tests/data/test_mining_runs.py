@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import subprocess
 import sys
 import tracemalloc
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import pygit2
@@ -14,8 +17,10 @@ from histories import git, long_history, numbered, quietly, rows_of
 
 from gapo_trainer.data.cli import main
 from gapo_trainer.data.loading import load_tasks
+from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.licenses import PERMISSIVE
 from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, mine
+from gapo_trainer.data.mining.names import folder_name
 from gapo_trainer.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
@@ -97,6 +102,37 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, commits)
     assert stopped.read_bytes() == whole.read_bytes()
     assert summary == whole_summary
     assert len(again) == 21 - commits  # nothing is visited twice
+
+
+def test_a_run_stopped_within_a_commit_counts_it_once(tmp_path, monkeypatch):
+    long_history(tmp_path / "one", 3)
+    out = tmp_path / "out.jsonl"
+    whole = mine([tmp_path / "one"], out, Options(), quietly)
+    finish, calls = Journal.finish_commit, []
+
+    def stop(*arguments, **named):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        finish(*arguments, **named)
+
+    monkeypatch.setattr(Journal, "finish_commit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        mine([tmp_path / "one"], out, Options(), quietly)
+    assert mine([tmp_path / "one"], out, Options(), quietly) == whole
+
+
+def test_a_second_process_is_turned_away(tmp_path, monkeypatch):
+    long_history(tmp_path / "one", 1)
+    out = tmp_path / "out.jsonl"
+    monkeypatch.setattr("sqlite3.connect", partial(sqlite3.connect, timeout=0.1))
+
+    def second(name, tasks):
+        with pytest.raises(UserError, match="another process is mining into it"):
+            mine([tmp_path / "one"], out, Options(), quietly)
+
+    mine([tmp_path / "one"], out, Options(), second)
+    assert len(rows_of(out)) == 2
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
@@ -224,6 +260,19 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
     assert {(row["repo"], row["split"] == "test_ood") for row in rows_of(out)} == {("a/repo", False), ("b/repo", True)}
 
 
+def test_as_much_of_a_path_is_told_as_it_takes(tmp_path):
+    among = [Path(path) for path in ("/a/x/repo", "/b/x/repo.git", "/b/y/repo", "/b/y/repo.git", "/b/y/other")]
+    assert [folder_name(folder, among) for folder in among] == ["a/x/repo", "b/x/repo", "repo", "repo.git", "other"]
+
+
+def test_a_folders_name_need_not_be_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"on\xff")
+    long_history(folder, 1)
+    out = tmp_path / "out.jsonl"
+    mine([folder], out, Options(), quietly)
+    assert {row["repo"] for row in rows_of(out)} == {"on\ufffd"}
+
+
 def test_the_projects_own_history(tmp_path):
     if not (PROJECT / ".git").exists():
         pytest.skip("not a clone")
@@ -249,7 +298,11 @@ def test_the_command_reports_and_fails_in_words(tmp_path, capsys):
     assert main(["mine", str(tmp_path / "one"), "--out", str(out), "--held-out", "other"]) == 1
     assert "'other' is none of those given: one" in capsys.readouterr().err
     assert main(["mine", str(tmp_path / "one"), "--out", str(tmp_path / "absent" / "out.jsonl")]) == 1
-    assert "unable to open database file" in capsys.readouterr().err
+    assert "absent/out.jsonl: there is no such folder" in capsys.readouterr().err
+    (tmp_path / "folder.jsonl").mkdir()
+    assert main(["mine", str(tmp_path / "one"), "--out", str(tmp_path / "folder.jsonl")]) == 1
+    assert "folder.jsonl: is a folder" in capsys.readouterr().err
+    assert not list(tmp_path.glob(f"*{JOURNAL_SUFFIX}"))
     with pytest.raises(SystemExit):
         main(["mine", str(tmp_path / "nowhere"), "--out", str(out)])
     assert "nowhere' is no folder" in capsys.readouterr().err

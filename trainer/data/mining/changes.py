@@ -15,6 +15,7 @@ from gapo_trainer.data.mining.objects import read_blob
 
 HUNKS = range(2, 61)  # a commit with one hunk has no history to learn from, one with more is a sweep or an import
 MOST_RENAMES = 20  # a commit that moves more files reorganises the tree
+FIRST = "commit: first of the history"
 LARGEST_FILE = 1 << 20  # bytes; longer ones are data
 
 
@@ -61,7 +62,7 @@ def commit_changes(repo: pygit2.Repository, commit: pygit2.Commit, counts: Count
         GIT_ERRORS: an object is missing or damaged.
     """
     if len(commit.parent_ids) != 1:
-        raise Skipped("commit: merge" if commit.parent_ids else "commit: first of the history")
+        raise Skipped("commit: merge" if commit.parent_ids else FIRST)
     diff = commit.parents[0].tree.diff_to_tree(commit.tree, DiffOption.INDENT_HEURISTIC)
     _find_renames(diff)
     changes: list[Change] = []

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from gapo_trainer.errors import UserError
 
 _SCHEMA = """
 CREATE TABLE settings (text TEXT);
-CREATE TABLE commits (id BLOB PRIMARY KEY, repo INT, time INT, visited INT) WITHOUT ROWID;
-CREATE INDEX waiting ON commits (repo, time DESC, id) WHERE NOT visited;
+CREATE TABLE commits (id BLOB PRIMARY KEY, repo INT, time INT, state TEXT) WITHOUT ROWID;
+CREATE INDEX waiting ON commits (repo, time DESC, id) WHERE state = 'waiting';
 CREATE TABLE tasks (
     key BLOB PRIMARY KEY,  -- what makes two tasks the same: prefix, region and target
     repo INT, time INT, commit_id TEXT, number INT, row TEXT
@@ -30,13 +30,16 @@ _COMMITS_PER_TRANSACTION = 200
 
 
 class Journal:
-    """The file. Commits are told apart over all repositories: one that two of them share is mined once."""
+    """The file. Commits are told apart over all repositories: one that two of them share is mined once.
+
+    A commit is waiting, visited or cut: visited where not all of it could be read, for another repository to take over.
+    """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]):
         """Open or create the file.
 
         Raises:
-            UserError: it holds an unfinished mining of something else, or is damaged.
+            UserError: it holds an unfinished mining of something else, is damaged, or another process has it open.
         """
         self.path = path
         try:
@@ -46,14 +49,17 @@ class Journal:
         text = json.dumps(settings, sort_keys=True)
         try:
             self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self.resumed = bool(self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-            self._database.execute("BEGIN")
+            self._database.execute("BEGIN IMMEDIATE")
             if not self.resumed:
                 for statement in _SCHEMA.split(";"):
                     self._database.execute(statement)
                 self._database.execute("INSERT INTO settings VALUES (?)", (text,))
             kept = self._database.execute("SELECT text FROM settings").fetchone()
         except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise UserError(f"{path}: another process is mining into it") from error
             raise UserError(
                 f"{path}: not the journal of an unfinished mining ({error}); remove it to begin anew"
             ) from error
@@ -66,21 +72,40 @@ class Journal:
 
     def add_commit(self, commit: bytes, repo: int, time: int) -> None:
         """Put a commit on the list of those to visit, unless it has ever been there."""
-        self._database.execute("INSERT OR IGNORE INTO commits VALUES (?, ?, ?, 0)", (commit, repo, time))
+        self._database.execute("INSERT OR IGNORE INTO commits VALUES (?, ?, ?, 'waiting')", (commit, repo, time))
 
     def next_commit(self, repo: int) -> bytes | None:
         """The latest commit of ``repo`` still to visit, or None."""
         row = self._database.execute(
-            "SELECT id FROM commits WHERE repo = ? AND NOT visited ORDER BY time DESC, id LIMIT 1", (repo,)
+            "SELECT id FROM commits WHERE repo = ? AND state = 'waiting' ORDER BY time DESC, id LIMIT 1", (repo,)
         ).fetchone()
         return row[0] if row else None
 
-    def finish_commit(self, commit: bytes) -> None:
-        """Mark a commit as visited; it and what was added since the last one are kept together or not at all."""
-        self._database.execute("UPDATE commits SET visited = 1 WHERE id = ?", (commit,))
+    def take_over(self, repo: int, has: Callable[[bytes], bool]) -> None:
+        """Let ``repo`` visit again those commits that were cut in another and that it ``has``."""
+        cut = self._database.execute("SELECT id FROM commits WHERE state = 'cut'").fetchall()
+        self._database.executemany(
+            "UPDATE commits SET repo = ?, state = 'waiting' WHERE id = ?",
+            ((repo, commit) for (commit,) in cut if has(commit)),
+        )
+
+    @contextmanager
+    def visit(self) -> Iterator[None]:
+        """Around all that one commit changes here: it is kept together or not at all."""
+        self._database.execute("SAVEPOINT visit")
+        try:
+            yield
+        except BaseException:  # Ctrl-C too
+            self._database.execute("ROLLBACK TO visit")
+            raise
+        self._database.execute("RELEASE visit")
         self._uncommitted += 1
         if self._uncommitted >= _COMMITS_PER_TRANSACTION:
             self.save()
+
+    def finish_commit(self, commit: bytes, cut: bool) -> None:
+        """Mark a commit as visited, or as cut."""
+        self._database.execute("UPDATE commits SET state = ? WHERE id = ?", ("cut" if cut else "visited", commit))
 
     def add_task(self, key: bytes, repo: int, number: int, row: Mapping[str, Any]) -> None:
         """Keep a task; of those with the same key the earliest stays, in whatever order they come."""

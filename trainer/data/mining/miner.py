@@ -15,16 +15,23 @@ from typing import Any
 
 import pygit2
 
-from gapo_trainer.data.mining.changes import Skipped, commit_changes
+from gapo_trainer.data.mining.changes import FIRST, Skipped, commit_changes
 from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
 from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.licenses import is_allowed, repository_license
-from gapo_trainer.data.mining.objects import GIT_ERRORS, folder_of, name_of, open_repository, read_commit
+from gapo_trainer.data.mining.names import folder_name, folder_of, hosted_name
+from gapo_trainer.data.mining.objects import GIT_ERRORS, open_repository, read_commit
 from gapo_trainer.data.writers import suffix_of, write_rows
 from gapo_trainer.errors import UserError
 
 JOURNAL_SUFFIX = ".journal"
-FORMAT = 1  # of the journal and of what is mined; a journal of another is not resumed
+FORMAT = 2  # of the journal and of what is mined; a journal of another is not resumed
+
+_PARENT_MISSING = "commit: parent is missing"
+_OBJECTS_MISSING = "commit: objects are missing or damaged"
+# What says that another clone may know more of a commit; none of them goes with tasks. A shallow clone's earliest
+# commits look like the first of the history.
+_CUT = frozenset((FIRST, _PARENT_MISSING, _OBJECTS_MISSING))
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Source:
     """A repository as the command line names it.
 
     Attributes:
-        name: ``owner/name``, or the folder's name, behind its parent's where several folders have that name.
+        name: ``owner/name``, or the folder's name, behind parents' where several folders have that name.
         license: SPDX expression.
         repo: the open repository; None where there is nothing to mine in it.
         head: where its history ends; empty with ``repo``.
@@ -98,10 +105,15 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
         One summary for each path.
 
     Raises:
-        UserError: an unknown suffix, a held-out name that no repository has, or another mining's journal.
+        UserError: ``out`` cannot be written or has an unknown suffix, no repository has a held-out name, or the journal
+            is another mining's.
         OSError, sqlite3.OperationalError: the disk is full, or the folder cannot be written to.
     """
     suffix_of(out)
+    if out.is_dir():
+        raise UserError(f"{out}: is a folder")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out}: there is no such folder")
     sources = _told_apart([_open(path, options) for path in paths])
     unknown = sorted(set(options.held_out) - {source.name for source in sources})
     if unknown:
@@ -138,10 +150,10 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
 
 
 def _open(path: Path, options: Options) -> Source:
-    name, spdx = path.resolve().name, ""
+    name, spdx = folder_name(path.resolve()), ""
     try:
         repo = open_repository(path)
-        name = name_of(repo)
+        name = hosted_name(repo) or folder_name(folder_of(repo))
         if repo.head_is_unborn:
             return Source(name, "", None, "", "has no commit")
         head = repo.head.peel(pygit2.Commit)
@@ -155,12 +167,11 @@ def _open(path: Path, options: Options) -> Source:
 
 def _told_apart(sources: Sequence[Source]) -> list[Source]:
     """The sources with ``a/repo`` and ``b/repo`` for folders that would both be ``repo``."""
-    named = Counter(source.name for source in sources)
+    folders = [folder_of(source.repo) if source.repo and not hosted_name(source.repo) else None for source in sources]
+    unhosted = [folder for folder in folders if folder]
     return [
-        replace(source, name=f"{folder_of(source.repo).parent.name}/{source.name}")
-        if source.repo and named[source.name] > 1 and "/" not in source.name
-        else source
-        for source in sources
+        replace(source, name=folder_name(folder, unhosted)) if folder else source
+        for source, folder in zip(sources, folders, strict=True)
     ]
 
 
@@ -170,15 +181,17 @@ def _walk(
     if not journal.counts(number):
         head = read_commit(repo, pygit2.Oid(hex=source.head))
         journal.add_commit(head.id.raw, number, head.commit_time)
+        journal.take_over(number, lambda commit: pygit2.Oid(raw=commit) in repo)
     while (commit_id := journal.next_commit(number)) is not None:
         counts = Counter({"commits": 1})
-        for place, task in _commit_tasks(repo, commit_id, number, source, journal, counts):
-            if not options.languages or task.lang in options.languages:
-                counts["tasks"] += 1
-                journal.add_task(key_of(task), number, place, task.to_row())
-        for what, n in counts.items():
-            journal.count(number, what, n)
-        journal.finish_commit(commit_id)
+        with journal.visit():
+            for place, task in _commit_tasks(repo, commit_id, number, source, journal, counts):
+                if not options.languages or task.lang in options.languages:
+                    counts["tasks"] += 1
+                    journal.add_task(key_of(task), number, place, task.to_row())
+            for what, n in counts.items():
+                journal.count(number, what, n)
+            journal.finish_commit(commit_id, cut=not _CUT.isdisjoint(counts))
         progress(source.name, counts["tasks"])
 
 
@@ -192,7 +205,7 @@ def _commit_tasks(
             try:
                 parent = read_commit(repo, parent_id)
             except GIT_ERRORS:  # the history ends here: a shallow or damaged clone
-                counts["commit: parent is missing"] += 1
+                counts[_PARENT_MISSING] += 1
             else:
                 journal.add_commit(parent_id.raw, number, parent.commit_time)
         origin = Origin(source.name, source.license, str(commit.id), commit.commit_time)
@@ -200,7 +213,7 @@ def _commit_tasks(
     except Skipped as reason:
         counts[str(reason)] += 1
     except GIT_ERRORS:
-        counts["commit: objects are missing or damaged"] += 1
+        counts[_OBJECTS_MISSING] += 1
     return []
 
 
