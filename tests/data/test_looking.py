@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import matplotlib.image
 import pytest
@@ -52,6 +56,29 @@ def test_show_without_colours_chooses(path, capsys):
 def test_show_as_a_prompt(path, capsys):
     assert main(["show", path, "--format", "compact"]) == 0
     assert capsys.readouterr().out.startswith("<old>a<new>b<cur>old = 1\nsame<upd>new = 1\nsame")
+
+
+def test_a_prompt_is_shown_to_the_letter_and_in_any_encoding(tmp_path):
+    task = replace(TASKS[0], region="old\t= '→'\x1b\n", target="old = 2\n")
+    write_rows(tmp_path / "tasks.jsonl", [task.to_row()])
+    code = f"from gapo_trainer.data.cli import main; main(['show', {str(tmp_path / 'tasks.jsonl')!r}, *{{}}])"
+    for options, encoding, expected in (
+        (["--format", "compact"], "utf-8", "<cur>old\t= '→'\x1b<upd>"),
+        (["--format", "compact"], "ascii", "<cur>old\t= '\\u2192'\x1b<upd>"),
+        ([], "ascii", "'\\u2192'"),
+    ):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", code.format(options)], capture_output=True, env=environment)
+        assert expected in done.stdout.decode(), (options, encoding, done.stderr)
+
+
+def test_a_reader_may_have_seen_enough(path):
+    code = f"from gapo_trainer.data.cli import main; main(['show', {path!r}, '--format', 'compact'])"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_stats_count_and_draw(path, tmp_path, capsys):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 where something could not be read or written; 2 for wrong arguments; 130 on Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # code has letters that a terminal may not know
     try:
         options.run(options)
     except (UserError, OSError, sqlite3.OperationalError) as error:  # the latter two: a full disk, a read-only folder
@@ -200,12 +204,21 @@ def _show(options: argparse.Namespace) -> None:
     for task in chosen:
         if options.format:
             form = make_format(options.format)
-            console.out(form.prompt(task), form.completion(task), sep="", highlight=False)
+            _print(form.prompt(task) + form.completion(task))
         else:
             console.print(rendered(task))
     if not chosen and options.n:
         raise UserError(f"{options.source}: no such task")
     _report(bad)
+
+
+def _print(text: str) -> None:
+    """Print to the letter, where rich would expand tabs; a reader such as ``head`` may have seen enough."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is anything said at the end
+        raise SystemExit(1) from None  # as rich does
 
 
 def _stats(options: argparse.Namespace) -> None:
