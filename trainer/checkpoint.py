@@ -64,6 +64,12 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in ``folder``, oldest first."""
+    numbers = {path: path.name.removeprefix("step_") for path in folder.glob("step_*")}
+    return sorted((path for path, number in numbers.items() if number.isdecimal()), key=lambda path: int(numbers[path]))
+
+
 def save_checkpoint(
     folder: Path,
     progress: Progress,
@@ -107,12 +113,12 @@ def save_checkpoint(
         sync_folder(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        newest = max(folder.glob("step_*"), default=None)
+        newest = next(iter(checkpoints(folder)[-1:]), None)
         raise UserError(
             f"checkpoint of step {progress.step} could not be written: {error}. "
             + (f"The run can be resumed from {newest}." if newest else "The run has no earlier checkpoint.")
         ) from error
-    for old in sorted(folder.glob("step_*"))[:-keep]:
+    for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return final
 
@@ -131,6 +137,9 @@ def read_progress(checkpoint: Path) -> Progress:
         raise UserError(f"{checkpoint} is no checkpoint of this trainer: {STATE} does not say {FORMAT!r}")
     if state.get("version") != VERSION:
         raise UserError(f"{checkpoint} has version {state.get('version')}, this trainer reads {VERSION}")
+    missing = sorted({"files", *Progress._fields} - set(state))
+    if missing:
+        raise UserError(f"{checkpoint} is damaged: {STATE} has no {missing[0]!r}")
     for name, expected in state["files"].items():
         path = checkpoint / name
         size = path.stat().st_size if path.is_file() else None
@@ -153,7 +162,7 @@ def newest_checkpoint(folder: Path, warn: Any = print) -> tuple[Path, Progress] 
         UserError: there are checkpoints and all are damaged.
     """
     problem = None
-    for candidate in sorted(folder.glob("step_*"), reverse=True):
+    for candidate in reversed(checkpoints(folder)):
         try:
             return candidate, read_progress(candidate)
         except UserError as error:

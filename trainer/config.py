@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,12 +98,17 @@ class Config:
         for name, low in _AT_LEAST.items():
             if not getattr(self, name) >= low:  # a NaN is refused too
                 raise UserError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        if self.seed >= 2**63:  # what torch's generators take
+            raise UserError(f"seed must be below 2^63, got {self.seed}")
         for name in ("lr", "temperature", "reward_timeout", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("reward_noise", "min_lr"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        for name, kind in _TYPES.items():
+            if kind is float and name not in _MAY_BE_INFINITE and not math.isfinite(getattr(self, name)):
+                raise UserError(f"{name} must be a finite number, got {getattr(self, name)}")
         if 0 < self.dual_clip <= 1:
             raise UserError(f"dual_clip must be 0, for none, or above 1, got {self.dual_clip}")
         if not 0 < self.tau <= 1:
@@ -129,6 +135,7 @@ _AT_LEAST = {
     "max_new_tokens": 1,
     "max_resamples": 0,
     "overlong_buffer": 0,
+    "overlong_penalty": 0,
     "mini_batches": 1,
     "epochs": 1,
     "micro_batch": 1,
@@ -147,6 +154,7 @@ _AT_LEAST = {
     "eval_tasks": 1,
     "groups_every": 1,
 }
+_MAY_BE_INFINITE = ("clip_low", "clip_high", "dual_clip", "max_grad_norm", "reward_timeout")  # no bound then
 
 _TYPES = typing.get_type_hints(Config)
 

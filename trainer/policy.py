@@ -91,7 +91,7 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Po
         device: where the weights go.
 
     Raises:
-        UserError: there is no such model, or its tokenizer has no end token.
+        UserError: there is no such model, or its tokenizer knows no text or has no end token.
     """
     source = str(files("gapo_trainer") / "assets" / "tiny_model") if name == EMBEDDED else name
     try:
@@ -99,6 +99,8 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Po
         model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     except (OSError, ValueError, KeyError, SafetensorError) as error:  # the last two: a damaged file
         raise UserError(f"model {name!r} could not be loaded: {type(error).__name__}: {error}") from error
+    if not tokenizer.encode("x = 1", add_special_tokens=False):  # transformers makes an empty one from a configuration
+        raise UserError(f"model {name!r}: its tokenizer makes no tokens of a text; its files seem to be missing")
     if tokenizer.eos_token_id is None:
         raise UserError(f"model {name!r}: its tokenizer has no end token, so no completion would end")
     if tokenizer.pad_token_id is None:
@@ -126,7 +128,7 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.zeros((), device=name).item()  # the device "meta" makes tensors, but none that can be read
     except (RuntimeError, AssertionError) as error:  # the latter: a torch that was built without CUDA
         raise UserError(f"device={name} cannot be used: {str(error).splitlines()[0]}") from error
     return name

@@ -81,9 +81,15 @@ def read_log(folder: Path, name: str) -> list[dict[str, Any]]:
     """All rows of one log; the last line of a run that was killed while writing it is passed over."""
     try:
         lines = (folder / f"{name}.jsonl").read_text(encoding="utf-8").split("\n")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{folder} holds no run: {error}") from error
-    return [json.loads(line) for line in lines[:-1]]  # what follows the last newline is no whole line
+    rows = []
+    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is no whole line
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise UserError(f"{folder}: line {number} of {name}.jsonl is damaged: {error}") from error
+    return rows
 
 
 def _plain(value: Any) -> Any:

@@ -63,6 +63,7 @@ def test_a_finished_run_can_go_on_for_longer(config_file, tmp_path):
         (["wandb=project"], "needs a package: pip install wandb"),
         (["rollout_engine=vllm"], "pip install vllm"),
         (["device=here"], "device=here cannot be used: "),
+        (["device=meta"], "device=meta cannot be used: "),
         (["lr=1e30", "warmup_steps=0"], "the policy's logits are NaN or infinite"),
     ],
 )

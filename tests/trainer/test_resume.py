@@ -132,6 +132,7 @@ def test_where_every_checkpoint_is_damaged_the_run_does_not_start_over(copied):
         ("{}", "is no checkpoint of this trainer: state.json does not say"),
         ("{", "is no checkpoint of this trainer"),
         (json.dumps({"format": checkpoints.FORMAT, "version": 99}), "has version 99, this trainer reads 1"),
+        (json.dumps({"format": checkpoints.FORMAT, "version": 1}), "is damaged: state.json has no 'bad_updates'"),
     ],
 )
 def test_a_foreign_checkpoint_is_refused(copied, state, message):

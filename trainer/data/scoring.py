@@ -17,6 +17,8 @@ from gapo_trainer.data.task import Task
 from gapo_trainer.data.user_reward import Outcome
 from gapo_trainer.errors import UserError
 
+LONGEST_WAIT = 1e6  # seconds; the system counts milliseconds in 32 bits
+
 
 @dataclass
 class Tally:
@@ -142,7 +144,7 @@ class Scorer:
         """Those of the workers at ``places`` that have answered, ended or run out of time; waits for the first."""
         workers = [self._workers[place] for place in places]
         first = min(worker.deadline for worker in workers) - time.monotonic()
-        ready = wait([worker.connection for worker in workers], None if first == math.inf else max(0.0, first))
+        ready = wait([worker.connection for worker in workers], min(max(0.0, first), LONGEST_WAIT))
         now = time.monotonic()
         return [place for place, w in zip(places, workers, strict=True) if w.connection in ready or w.deadline <= now]
 
