@@ -24,6 +24,7 @@ from gapo_trainer.progress import tell
 from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
 from gapo_trainer.stats import mean_of_seeds, paired_test
+from gapo_trainer.threads import settle_threads
 from gapo_trainer.train import CHECKPOINTS, train
 
 COMPARED = [(split, score) for split in SPLIT_NAMES for score in ("em", "ed")]
@@ -57,6 +58,7 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
         raise UserError(f"--seeds must be at least 1, got {seeds}")
     if len(set(names)) < len(names):
         raise UserError(f"--estimators expects each name once, got {','.join(names)}")
+    settle_threads(config.model)
     origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
     results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}

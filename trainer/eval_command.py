@@ -19,6 +19,7 @@ from gapo_trainer.policy import load_policy, resolve_device
 from gapo_trainer.progress import tell
 from gapo_trainer.sources import load_splits
 from gapo_trainer.stats import Mean
+from gapo_trainer.threads import settle_threads
 
 ALL = "all"
 
@@ -34,6 +35,7 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
     Raises:
         UserError: there are no held-out tasks, or ``out`` cannot be written.
     """
+    settle_threads(config.model)
     policy = load_policy(config.model, config.format, resolve_device(config.device))
     policy.model.eval()
     splits = load_splits(config, policy, partial(tell, console)).held_out

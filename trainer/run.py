@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gapo_trainer import ranks
+from gapo_trainer.checkpoint import checkpoints
 from gapo_trainer.claim import claim, claim_new
 from gapo_trainer.config import Config
 from gapo_trainer.evaluate import SCORES
@@ -20,6 +21,7 @@ from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.runs import load_run
 from gapo_trainer.runlog import EVALS, read_log
+from gapo_trainer.threads import settle_threads
 from gapo_trainer.train import CHECKPOINTS, train
 
 
@@ -29,23 +31,29 @@ def run(config: Config, resume: Path | None, console: Console) -> Path:
     Returns:
         The run's folder.
     """
-    with ranks.process_group(resolve_device(config.device)) as device, ExitStack() as held:
-        first = ranks.rank() == 0
-        origin = provenance(device)
-        if first and resume:
-            held.enter_context(claim(resume))
-        folder = Path(ranks.agreed(str(resume or claim_new(Path(config.out), held)) if first else None))
+    settle_threads(config.model)
+    with ExitStack() as held:
+        with ranks.process_group(resolve_device(config.device)) as device:
+            first = ranks.rank() == 0
+            origin = provenance(device)
+            if first and resume:
+                held.enter_context(claim(resume))
+            folder = Path(ranks.agreed(str(resume or claim_new(Path(config.out), held)) if first else None))
+            if first:
+                tell(console, f"run: {folder}")
+            train(config, folder, device, resume is not None, console if first else None)
         if first:
-            tell(console, f"run: {folder}")
-        train(config, folder, device, resume is not None, console if first else None)
-    if first:
-        result = load_run(folder)
-        write_result(folder / "result.json", origin, {"config": vars(config), "evals": result.evals})
-        draw_curves([result]).savefig(folder / "curves.png", dpi=120)
-        console.print(result_table(folder))
-        tell(console, f"figures: {folder / 'curves.png'}")
-        tell(console, f"checkpoint: {max((folder / CHECKPOINTS).glob('step_*'))}")
+            _show_result(config, folder, origin, console)
     return folder
+
+
+def _show_result(config: Config, folder: Path, origin: dict[str, Any], console: Console) -> None:
+    result = load_run(folder)
+    write_result(folder / "result.json", origin, {"config": vars(config), "evals": result.evals})
+    draw_curves([result]).savefig(folder / "curves.png", dpi=120)
+    console.print(result_table(folder))
+    tell(console, f"figures: {folder / 'curves.png'}")
+    tell(console, f"checkpoint: {checkpoints(folder / CHECKPOINTS)[-1]}")
 
 
 def result_table(folder: Path) -> Table:
