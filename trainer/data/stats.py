@@ -16,6 +16,7 @@ from gapo_trainer.data.task import SPLITS, Task
 
 SIZES = ("region", "target", "context", "history", "edit distance")  # characters
 _QUANTILES = (0.5, 0.9, 1.0)
+_COLORS = dict(zip(SPLITS, ("C0", "C1", "C2"), strict=True))
 
 
 @dataclass
@@ -110,7 +111,8 @@ def draw(stats: Stats, path: Path) -> None:
     start = np.zeros(len(languages))
     for split in SPLITS:
         numbers = np.array([stats.tasks[lang, split] for lang in languages])
-        left.barh(languages, numbers, left=start, label=split)
+        # a split keeps its colour where another has no task, but not its place in the legend
+        left.barh(languages, numbers, left=start, color=_COLORS[split], label=split if numbers.any() else None)
         start += numbers
     for place, total in enumerate(start):
         left.annotate(f"{total:,.0f}", (total, place), xytext=(3, 0), textcoords="offset points", va="center", size=8)
@@ -123,9 +125,10 @@ def draw(stats: Stats, path: Path) -> None:
     for name in ("region", "target", "edit distance"):
         sizes = np.array(sorted(stats.sizes[name].items()))
         share = np.cumsum(sizes[:, 1]) / sizes[:, 1].sum()
-        right.step(np.maximum(sizes[:, 0], 1), share, where="post", label=name)
+        right.step(np.maximum(sizes[[0, *range(len(sizes))], 0], 1), [0, *share], where="post", label=name)
     right.set_xscale("log")
     right.xaxis.set_major_formatter("{x:g}")
+    right.xaxis.set_minor_formatter("")
     right.set_ylim(0, 1.02)
     right.grid(alpha=0.3)
     right.set_xlabel("characters")
