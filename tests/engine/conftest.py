@@ -3,7 +3,7 @@ from tiny_models import build
 from transformers import PreTrainedModel
 
 
-@pytest.fixture(params=["qwen2", "qwen2_tied", "qwen3", "llama", "llama_without_gqa"])
+@pytest.fixture(params=["qwen2", "qwen2_tied", "qwen3", "llama", "llama_without_gqa", "deepseek"])
 def model(request) -> PreTrainedModel:
     return build(request.param)
 

@@ -3,6 +3,7 @@ import torch
 from transformers import GenerationConfig
 
 from gapo_trainer.engine import Sampling, SharedPrefixRollout, generate, prompt_once
+from gapo_trainer.engine.example_check import check_example
 from gapo_trainer.engine.sampling import TokenSampler
 from gapo_trainer.errors import UserError
 
@@ -63,7 +64,8 @@ def test_every_row_stops_at_its_first_eos(build_model):
 
 
 def test_finished_rows_leave_the_batch(build_model):
-    model, rows_run = build_model("llama"), []
+    model, rows_run = build_model("llama").eval(), []
+    check_example(model, PROMPT)  # runs the model as well, the first time
     model.model.layers[0].register_forward_hook(lambda module, inputs, output: rows_run.append(output.shape[:2]))
     samples = generate(model, PROMPT, 60, Sampling(10, (3, 4, 5, 6, 7)), seeded())
     prefill, *steps = rows_run

@@ -5,12 +5,12 @@ from gapo_trainer.engine.fused_attention import FUSED_ATTENTION
 from gapo_trainer.engine.merged_attention import merged_attention
 
 
-def inputs(rows, heads, key_heads, length, own_length, prompt_length, dim=8, dtype=torch.float64):
+def inputs(rows, heads, key_heads, length, own_length, prompt_length, dim=8, value_dim=8, dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
     shapes = [
         (rows, heads, length, dim),
-        *[(1, key_heads, prompt_length, dim)] * 2,
-        *[(rows, key_heads, own_length, dim)] * 2,
+        *((1, key_heads, prompt_length, last) for last in (dim, value_dim)),
+        *((rows, key_heads, own_length, last) for last in (dim, value_dim)),
     ]
     return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
 
@@ -26,17 +26,19 @@ def by_definition(query, prompt_key, prompt_value, key, value, scale):
 
 
 @pytest.mark.parametrize(
-    ("rows", "heads", "key_heads", "length", "own_length", "prompt_length"),
+    ("rows", "heads", "key_heads", "length", "own_length", "prompt_length", "dim", "value_dim"),
     [
-        (3, 4, 2, 5, 5, 7),  # whole completions, keys shared by two heads
-        (1, 2, 2, 3, 3, 1),  # one row, no sharing, a prompt of one token
-        (4, 6, 2, 1, 1, 9),  # first token
-        (4, 6, 2, 1, 6, 9),  # next token
-        (2, 2, 1, 40, 40, 33),  # past one block of the kernel
+        (3, 4, 2, 5, 5, 7, 8, 8),  # whole completions, keys shared by two heads
+        (1, 2, 2, 3, 3, 1, 8, 8),  # one row, no sharing, a prompt of one token
+        (4, 6, 2, 1, 1, 9, 8, 8),  # first token
+        (4, 6, 2, 1, 6, 9, 8, 8),  # next token
+        (2, 2, 1, 40, 40, 33, 8, 8),  # past one block of the kernel
+        (3, 4, 4, 5, 5, 7, 12, 8),  # values narrower than keys, as in multi-head latent attention
+        (3, 4, 2, 1, 6, 7, 8, 12),  # and wider
     ],
 )
-def test_equals_one_softmax_over_both(rows, heads, key_heads, length, own_length, prompt_length):
-    tensors = inputs(rows, heads, key_heads, length, own_length, prompt_length)
+def test_equals_one_softmax_over_both(rows, heads, key_heads, length, own_length, prompt_length, dim, value_dim):
+    tensors = inputs(rows, heads, key_heads, length, own_length, prompt_length, dim, value_dim)
     found, expected = merged_attention(*tensors, 0.3), by_definition(*tensors, 0.3)
     torch.testing.assert_close(found, expected)
     grad = torch.randn_like(found)

@@ -5,17 +5,24 @@ from transformers import (
     BertModel,
     CohereConfig,
     CohereForCausalLM,
+    DiffLlamaConfig,
+    DiffLlamaForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     MistralConfig,
     MistralForCausalLM,
+    RobertaConfig,
+    RobertaForCausalLM,
+    SeedOssConfig,
+    SeedOssForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
 
 from gapo_trainer.engine import Completions, Sampling, UnsupportedModelError, generate, prompt_once
+from gapo_trainer.engine.example_check import check_example
 
 TINY = {
     "vocab_size": 50,
@@ -93,6 +100,32 @@ def test_a_head_that_is_not_linear(build_model):
     model = build_model("qwen2")
     model.lm_head = torch.nn.Sequential(model.lm_head)
     refused(model, "output head must be a torch.nn.Linear, got Sequential")
+
+
+def test_positions_of_a_models_own():
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 16, "is_decoder": True, "initializer_range": 0.5}
+    model = RobertaForCausalLM(RobertaConfig(**sizes)).eval()  # its first position is that behind the padding's
+    refused(model, "RobertaForCausalLM gives a text other log-probs than the engine does")
+
+
+def test_attention_of_a_models_own():
+    model = DiffLlamaForCausalLM(DiffLlamaConfig(**TINY | {"num_key_value_heads": 2}, initializer_range=0.5))
+    refused(model, "DiffLlamaForCausalLM gives a text other log-probs than the engine does")
+
+
+def test_dropout_that_is_no_module():
+    model = SeedOssForCausalLM(SeedOssConfig(**TINY, head_dim=8, attention_dropout=0.0, residual_dropout=0.5))
+    with pytest.raises(UnsupportedModelError, match="it drops out in training"), prompt_once(model.train(), PROMPT):
+        pass
+    generate(model.eval(), PROMPT, 2, Sampling(2, ()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_example_that_agrees(build_model, dtype):
+    model = build_model("llama").to(dtype)
+    for training in (True, False):
+        check_example(model.train(training), PROMPT)
 
 
 def test_layers_that_keep_no_keys(build_model):

@@ -2,6 +2,8 @@
 
 import torch
 from transformers import (
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -31,6 +33,12 @@ def build(name: str, **changes) -> PreTrainedModel:
         return Qwen2ForCausalLM(Qwen2Config(**SIZES | {"tie_word_embeddings": False} | changes))
     if name == "qwen2_tied":
         return Qwen2ForCausalLM(Qwen2Config(**SIZES | {"tie_word_embeddings": True} | changes))
+    if name == "deepseek":  # latent attention: keys of 12, values of 8; the first layer dense, the others mixtures
+        heads = {"num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16}
+        heads |= {"qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+        experts = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
+        experts |= {"moe_intermediate_size": 16, "n_shared_experts": 1, "first_k_dense_replace": 1}
+        return DeepseekV3ForCausalLM(DeepseekV3Config(**SIZES | heads | experts | changes))
     if name == "qwen3":  # a head dimension of its own, and norms on queries and keys
         return Qwen3ForCausalLM(Qwen3Config(**SIZES | {"tie_word_embeddings": True, "head_dim": 16} | changes))
     if name == "llama":

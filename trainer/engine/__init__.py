@@ -8,9 +8,10 @@ from .chunked_logprobs import chunked_logprobs
 from .completions import Completions, Distinct, Samples, distinct
 from .errors import UnsupportedModelError
 from .generation import generate
-from .prompt import SharedPrompt, prompt_once
+from .prompt import prompt_once
 from .rollout import RolloutEngine, SharedPrefixRollout
 from .sampling import Sampling
+from .shared_prompt import SharedPrompt
 from .vllm_rollout import VllmRollout
 
 __all__ = [

@@ -120,3 +120,9 @@ def distinct(completions: Completions) -> Distinct:
 def describe(tensor: Tensor) -> str:
     """A tensor's dtype and shape, for messages."""
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def check_prompt(prompt_ids: Tensor) -> None:
+    """Raise `ValueError` unless these are a prompt's token ids."""
+    if prompt_ids.dtype != torch.int64 or prompt_ids.ndim != 1 or prompt_ids.numel() == 0:
+        raise ValueError(f"prompt_ids must be int64 [prompt length], got {describe(prompt_ids)}")

@@ -11,12 +11,13 @@ from torch.nn.functional import linear
 from transformers import DynamicCache, PreTrainedModel
 
 from ..errors import UserError
-from .completions import Completions, Samples
+from .completions import Completions, Samples, check_prompt
+from .example_check import check_example
 from .fsdp import gathered
 from .model_check import check_model
-from .prompt import prompt_pass
 from .sampling import Sampling, TokenSampler
 from .shared_prefix import PromptKeys, attention_through
+from .shared_prompt import prompt_pass
 
 
 @torch.no_grad()
@@ -56,13 +57,16 @@ def generate(
     if slice_size < 1:
         raise ValueError(f"rows_at_a_time must be at least 1, got {rows_at_a_time}")
     check_model(model)
+    check_prompt(prompt_ids)
     on = generator.device if generator is not None else "cpu"
     draws = torch.rand(group_size, sampling.max_new_tokens, generator=generator, device=on).to(prompt_ids.device)
-    with attention_through(model), _evaluating(model), gathered(model):
-        keys, logits = prompt_pass(model, prompt_ids, _float32_logits)
-        keys.collecting = False
-        decoder = _Decoder(model, len(prompt_ids), keys, sampling)
-        return _joined([decoder.run(logits[:, -1], rows) for rows in draws.split(slice_size)])
+    with _evaluating(model), gathered(model):
+        check_example(model, prompt_ids)
+        with attention_through(model):
+            keys, logits = prompt_pass(model, prompt_ids, _float32_logits)
+            keys.collecting = False
+            decoder = _Decoder(model, len(prompt_ids), keys, sampling)
+            return _joined([decoder.run(logits[:, -1], rows) for rows in draws.split(slice_size)])
 
 
 class _Decoder:

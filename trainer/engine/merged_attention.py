@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .fused_attention import FUSED_ATTENTION
 
@@ -21,17 +22,24 @@ def merged_attention(
     Args:
         query: ``[rows, heads, length, dim]``, floating point.
         prompt_key: ``[1, key heads, prompt length, dim]``; ``heads`` is a multiple of ``key heads``.
-        prompt_value: Like ``prompt_key``.
+        prompt_value: Like ``prompt_key``, but for its last dimension, ``value dim``.
         key: ``[rows, key heads, own length, dim]``. ``own length`` equals ``length`` (whole completions, causal), or
             ``length`` is 1 (the next token, which sees all of them).
-        value: Like ``key``.
+        value: Like ``key``, but for its last dimension, ``value dim``.
         scale: Multiplies the scores.
 
     Returns:
-        ``[rows, heads, length, dim]``, in the query's dtype.
+        ``[rows, heads, length, value dim]``, in the query's dtype.
     """
-    out: Tensor = _MergedAttention.apply(query, prompt_key, prompt_value, key, value, scale)
-    return out
+    value_dim = value.shape[-1]
+    dim = max(query.shape[-1], value_dim)  # the kernels know one size of head; zeros change no score
+    tensors = (_widened(tensor, dim) for tensor in (query, prompt_key, prompt_value, key, value))
+    out: Tensor = _MergedAttention.apply(*tensors, scale)
+    return out[..., :value_dim]
+
+
+def _widened(tensor: Tensor, dim: int) -> Tensor:
+    return pad(tensor, (0, dim - tensor.shape[-1])) if tensor.shape[-1] < dim else tensor
 
 
 class _MergedAttention(torch.autograd.Function):

@@ -1,0 +1,89 @@
+"""A prompt's one pass through the model, and completions scored against what it left behind."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from .chunked_logprobs import chunked_logprobs
+from .completions import Completions
+from .output_head import HeadFunction, run_with_head
+from .shared_prefix import PromptKeys
+
+
+class SharedPrompt:
+    """Scores completions of a prompt that was computed once; made by `prompt_once`."""
+
+    def __init__(self, model: PreTrainedModel, length: int, keys: PromptKeys, last_hidden: Tensor):
+        self._model = model
+        self._length = length
+        self._keys = keys
+        self._last_hidden = last_hidden  # [1, 1, hidden size]: predicts the first token of every completion
+
+    def logprobs(self, completions: Completions, temperature: float = 1.0) -> Tensor:
+        """Log-probs of the completions' tokens under the model at ``temperature``.
+
+        Args:
+            completions: A micro-batch, on the model's device.
+            temperature: Divides the logits; above 0.
+
+        Returns:
+            float32 ``[rows, longest]``, 0 behind a row's length.
+        """
+        return self._score(completions, temperature, with_entropy=False)[0]
+
+    def logprobs_and_entropy(self, completions: Completions, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Like `logprobs`, and with the same shape the entropy (nats) of the distribution each token was drawn from."""
+        logprobs, entropy = self._score(completions, temperature, with_entropy=True)
+        return logprobs, entropy
+
+    def _score(self, completions: Completions, temperature: float, with_entropy: bool) -> Tensor:
+        tokens, mask = completions.tokens, completions.mask
+        rows, longest = tokens.shape
+
+        def score(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            first = self._last_hidden.to(hidden.dtype).expand(rows, -1, -1)
+            before = torch.cat([first, hidden[:, : longest - 1]], dim=1)  # the states that predict each token
+            return chunked_logprobs(before[mask], weight, bias, tokens[mask], temperature, with_entropy)
+
+        inputs = tokens[:, : max(longest - 1, 1)]  # the last token predicts nothing, but a model wants one to run
+        positions = torch.arange(self._length, self._length + inputs.shape[1], device=tokens.device)
+        scores = run_with_head(
+            self._model,
+            score,
+            input_ids=inputs,
+            position_ids=positions.unsqueeze(0),
+            use_cache=False,
+            shared_prefix=self._keys,
+        )
+        return scores.new_zeros(len(scores), rows, longest).masked_scatter(mask, scores)
+
+
+def prompt_pass(model: PreTrainedModel, prompt_ids: Tensor, head_function: HeadFunction) -> tuple[PromptKeys, Tensor]:
+    """Run a prompt, keeping its keys and values.
+
+    Args:
+        model: Within `attention_through`.
+        prompt_ids: int64 ``[prompt length]``.
+        head_function: Called with the last position's hidden state ``[1, 1, hidden size]``; see `run_with_head`.
+
+    Returns:
+        The keys and values, still attached to the prompt's graph, and what ``head_function`` returned.
+    """
+    keys = PromptKeys()
+    answer = run_with_head(
+        model,
+        head_function,
+        input_ids=prompt_ids.unsqueeze(0),
+        use_cache=False,
+        logits_to_keep=1,
+        shared_prefix=keys,
+    )
+    keys.check_complete(model)
+    return keys, answer
+
+
+def hidden_itself(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A head function that keeps the hidden state, in float32 at least."""
+    return hidden.to(torch.promote_types(hidden.dtype, torch.float32))
