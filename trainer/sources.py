@@ -10,6 +10,8 @@ from gapo_trainer.config import Config
 from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.task import SPLITS, Task
+from gapo_trainer.engine.model_check import longest_sequence
+from gapo_trainer.errors import UserError
 from gapo_trainer.policy import Policy
 
 TRAIN, *HELD_OUT = SPLITS
@@ -29,20 +31,34 @@ def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
     """All tasks of a run.
 
     Args:
-        config: ``data``, ``skip_bad``, ``max_tasks``, ``eval_tasks``, ``max_prompt_tokens`` and ``seed`` are read.
+        config: ``data``, ``skip_bad``, ``max_tasks``, ``eval_tasks``, ``max_prompt_tokens``, ``max_new_tokens`` and
+            ``seed`` are read.
         policy: its format and tokenizer decide a prompt's length.
         warn: called with a line for what was left out.
 
     Raises:
-        UserError: the data cannot be read.
+        UserError: the data cannot be read, or ``max_new_tokens`` leaves no room for a prompt.
     """
     limits = {split: config.max_tasks if split == TRAIN else config.eval_tasks for split in SPLITS}
     splits = _embedded(limits) if config.data == EMBEDDED else _from_source(config, limits, warn)
+    longest = _longest_prompt(config, policy)
     for split, tasks in splits.items():
-        splits[split] = _short_enough(tasks, policy, config.max_prompt_tokens)
+        splits[split] = _short_enough(tasks, policy, longest)
         if left_out := len(tasks) - len(splits[split]):
-            warn(f"{split}: {left_out} of {len(tasks)} tasks left out, prompts over {config.max_prompt_tokens} tokens")
+            warn(f"{split}: {left_out} of {len(tasks)} tasks left out, prompts over {longest} tokens")
     return Splits(splits[TRAIN], {split: splits[split] for split in HELD_OUT if splits[split]})
+
+
+def _longest_prompt(config: Config, policy: Policy) -> int:
+    """``max_prompt_tokens``, or less where the model takes no more with the completion behind it."""
+    longest = longest_sequence(policy.model)
+    if longest is None:
+        return config.max_prompt_tokens
+    if longest <= config.max_new_tokens:
+        raise UserError(
+            f"max_new_tokens={config.max_new_tokens} leaves no room for prompts: the model takes {longest} tokens"
+        )
+    return min(config.max_prompt_tokens, longest - config.max_new_tokens)
 
 
 def _embedded(limits: dict[str, int]) -> dict[str, list[Task]]:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from plain_path import plain_logprobs
 from transformers import (
     BertConfig,
     BertModel,
@@ -23,6 +24,7 @@ from transformers import (
 
 from gapo_trainer.engine import Completions, Sampling, UnsupportedModelError, generate, prompt_once
 from gapo_trainer.engine.example_check import check_example
+from gapo_trainer.engine.shared_prefix import PromptKeys, shared_prefix_attention
 
 TINY = {
     "vocab_size": 50,
@@ -35,11 +37,17 @@ TINY = {
 PROMPT = torch.arange(4)
 
 
-def refused(model, message):
-    with pytest.raises(UnsupportedModelError, match=message), prompt_once(model, PROMPT):
+def refused(model, message, prompt=PROMPT, tokens=2):
+    with pytest.raises(UnsupportedModelError, match=message), prompt_once(model, prompt):
         pass
     with pytest.raises(UnsupportedModelError):
-        generate(model, PROMPT, 2, Sampling(2, ()))
+        generate(model, prompt, 2, Sampling(tokens, ()))
+
+
+def sliding(name, build_model, window):
+    if name == "mistral":  # the whole model slides
+        return MistralForCausalLM(MistralConfig(**TINY, sliding_window=window, initializer_range=0.5)).eval()
+    return build_model("qwen2", use_sliding_window=True, sliding_window=window, max_window_layers=1).eval()
 
 
 def test_a_wrapper():
@@ -56,13 +64,44 @@ def test_an_encoder():
     refused(BertModel(config), "model must be a decoder .* got BertModel")
 
 
-def test_sliding_window_layers(build_model):
-    model = build_model("qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=1)
-    refused(model, r"attend to all earlier tokens in every layer, got \['sliding_attention'\]")
+def test_layers_that_attend_to_chunks(build_model):
+    model = build_model("qwen2")
+    model.config.layer_types = ["full_attention", "chunked_attention", "full_attention"]
+    refused(model, r"all or a window of them, in every layer, got \['chunked_attention'\]")
+
+
+@pytest.mark.parametrize("name", ["mistral", "qwen2_sliding"])
+def test_a_sliding_window_that_is_too_short(name, build_model):
+    model = sliding(name, build_model, window=14)
+    refused(model, "takes at most 13 tokens at once", prompt=torch.arange(14), tokens=1)
+    with prompt_once(model, torch.arange(10)) as shared:
+        shared.logprobs(Completions.from_lists([[1, 2, 3]]))
+        with pytest.raises(UnsupportedModelError, match="got a prompt of 10 and completions of up to 4"):
+            shared.logprobs(Completions.from_lists([[1, 2, 3, 4], [1]]))
+    generate(model, torch.arange(10), 2, Sampling(3, ()))
+    with pytest.raises(UnsupportedModelError, match="got a prompt of 10 and completions of up to 4"):
+        generate(model, torch.arange(10), 2, Sampling(4, ()))
+
+
+@pytest.mark.parametrize("name", ["mistral", "qwen2_sliding"])
+def test_a_sliding_window_that_holds_everything_changes_nothing(name, build_model):
+    model, completions = sliding(name, build_model, window=14), Completions.from_lists([[1, 2, 3], [4]])
+    with prompt_once(model, torch.arange(10)) as shared:
+        found = shared.logprobs(completions)
+    torch.testing.assert_close(found, plain_logprobs(model, torch.arange(10), completions)[0])
 
 
 def test_a_sliding_window_that_only_the_layers_know():
-    refused(MistralForCausalLM(MistralConfig(**TINY, sliding_window=3)), "MistralAttention asks for sliding_window=3")
+    layer, keys = torch.nn.Identity(), torch.zeros(1, 1, 3, 8)
+    layer.layer_idx = 0
+    shared_prefix_attention(layer, keys, keys, keys, None, shared_prefix=(prompt := PromptKeys()), sliding_window=4)
+    prompt.collecting = False
+    with pytest.raises(UnsupportedModelError, match=r"Identity attends to a window of 4 tokens only, .* here are 6"):
+        shared_prefix_attention(layer, keys, keys, keys, None, shared_prefix=prompt, sliding_window=4)
+
+
+def test_more_tokens_than_positions(build_model):
+    refused(build_model("llama", max_position_embeddings=12), "at most 12 tokens", prompt=torch.arange(13), tokens=1)
 
 
 def test_attention_dropout(build_model):

@@ -4,10 +4,11 @@ import json
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import Qwen2Config
 
 from gapo_trainer.cli import main
 from gapo_trainer.compare import recipe
-from gapo_trainer.config import DAPO, to_yaml
+from gapo_trainer.config import DAPO, load_config, to_yaml
 from gapo_trainer.errors import UserError
 
 
@@ -72,6 +73,17 @@ def test_what_a_person_can_mend_is_one_line(config_file, tmp_path, capsys, argum
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gapo-train: ")
     assert message in line
+
+
+def test_prompts_that_leave_no_room_within_the_models_positions_are_left_out(config_file, tmp_path, capsys):
+    command = ["run", "--config", config_file, f"out={tmp_path / 'run'}", "steps=1"]
+    longest = Qwen2Config.from_pretrained(load_config(config_file).model).max_position_embeddings
+    assert main([*command, f"max_new_tokens={longest}"]) == 1
+    assert f"leaves no room for prompts: the model takes {longest} tokens" in capsys.readouterr().err
+    assert main([*command, f"max_new_tokens={longest - 1}"]) == 1
+    out, err = capsys.readouterr()
+    assert "train: 24 of 24 tasks left out, prompts over 1 tokens" in out
+    assert "no training task" in err
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_line(config_file, tmp_path, capsys):

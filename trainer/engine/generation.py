@@ -14,7 +14,7 @@ from ..errors import UserError
 from .completions import Completions, Samples, check_prompt
 from .example_check import check_example
 from .fsdp import gathered
-from .model_check import check_model
+from .model_check import check_length, check_model
 from .sampling import Sampling, TokenSampler
 from .shared_prefix import PromptKeys, attention_through
 from .shared_prompt import prompt_pass
@@ -58,6 +58,7 @@ def generate(
         raise ValueError(f"rows_at_a_time must be at least 1, got {rows_at_a_time}")
     check_model(model)
     check_prompt(prompt_ids)
+    check_length(model, len(prompt_ids), sampling.max_new_tokens)
     on = generator.device if generator is not None else "cpu"
     draws = torch.rand(group_size, sampling.max_new_tokens, generator=generator, device=on).to(prompt_ids.device)
     with _evaluating(model), gathered(model):

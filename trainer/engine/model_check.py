@@ -11,12 +11,14 @@ from .errors import UnsupportedModelError
 # completion run together.
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
+SLIDING = "sliding_attention"  # plain as long as the window holds the whole sequence
+
 
 def check_model(model: nn.Module) -> None:
     """Raise `UnsupportedModelError` unless the engine computes this model exactly.
 
-    What only the layers know (a sliding window, dropout, soft caps) is refused where they ask for it, at their first
-    attention: see `shared_prefix_attention`.
+    What only the layers know (dropout, soft caps) is refused where they ask for it, at their first attention: see
+    `shared_prefix_attention`.
     """
     if not isinstance(model, PreTrainedModel):
         raise UnsupportedModelError(
@@ -29,10 +31,10 @@ def check_model(model: nn.Module) -> None:
     if not isinstance(model.get_output_embeddings(), nn.Linear):
         head = type(model.get_output_embeddings()).__name__
         raise UnsupportedModelError(f"{name}'s output head must be a torch.nn.Linear, got {head}")
-    other_layers = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    other_layers = set(getattr(config, "layer_types", None) or ()) - {"full_attention", SLIDING}
     if other_layers:
         raise UnsupportedModelError(
-            f"{name} must attend to all earlier tokens in every layer, got {sorted(other_layers)}"
+            f"{name} must attend to earlier tokens, all or a window of them, in every layer, got {sorted(other_layers)}"
         )
     dropout = getattr(config, "attention_dropout", 0.0)
     if dropout:
@@ -50,6 +52,29 @@ def check_model(model: nn.Module) -> None:
         raise UnsupportedModelError(
             f"{name} uses reentrant gradient checkpointing, whose gradients would be silently wrong here; "
             'enable it with gradient_checkpointing_kwargs={"use_reentrant": False}'
+        )
+
+
+def longest_sequence(model: PreTrainedModel) -> int | None:
+    """How many tokens a prompt and its completion may have together; None where the configuration sets no bound.
+
+    As many as the model has positions for, and fewer than its sliding window, which would otherwise hide some of them.
+    """
+    config = model.config.get_text_config(decoder=True)
+    window, layers = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
+    bounds = [getattr(config, "max_position_embeddings", None)]
+    if window and (not layers or SLIDING in layers):
+        bounds.append(window - 1)
+    return min((bound for bound in bounds if bound), default=None)
+
+
+def check_length(model: PreTrainedModel, prompt: int, completion: int) -> None:
+    """Raise `UnsupportedModelError` where a prompt and a completion of so many tokens are too long for the model."""
+    longest = longest_sequence(model)
+    if longest is not None and prompt + completion > longest:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} takes at most {longest} tokens at once (its positions, or its sliding window), "
+            f"got a prompt of {prompt} and completions of up to {completion}"
         )
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from .completions import check_prompt
 from .example_check import check_example
-from .model_check import check_model
+from .model_check import check_length, check_model
 from .shared_prefix import PromptKeys, attention_through
 from .shared_prompt import SharedPrompt, hidden_itself, prompt_pass
 
@@ -48,6 +48,7 @@ def prompt_once(model: PreTrainedModel, prompt_ids: Tensor) -> Iterator[SharedPr
     """
     check_model(model)
     check_prompt(prompt_ids)
+    check_length(model, len(prompt_ids), 0)
     check_example(model, prompt_ids)
     with attention_through(model):
         keys, last_hidden = prompt_pass(model, prompt_ids, hidden_itself)

@@ -30,6 +30,11 @@ class PromptKeys:
         self.collecting = collecting
         self.by_layer = {} if by_layer is None else by_layer
 
+    @property
+    def length(self) -> int:
+        """The prompt's, in tokens."""
+        return next(iter(self.by_layer.values()))[0].shape[2]
+
     def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Keep a layer's first keys and values: gradient checkpointing runs it again, and those have the graph."""
         self.by_layer.setdefault(layer, (key, value))
@@ -74,7 +79,8 @@ def shared_prefix_attention(
     """
     if shared_prefix is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    _refuse_changed_attention(module, attention_mask=attention_mask, **kwargs)
+    seen = key.shape[2] + (0 if shared_prefix.collecting else shared_prefix.length)
+    _refuse_changed_attention(module, seen, attention_mask=attention_mask, **kwargs)
     query, key, value = _as_autocast_would(query, key, value)
     if shared_prefix.collecting:
         shared_prefix.keep(module.layer_idx, key, value)  # type: ignore[arg-type]
@@ -100,9 +106,14 @@ def attention_through(model: PreTrainedModel) -> Iterator[None]:
         model.set_attn_implementation(previous)
 
 
-def _refuse_changed_attention(module: nn.Module, **asked: Any) -> None:
-    """Refuse arguments of a layer that would change the attention and that the merged form does not know."""
-    for name in ("dropout", "sliding_window", "softcap", "s_aux", "position_bias", "attention_mask"):
+def _refuse_changed_attention(module: nn.Module, keys: int, sliding_window: int | None = None, **asked: Any) -> None:
+    """Refuse arguments of a layer that would change its attention to so many keys: the merged form knows none."""
+    if sliding_window and keys >= sliding_window:
+        raise UnsupportedModelError(
+            f"{type(module).__name__} attends to a window of {sliding_window} tokens only, which has to be longer than "
+            f"prompt and completion together; here are {keys}"
+        )
+    for name in ("dropout", "softcap", "s_aux", "position_bias", "attention_mask"):
         value = asked.get(name)
         if isinstance(value, Tensor) or value:
             what = name if isinstance(value, Tensor) else f"{name}={value}"

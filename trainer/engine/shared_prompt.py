@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from .chunked_logprobs import chunked_logprobs
 from .completions import Completions
+from .model_check import check_length
 from .output_head import HeadFunction, run_with_head
 from .shared_prefix import PromptKeys
 
@@ -41,6 +42,7 @@ class SharedPrompt:
     def _score(self, completions: Completions, temperature: float, with_entropy: bool) -> Tensor:
         tokens, mask = completions.tokens, completions.mask
         rows, longest = tokens.shape
+        check_length(self._model, self._length, longest)
 
         def score(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             first = self._last_hidden.to(hidden.dtype).expand(rows, -1, -1)
