@@ -14,6 +14,8 @@ from transformers import (
     GPT2LMHeadModel,
     MistralConfig,
     MistralForCausalLM,
+    PhimoeConfig,
+    PhimoeForCausalLM,
     RobertaConfig,
     RobertaForCausalLM,
     SeedOssConfig,
@@ -112,6 +114,13 @@ def test_dropout_of_hidden_states_in_training():
     sizes = {"vocab_size": 50, "n_embd": 16, "n_layer": 1, "n_head": 2, "eos_token_id": 1, "bos_token_id": 1}
     model = GPT2LMHeadModel(GPT2Config(**sizes, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.2))
     refused(model.train(), "drops out hidden states with probability 0.2")
+    generate(model.eval(), PROMPT, 2, Sampling(2, ()))
+
+
+def test_a_router_with_noise_in_training():
+    config = PhimoeConfig(**TINY, num_local_experts=2, sliding_window=None)
+    model = PhimoeForCausalLM(config)
+    refused(model.train(), "where config.router_jitter_noise must be 0, got 0.01")
     generate(model.eval(), PROMPT, 2, Sampling(2, ()))
 
 

@@ -11,6 +11,8 @@ from .errors import UnsupportedModelError
 # completion run together.
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
+ROUTER_NOISE = ("router_jitter_noise", "input_jitter_noise")  # drawn anew in each forward of training, like a dropout
+
 SLIDING = "sliding_attention"  # plain as long as the window holds the whole sequence
 
 
@@ -45,6 +47,10 @@ def check_model(model: nn.Module) -> None:
             f"{name} is in training mode and drops out hidden states with probability {dropped}; "
             "set its configuration's dropouts to 0"
         )
+    for setting in ROUTER_NOISE:
+        noise = getattr(config, setting, None)
+        if model.training and noise:
+            raise UnsupportedModelError(f"{name} is in training mode, where config.{setting} must be 0, got {noise}")
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type")
     if rope in LENGTH_DEPENDENT_ROPE:
         raise UnsupportedModelError(f"{name}'s rotary frequencies must not depend on length, got rope_type={rope!r}")
