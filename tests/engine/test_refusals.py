@@ -130,9 +130,19 @@ def test_reentrant_checkpointing(build_model):
     refused(model, "reentrant gradient checkpointing, whose gradients would be silently wrong")
 
 
-def test_rotary_frequencies_that_depend_on_length(build_model):
-    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
-    refused(build_model("llama", rope_parameters=rope), "must not depend on length, got rope_type='dynamic'")
+@pytest.mark.parametrize("rope_type", ["dynamic", "longrope"])
+def test_rotary_frequencies_that_depend_on_length(build_model, rope_type):
+    """They change beyond 13 tokens, of up to 26."""
+    rope = {"rope_type": rope_type, "factor": 2.0, "rope_theta": 10000.0, "original_max_position_embeddings": 13}
+    rope |= {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4} if rope_type == "longrope" else {}
+    limit = 26 if rope_type == "longrope" else 13
+    model = build_model("llama", rope_parameters=rope, max_position_embeddings=limit).eval()
+    completions = Completions.from_lists([[1, 2, 3], [4]])
+    with prompt_once(model, torch.arange(10)) as shared:
+        found = shared.logprobs(completions)
+        with pytest.raises(UnsupportedModelError, match="takes at most 13 tokens at once"):
+            shared.logprobs(Completions.from_lists([[1, 2, 3, 4]]))
+    torch.testing.assert_close(found, plain_logprobs(model, torch.arange(10), completions)[0])
 
 
 def test_logits_scaled_behind_the_head():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from .errors import UnsupportedModelError
 
-# Their frequencies depend on the length of the sequence, so a prompt's keys would differ from those of prompt and
-# completion run together.
+# Beyond the length that the model was first trained for, their frequencies depend on the sequence's, so a prompt's keys
+# would differ from those of prompt and completion run together.
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 ROUTER_NOISE = ("router_jitter_noise", "input_jitter_noise")  # drawn anew in each forward of training, like a dropout
@@ -51,9 +53,6 @@ def check_model(model: nn.Module) -> None:
         noise = getattr(config, setting, None)
         if model.training and noise:
             raise UnsupportedModelError(f"{name} is in training mode, where config.{setting} must be 0, got {noise}")
-    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type")
-    if rope in LENGTH_DEPENDENT_ROPE:
-        raise UnsupportedModelError(f"{name}'s rotary frequencies must not depend on length, got rope_type={rope!r}")
     if any(_checkpoints_reentrantly(module) for module in model.modules()):
         raise UnsupportedModelError(
             f"{name} uses reentrant gradient checkpointing, whose gradients would be silently wrong here; "
@@ -64,14 +63,26 @@ def check_model(model: nn.Module) -> None:
 def longest_sequence(model: PreTrainedModel) -> int | None:
     """How many tokens a prompt and its completion may have together; None where the configuration sets no bound.
 
-    As many as the model has positions for, and fewer than its sliding window, which would otherwise hide some of them.
+    As many as the model has positions for, fewer than its sliding window, which would otherwise hide some of them, and
+    no more than its rotary frequencies stay the same for.
     """
     config = model.config.get_text_config(decoder=True)
     window, layers = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
     bounds = [getattr(config, "max_position_embeddings", None)]
     if window and (not layers or SLIDING in layers):
         bounds.append(window - 1)
+    bounds += [
+        rope.get("original_max_position_embeddings")  # where there is none it is the number of positions
+        for rope in _ropes(config)
+        if rope.get("rope_type") in LENGTH_DEPENDENT_ROPE
+    ]
     return min((bound for bound in bounds if bound), default=None)
+
+
+def _ropes(config: PreTrainedConfig) -> list[dict[str, Any]]:
+    """The parameters of the rotary embeddings: of all layers, or of each type of layer."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    return [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
 
 
 def check_length(model: PreTrainedModel, prompt: int, completion: int) -> None:
@@ -79,8 +90,8 @@ def check_length(model: PreTrainedModel, prompt: int, completion: int) -> None:
     longest = longest_sequence(model)
     if longest is not None and prompt + completion > longest:
         raise UnsupportedModelError(
-            f"{type(model).__name__} takes at most {longest} tokens at once (its positions, or its sliding window), "
-            f"got a prompt of {prompt} and completions of up to {completion}"
+            f"{type(model).__name__} takes at most {longest} tokens at once (its positions, rotary frequencies or "
+            f"window), got a prompt of {prompt} and completions of up to {completion}"
         )
 
 
