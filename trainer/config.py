@@ -169,12 +169,10 @@ def _checked(name: str, value: Any, where: str) -> Any:
         if value not in typing.get_args(kind):
             raise UserError(f"{where}: {name} must be one of {', '.join(typing.get_args(kind))}, got {value!r}")
         return value
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind is float and isinstance(value, str):  # YAML 1.1 reads 3e-4 as a string
+    if kind is float and type(value) in (int, str):  # YAML 1.1 reads 3e-4 as a string
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if type(value) is not kind:
         raise UserError(f"{where}: {name} expects {kind.__name__}, got {value!r}")

@@ -34,6 +34,7 @@ from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import answer, scores_row
 from gapo_trainer.metrics import kept_group, step_metrics
 from gapo_trainer.policy import Policy, load_policy
+from gapo_trainer.precision import forward_precision
 from gapo_trainer.progress import ProgressView, tell
 from gapo_trainer.rollout import Roller, make_engine
 from gapo_trainer.runlog import EVALS, GROUPS, METRICS, TIMINGS, RunLog
@@ -84,7 +85,6 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
         Scorer(config.reward, workers=config.reward_workers, time_limit=config.reward_timeout) as reward,
         RunLog(folder if ranks.rank() == 0 else None, config, progress.step, progress.log_bytes) as log,
         ProgressView(config.steps, progress.step, console) as view,
-        torch.autocast(policy.model.device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"),
     ):
         roller = Roller(policy, engine, splits.train, sampler, reward, config)
         if progress.step == 0:
@@ -94,8 +94,9 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
             began = time.perf_counter()
             seed_everything(config.seed, step)
             lr = set_learning_rate(optimizer, learning_rate(step, config))
-            rollout = roller.rollout(step)
-            add_reference(rollout.episodes, reference, config)
+            with forward_precision(policy.model, config):
+                rollout = roller.rollout(step)
+                add_reference(rollout.episodes, reference, config)
             drawn = time.perf_counter()
             advantages = group_advantages(rollout.episodes, config)
             weighed = time.perf_counter()
@@ -160,7 +161,8 @@ def _reference(config: Config, device: str) -> Policy | None:
 
 def _evaluate(policy: Policy, held_out: dict, config: Config, step: int, log: RunLog) -> None:
     for split, tasks in held_out.items():
-        answers = answer(policy, tasks, "greedy", config.max_new_tokens)
+        with forward_precision(policy.model, config):
+            answers = answer(policy, tasks, "greedy", config.max_new_tokens)
         log.write(EVALS, {"step": step, "split": split, "decoding": "greedy", **scores_row(answers)})
 
 

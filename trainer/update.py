@@ -22,6 +22,7 @@ from gapo_trainer.engine import distinct, prompt_once
 from gapo_trainer.episodes import Episodes
 from gapo_trainer.errors import UserError
 from gapo_trainer.loss import Size, token_loss, token_weights
+from gapo_trainer.precision import forward_precision
 
 COUNTED = ("clipped", "kl", "entropy")  # means over tokens
 
@@ -84,7 +85,8 @@ def update(
     for _ in range(config.epochs):
         for start in range(0, len(episodes), size):
             part = slice(start, start + size)
-            loss, counts, rows = _backward(model, episodes[part], advantages[part], config)
+            with forward_precision(model, config):
+                loss, counts, rows = _backward(model, episodes[part], advantages[part], config)
             norm = ranks.gradient_norm(model, config.max_grad_norm)
             if math.isfinite(loss) and math.isfinite(norm):
                 optimizer.step()

@@ -27,6 +27,7 @@ def test_a_written_configuration_reads_back(tmp_path):
         ("group_size=many", "group_size expects int, got 'many'"),
         ("group_size=1.5", "group_size expects int, got 1.5"),
         ("track_kl=1", "track_kl expects bool, got 1"),
+        (f"lr=1{'0' * 400}", "lr expects float, got 1000"),
         ("lr=fast", "lr expects float, got 'fast'"),
         ("lr=[", "override 'lr=\\['"),
         ("loss=mean", "loss must be one of sequence, token, constant, got 'mean'"),

@@ -124,3 +124,20 @@ def test_what_only_saves_memory_changes_no_result(small, tmp_path, settings):
         assert plain.keys() == saving.keys()
         for key, value in plain.items():
             assert saving[key] == (value if value is None else pytest.approx(value, rel=1e-4, abs=1e-6)), key
+
+
+def test_what_autocast_keeps_of_the_weights_is_never_older_than_they_are(small, tmp_path):
+    logs, enabled = [], torch.is_autocast_cache_enabled()
+    config = small(dtype="bfloat16", mini_batches=2, epochs=2, kl_coef=0.1, lr=1e-2, warmup_steps=0, steps=3)
+    for cached in (True, False):
+        folder = tmp_path / str(cached)
+        folder.mkdir()
+        torch.set_autocast_cache_enabled(cached)
+        try:
+            train(config, folder, "cpu")
+        finally:
+            torch.set_autocast_cache_enabled(enabled)
+        logs.append([(folder / f"{name}.jsonl").read_text() for name in ("metrics", "evals")])
+    assert logs[0] == logs[1]
+    losses = [json.loads(line)["loss"] for line in logs[0][0].splitlines()]
+    assert len(set(losses)) == 3
