@@ -65,7 +65,7 @@ def test_every_row_stops_at_its_first_eos(build_model):
 
 def test_finished_rows_leave_the_batch(build_model):
     model, rows_run = build_model("llama").eval(), []
-    check_example(model, PROMPT)  # runs the model as well, the first time
+    check_example(model, PROMPT.device)  # runs the model as well, the first time
     model.model.layers[0].register_forward_hook(lambda module, inputs, output: rows_run.append(output.shape[:2]))
     samples = generate(model, PROMPT, 60, Sampling(10, (3, 4, 5, 6, 7)), seeded())
     prefill, *steps = rows_run

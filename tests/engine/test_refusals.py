@@ -179,11 +179,31 @@ def test_dropout_that_is_no_module():
     generate(model.eval(), PROMPT, 2, Sampling(2, ()))
 
 
+def test_positions_are_looked_at_whatever_the_prompt(build_model):
+    model = build_model("llama")
+    forward = model.model.forward
+    model.model.forward = lambda position_ids=None, **inputs: forward(**inputs)  # a model that has its own
+    refused(model, "LlamaForCausalLM gives a text other log-probs than the engine does", prompt=torch.tensor([3]))
+
+
+def test_a_model_of_few_positions():
+    sizes = {"vocab_size": 50, "n_embd": 16, "n_layer": 1, "n_head": 2, "eos_token_id": 1, "bos_token_id": 1}
+    generate(GPT2LMHeadModel(GPT2Config(**sizes, n_positions=8)).eval(), PROMPT, 2, Sampling(3, ()))
+
+
+def test_an_example_may_need_autocast(build_model):
+    model = build_model("qwen2").bfloat16()
+    model.lm_head.float()
+    with torch.autocast("cpu", torch.bfloat16), prompt_once(model, PROMPT) as shared:
+        shared.logprobs(Completions.from_lists([[1, 2]])).sum().backward()
+    assert model.model.layers[0].mlp.up_proj.weight.grad.norm() > 0
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_an_example_that_agrees(build_model, dtype):
     model = build_model("llama").to(dtype)
     for training in (True, False):
-        check_example(model.train(training), PROMPT)
+        check_example(model.train(training), PROMPT.device)
 
 
 def test_layers_that_keep_no_keys(build_model):

@@ -62,7 +62,7 @@ def generate(
     on = generator.device if generator is not None else "cpu"
     draws = torch.rand(group_size, sampling.max_new_tokens, generator=generator, device=on).to(prompt_ids.device)
     with _evaluating(model), gathered(model):
-        check_example(model, prompt_ids)
+        check_example(model, prompt_ids.device)
         with attention_through(model):
             keys, logits = prompt_pass(model, prompt_ids, _float32_logits)
             keys.collecting = False

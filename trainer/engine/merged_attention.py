@@ -22,10 +22,10 @@ def merged_attention(
     Args:
         query: ``[rows, heads, length, dim]``, floating point.
         prompt_key: ``[1, key heads, prompt length, dim]``; ``heads`` is a multiple of ``key heads``.
-        prompt_value: Like ``prompt_key``, but for its last dimension, ``value dim``.
+        prompt_value: Like ``prompt_key``, or with a last dimension of ``value dim``.
         key: ``[rows, key heads, own length, dim]``. ``own length`` equals ``length`` (whole completions, causal), or
             ``length`` is 1 (the next token, which sees all of them).
-        value: Like ``key``, but for its last dimension, ``value dim``.
+        value: Like ``key``, or with a last dimension of its own, ``value dim``.
         scale: Multiplies the scores.
 
     Returns:
@@ -33,12 +33,13 @@ def merged_attention(
     """
     value_dim = value.shape[-1]
     dim = max(query.shape[-1], value_dim)  # the kernels know one size of head; zeros change no score
-    tensors = (_widened(tensor, dim) for tensor in (query, prompt_key, prompt_value, key, value))
+    tensors = (widened(tensor, dim) for tensor in (query, prompt_key, prompt_value, key, value))
     out: Tensor = _MergedAttention.apply(*tensors, scale)
     return out[..., :value_dim]
 
 
-def _widened(tensor: Tensor, dim: int) -> Tensor:
+def widened(tensor: Tensor, dim: int) -> Tensor:
+    """``tensor`` with zeros behind its last dimension, up to ``dim``."""
     return pad(tensor, (0, dim - tensor.shape[-1])) if tensor.shape[-1] < dim else tensor
 
 

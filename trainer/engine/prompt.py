@@ -49,7 +49,7 @@ def prompt_once(model: PreTrainedModel, prompt_ids: Tensor) -> Iterator[SharedPr
     check_model(model)
     check_prompt(prompt_ids)
     check_length(model, len(prompt_ids), 0)
-    check_example(model, prompt_ids)
+    check_example(model, prompt_ids.device)
     with attention_through(model):
         keys, last_hidden = prompt_pass(model, prompt_ids, hidden_itself)
         computed = [*(tensor for layer in keys.by_layer.values() for tensor in layer), last_hidden]

@@ -13,7 +13,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from .errors import UnsupportedModelError
-from .merged_attention import merged_attention
+from .merged_attention import merged_attention, widened
 
 NAME = "gapo_shared_prefix"
 
@@ -21,9 +21,10 @@ NAME = "gapo_shared_prefix"
 class PromptKeys:
     """Keys and values of a prompt by layer, each ``[1, key heads, prompt length, head dim]``.
 
-    Passed through a model's forward as ``shared_prefix``. While ``collecting``, the tokens that run are the prompt and
-    every layer leaves its keys and values here; otherwise they are completions, which attend to them. Not a dataclass:
-    FSDP2 would hand each layer a copy of one, and what the layer leaves in it would be lost.
+    Values that are narrower than the keys have zeros behind them. Passed through a model's forward as
+    ``shared_prefix``. While ``collecting``, the tokens that run are the prompt and every layer leaves its keys and
+    values here; otherwise they are completions, which attend to them. Not a dataclass: FSDP2 would hand each layer a
+    copy of one, and what the layer leaves in it would be lost.
     """
 
     def __init__(self, collecting: bool = True, by_layer: dict[int, tuple[Tensor, Tensor]] | None = None):
@@ -83,7 +84,8 @@ def shared_prefix_attention(
     _refuse_changed_attention(module, seen, attention_mask=attention_mask, **kwargs)
     query, key, value = _as_autocast_would(query, key, value)
     if shared_prefix.collecting:
-        shared_prefix.keep(module.layer_idx, key, value)  # type: ignore[arg-type]
+        wide = widened(value, key.shape[-1])  # once, not for every token
+        shared_prefix.keep(module.layer_idx, key, wide)  # type: ignore[arg-type]
         return sdpa_attention_forward(module, query, key, value, None, scaling=scaling)
     prompt_key, prompt_value = shared_prefix.by_layer[module.layer_idx]  # type: ignore[index]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
