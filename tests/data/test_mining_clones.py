@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections import defaultdict
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,49 @@ def test_a_full_clone_has_the_whole_history_whatever_is_given_before_it(tmp_path
     for row in rows:
         splits[row["commit"]].add(row["split"])
     assert all(len(of_commit) == 1 for of_commit in splits.values())
+
+
+@pytest.fixture
+def branches(tmp_path):
+    """``full`` knows its main branch and dev, ``heads`` the last two commits of both, ``dev`` the last of dev."""
+    history = long_history(tmp_path / "one", 6)
+    git(history.folder, "checkout", "-qb", "dev")
+    for i in range(6):
+        history.put("b.py", numbered(l5=f"b{i} = 5", l30=f"b{i} = 30", l50=f"b{i} = 50"))
+        history.commit()
+    git(history.folder, "checkout", "-q", "main")
+    for name, options in (
+        ("full", ()),
+        ("heads", ("--depth", "2", "--no-single-branch")),
+        ("dev", ("--depth", "1", "-b", "dev")),
+    ):
+        git(tmp_path, "clone", "-q", *options, f"file://{history.folder}", name)
+    return lambda names: [tmp_path / name for name in names]
+
+
+@pytest.mark.parametrize("order", list(permutations(("full", "heads", "dev"))))
+def test_what_is_mined_does_not_depend_on_the_order(tmp_path, branches, order):
+    out = tmp_path / "out.jsonl"
+    mine(branches(order), out, Options(), quietly)
+    assert len({row["commit"] for row in rows_of(out)}) == 6 + 5  # the first commit with b.py adds it
+
+
+@pytest.mark.parametrize("stop", range(1, 15, 2))
+def test_a_run_that_takes_commits_over_goes_on_to_the_same_bytes(tmp_path, branches, stop):
+    names, visited = ("full", "heads", "dev"), []
+    whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
+    summaries = mine(branches(names), whole, Options(), lambda name, tasks: visited.append(name))
+    assert len(visited) == 14  # one commit of dev once more
+
+    def interrupt(name, tasks, calls=[]):  # noqa: B006
+        calls.append(name)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mine(branches(names), stopped, Options(), interrupt)
+    assert mine(branches(names), stopped, Options(), quietly) == summaries
+    assert stopped.read_bytes() == whole.read_bytes()
 
 
 def test_an_old_partial_clone_with_its_extension_is_read(tmp_path):

@@ -20,7 +20,7 @@ from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.licenses import PERMISSIVE
 from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, mine
-from gapo_trainer.data.mining.names import folder_name
+from gapo_trainer.data.mining.names import folder_names
 from gapo_trainer.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
@@ -261,8 +261,11 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
 
 
 def test_as_much_of_a_path_is_told_as_it_takes(tmp_path):
-    among = [Path(path) for path in ("/a/x/repo", "/b/x/repo.git", "/b/y/repo", "/b/y/repo.git", "/b/y/other")]
-    assert [folder_name(folder, among) for folder in among] == ["a/x/repo", "b/x/repo", "repo", "repo.git", "other"]
+    expected = {
+        "/a/x/repo": "a/x/repo", "/b/x/repo.git": "b/x/repo", "/b/y/repo": "y/repo", "/b/y/repo.git": "repo.git",
+        "/b/y/other": "other", "/one": "one", "/data/one": "data/one", "/two.git": "two", "/": "",
+    }  # fmt: skip
+    assert folder_names([Path(path) for path in expected]) == {Path(path): name for path, name in expected.items()}
 
 
 def test_a_folders_name_need_not_be_utf8(tmp_path):

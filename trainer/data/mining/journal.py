@@ -17,8 +17,9 @@ from gapo_trainer.errors import UserError
 
 _SCHEMA = """
 CREATE TABLE settings (text TEXT);
-CREATE TABLE commits (id BLOB PRIMARY KEY, repo INT, time INT, state TEXT) WITHOUT ROWID;
-CREATE INDEX waiting ON commits (repo, time DESC, id) WHERE state = 'waiting';
+CREATE TABLE commits (id BLOB PRIMARY KEY, repo INT, time INT, visited INT) WITHOUT ROWID;
+CREATE INDEX waiting ON commits (repo, time DESC, id) WHERE NOT visited;
+CREATE TABLE cut (id BLOB, repo INT, PRIMARY KEY (id, repo)) WITHOUT ROWID;  -- who could not read all of a commit
 CREATE TABLE tasks (
     key BLOB PRIMARY KEY,  -- what makes two tasks the same: prefix, region and target
     repo INT, time INT, commit_id TEXT, number INT, row TEXT
@@ -27,12 +28,13 @@ CREATE INDEX in_order ON tasks (repo, time, commit_id, number);
 CREATE TABLE counts (repo INT, what TEXT, number INT, PRIMARY KEY (repo, what)) WITHOUT ROWID;
 """
 _COMMITS_PER_TRANSACTION = 200
+_CUT_PER_PAGE = 1000
 
 
 class Journal:
     """The file. Commits are told apart over all repositories: one that two of them share is mined once.
 
-    A commit is waiting, visited or cut: visited where not all of it could be read, for another repository to take over.
+    A commit of which a repository lacks something is *cut*: another repository may take it over and visit it again.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]):
@@ -42,52 +44,54 @@ class Journal:
             UserError: it holds an unfinished mining of something else, is damaged, or another process has it open.
         """
         self.path = path
-        try:
-            self._database = sqlite3.connect(path, isolation_level=None)
-        except sqlite3.OperationalError as error:  # no such folder, or none to write to
-            raise UserError(f"{path}: {error}") from error
-        text = json.dumps(settings, sort_keys=True)
-        try:
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self.resumed = bool(self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-            self._database.execute("BEGIN IMMEDIATE")
-            if not self.resumed:
-                for statement in _SCHEMA.split(";"):
-                    self._database.execute(statement)
-                self._database.execute("INSERT INTO settings VALUES (?)", (text,))
-            kept = self._database.execute("SELECT text FROM settings").fetchone()
-        except sqlite3.DatabaseError as error:
-            if "locked" in str(error):
-                raise UserError(f"{path}: another process is mining into it") from error
-            raise UserError(
-                f"{path}: not the journal of an unfinished mining ({error}); remove it to begin anew"
-            ) from error
-        if kept != (text,):
-            raise UserError(
-                f"{path}: an unfinished mining of other repositories, revisions or settings; "
-                "finish it with the command that began it, or remove the file to begin anew"
-            )
         self._uncommitted = 0
+        try:
+            self._database = sqlite3.connect(path, timeout=0, isolation_level=None)
+        except sqlite3.OperationalError as error:  # nothing to write to
+            raise UserError(f"{path}: {error}") from error
+        try:
+            self._open(json.dumps(settings, sort_keys=True))
+        except (sqlite3.DatabaseError, UserError) as error:
+            self._database.close()  # its lock would last as long as somebody looks at the error
+            raise UserError(f"{path}: {_explained(error)}") from error
+
+    def _open(self, settings: str) -> None:
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._database.execute("BEGIN IMMEDIATE")
+        if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            for statement in _SCHEMA.split(";"):
+                self._database.execute(statement)
+            self._database.execute("INSERT INTO settings VALUES (?)", (settings,))
+        if self._database.execute("SELECT text FROM settings").fetchone() != (settings,):
+            raise UserError(
+                "an unfinished mining of other repositories, revisions or settings; finish it with the command that "
+                "began it, or remove the file to begin anew"
+            )
 
     def add_commit(self, commit: bytes, repo: int, time: int) -> None:
         """Put a commit on the list of those to visit, unless it has ever been there."""
-        self._database.execute("INSERT OR IGNORE INTO commits VALUES (?, ?, ?, 'waiting')", (commit, repo, time))
+        self._database.execute("INSERT OR IGNORE INTO commits VALUES (?, ?, ?, 0)", (commit, repo, time))
 
     def next_commit(self, repo: int) -> bytes | None:
         """The latest commit of ``repo`` still to visit, or None."""
         row = self._database.execute(
-            "SELECT id FROM commits WHERE repo = ? AND state = 'waiting' ORDER BY time DESC, id LIMIT 1", (repo,)
+            "SELECT id FROM commits WHERE repo = ? AND NOT visited ORDER BY time DESC, id LIMIT 1", (repo,)
         ).fetchone()
         return row[0] if row else None
 
-    def take_over(self, repo: int, has: Callable[[bytes], bool]) -> None:
-        """Let ``repo`` visit again those commits that were cut in another and that it ``has``."""
-        cut = self._database.execute("SELECT id FROM commits WHERE state = 'cut'").fetchall()
-        self._database.executemany(
-            "UPDATE commits SET repo = ?, state = 'waiting' WHERE id = ?",
-            ((repo, commit) for (commit,) in cut if has(commit)),
-        )
+    def take_over(self, repo: int, has: Callable[[bytes], bool]) -> bool:
+        """Let ``repo`` visit those commits that are cut, that it has not visited itself and that it ``has``, if any."""
+        taken, last = False, b""
+        while page := self._database.execute(
+            "SELECT DISTINCT id FROM cut WHERE id > ? AND NOT EXISTS "
+            "(SELECT * FROM cut AS own WHERE own.id = cut.id AND own.repo = ?) ORDER BY id LIMIT ?",
+            (last, repo, _CUT_PER_PAGE),
+        ).fetchall():
+            found = [(repo, commit) for (commit,) in page if has(commit)]
+            self._database.executemany("UPDATE commits SET repo = ?, visited = 0 WHERE id = ?", found)
+            taken, (last,) = taken or bool(found), page[-1]
+        return taken
 
     @contextmanager
     def visit(self) -> Iterator[None]:
@@ -96,16 +100,21 @@ class Journal:
         try:
             yield
         except BaseException:  # Ctrl-C too
-            self._database.execute("ROLLBACK TO visit")
+            if self._database.in_transaction:  # on a full disk SQLite has taken back all since the last ``save``
+                self._database.execute("ROLLBACK TO visit")
             raise
         self._database.execute("RELEASE visit")
         self._uncommitted += 1
         if self._uncommitted >= _COMMITS_PER_TRANSACTION:
             self.save()
 
-    def finish_commit(self, commit: bytes, cut: bool) -> None:
-        """Mark a commit as visited, or as cut."""
-        self._database.execute("UPDATE commits SET state = ? WHERE id = ?", ("cut" if cut else "visited", commit))
+    def finish_commit(self, commit: bytes, repo: int, cut: bool) -> None:
+        """Mark a commit as visited by ``repo``, and as cut or not."""
+        self._database.execute("UPDATE commits SET visited = 1 WHERE id = ?", (commit,))
+        if cut:
+            self._database.execute("INSERT INTO cut VALUES (?, ?)", (commit, repo))
+        else:
+            self._database.execute("DELETE FROM cut WHERE id = ?", (commit,))
 
     def add_task(self, key: bytes, repo: int, number: int, row: Mapping[str, Any]) -> None:
         """Keep a task; of those with the same key the earliest stays, in whatever order they come."""
@@ -165,3 +174,11 @@ class Journal:
         self._database.close()
         if remove:
             self.path.unlink()
+
+
+def _explained(error: Exception) -> str:
+    if "locked" in str(error):
+        return "another process is mining into it"
+    if isinstance(error, sqlite3.DatabaseError) and ("no such" in str(error) or "not a database" in str(error)):
+        return f"not the journal of an unfinished mining ({error}); remove it to begin anew"
+    return str(error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from gapo_trainer.data.mining.changes import FIRST, Skipped, commit_changes
 from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
 from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.licenses import is_allowed, repository_license
-from gapo_trainer.data.mining.names import folder_name, folder_of, hosted_name
+from gapo_trainer.data.mining.names import folder_names, folder_of, hosted_name
 from gapo_trainer.data.mining.objects import GIT_ERRORS, open_repository, read_commit
 from gapo_trainer.data.writers import suffix_of, write_rows
 from gapo_trainer.errors import UserError
@@ -29,9 +30,9 @@ FORMAT = 2  # of the journal and of what is mined; a journal of another is not r
 
 _PARENT_MISSING = "commit: parent is missing"
 _OBJECTS_MISSING = "commit: objects are missing or damaged"
-# What says that another clone may know more of a commit; none of them goes with tasks. A shallow clone's earliest
-# commits look like the first of the history.
-_CUT = frozenset((FIRST, _PARENT_MISSING, _OBJECTS_MISSING))
+# What says that another clone may know more of a commit; neither goes with tasks, nor does the first commit of a
+# history, as which a shallow clone's earliest appear.
+_CUT = frozenset((_PARENT_MISSING, _OBJECTS_MISSING))
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,7 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
     }
     journal = Journal(out.with_name(out.name + JOURNAL_SUFFIX), settings)
     try:
-        for number, source in enumerate(sources):
-            if source.repo is not None:
-                _walk(number, source, source.repo, options, journal, progress)
+        _walk_all(sources, options, journal, progress)
         splits: Counter[tuple[int, str]] = Counter()
         if any(source.repo for source in sources) or not out.exists():  # a wrong path empties no earlier file
             write_rows(out, _split_rows(journal, sources, options, splits))
@@ -150,10 +149,12 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
 
 
 def _open(path: Path, options: Options) -> Source:
-    name, spdx = folder_name(path.resolve()), ""
+    folder, spdx = path.resolve(), ""
+    name = folder_names([folder])[folder]
     try:
         repo = open_repository(path)
-        name = hosted_name(repo) or folder_name(folder_of(repo))
+        folder = folder_of(repo)
+        name = hosted_name(repo) or folder_names([folder])[folder]
         if repo.head_is_unborn:
             return Source(name, "", None, "", "has no commit")
         head = repo.head.peel(pygit2.Commit)
@@ -168,20 +169,31 @@ def _open(path: Path, options: Options) -> Source:
 def _told_apart(sources: Sequence[Source]) -> list[Source]:
     """The sources with ``a/repo`` and ``b/repo`` for folders that would both be ``repo``."""
     folders = [folder_of(source.repo) if source.repo and not hosted_name(source.repo) else None for source in sources]
-    unhosted = [folder for folder in folders if folder]
+    names = folder_names({folder for folder in folders if folder})
     return [
-        replace(source, name=folder_name(folder, unhosted)) if folder else source
+        replace(source, name=names[folder]) if folder else source
         for source, folder in zip(sources, folders, strict=True)
     ]
+
+
+def _walk_all(sources: Sequence[Source], options: Options, journal: Journal, progress: Progress) -> None:
+    """Walk all histories; what comes next depends on the journal alone, so that a stop changes nothing."""
+    mined = [(number, source, source.repo) for number, source in enumerate(sources) if source.repo is not None]
+    for number, source, repo in mined:
+        head = read_commit(repo, pygit2.Oid(hex=source.head))
+        journal.add_commit(head.id.raw, number, head.commit_time)
+        _walk(number, source, repo, options, journal, progress)
+    while taker := next((m for m in mined if journal.take_over(m[0], partial(_has, m[2]))), None):
+        _walk(*taker, options, journal, progress)
+
+
+def _has(repo: pygit2.Repository, commit: bytes) -> bool:
+    return pygit2.Oid(raw=commit) in repo
 
 
 def _walk(
     number: int, source: Source, repo: pygit2.Repository, options: Options, journal: Journal, progress: Progress
 ) -> None:
-    if not journal.counts(number):
-        head = read_commit(repo, pygit2.Oid(hex=source.head))
-        journal.add_commit(head.id.raw, number, head.commit_time)
-        journal.take_over(number, lambda commit: pygit2.Oid(raw=commit) in repo)
     while (commit_id := journal.next_commit(number)) is not None:
         counts = Counter({"commits": 1})
         with journal.visit():
@@ -191,7 +203,8 @@ def _walk(
                     journal.add_task(key_of(task), number, place, task.to_row())
             for what, n in counts.items():
                 journal.count(number, what, n)
-            journal.finish_commit(commit_id, cut=not _CUT.isdisjoint(counts))
+            cut = not _CUT.isdisjoint(counts) or (FIRST in counts and repo.is_shallow)
+            journal.finish_commit(commit_id, number, cut)
         progress(source.name, counts["tasks"])
 
 

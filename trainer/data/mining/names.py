@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pygit2
@@ -33,18 +34,28 @@ def folder_of(repo: pygit2.Repository) -> Path:
     return folder.parent if folder.name == ".git" else folder
 
 
-def folder_name(folder: Path, among: Collection[Path] = ()) -> str:
-    """The folder's name, behind as many of its parents' as tell it apart from others of that name."""
-    own = folder.name.removesuffix(".git")
-    alike = [other for other in among if other != folder and other.name.removesuffix(".git") == own]
-    for number in range(len(folder.parts)):
-        if all(_parents(other, number) != _parents(folder, number) for other in alike):
-            return "/".join((*_parents(folder, number), _readable(own)))
-    return _readable(folder.name)  # repo and repo.git in one folder
+def folder_names(folders: Collection[Path]) -> dict[Path, str]:
+    """A name for each folder: its own, behind as many of its parents' as tell it apart from others of that name."""
+    full = {folder: _parts(folder) for folder in folders}
+    bare = {folder: (*above, own.removesuffix(".git") or own) for folder, (*above, own) in full.items()}
+    twice = Counter(bare.values())  # repo and repo.git in one folder keep their names
+    paths = {folder: full[folder] if twice[parts] > 1 else parts for folder, parts in bare.items()}
+    alike = defaultdict(list)
+    for parts in paths.values():
+        alike[parts[-1]].append(parts)
+    return {folder: "/".join(_shortest(parts, alike[parts[-1]])) for folder, parts in paths.items()}
 
 
-def _parents(folder: Path, number: int) -> tuple[str, ...]:
-    return tuple(map(_readable, folder.parts[-1 - number : -1]))
+def _shortest(parts: Sequence[str], among: Sequence[Sequence[str]]) -> Sequence[str]:
+    """The end of ``parts`` that only one ``among`` others has; all of it where it is the end of another."""
+    for number in range(1, len(parts)):
+        if sum(other[-number:] == parts[-number:] for other in among) == 1:
+            return parts[-number:]
+    return parts
+
+
+def _parts(folder: Path) -> tuple[str, ...]:
+    return tuple(map(_readable, folder.relative_to(folder.anchor).parts)) or ("",)
 
 
 def _readable(name: str) -> str:
