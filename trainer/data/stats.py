@@ -103,6 +103,7 @@ def draw(stats: Stats, path: Path) -> None:
     """
     import numpy as np
     from matplotlib.figure import Figure  # here: slow to import, and without pyplot no display is looked for
+    from matplotlib.ticker import LogFormatter
 
     languages = stats.languages()
     figure = Figure(figsize=(11, max(3.5, 1.2 + 0.27 * len(languages))), layout="constrained")
@@ -128,7 +129,7 @@ def draw(stats: Stats, path: Path) -> None:
         right.step(np.maximum(sizes[[0, *range(len(sizes))], 0], 1), [0, *share], where="post", label=name)
     right.set_xscale("log")
     right.xaxis.set_major_formatter("{x:g}")
-    right.xaxis.set_minor_formatter("")
+    right.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))  # numbers of them where no decade is whole
     right.set_ylim(0, 1.02)
     right.grid(alpha=0.3)
     right.set_xlabel("characters")
