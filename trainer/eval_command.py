@@ -16,6 +16,7 @@ from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import DECODINGS, SCORES, Answer, answer, by_language, scores_row
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import load_policy, resolve_device
+from gapo_trainer.precision import forward_precision
 from gapo_trainer.progress import tell
 from gapo_trainer.sources import load_splits
 from gapo_trainer.stats import Mean
@@ -47,10 +48,11 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
         bar = progress.add_task("answering", total=total)
         for split, tasks in splits.items():
             for decoding in DECODINGS:
-                given = answer(
-                    policy, tasks, decoding, config.max_new_tokens, config.temperature, config.seed,
-                    lambda count: progress.advance(bar, count),
-                )  # fmt: skip
+                with forward_precision(policy.model, config):
+                    given = answer(
+                        policy, tasks, decoding, config.max_new_tokens, config.temperature, config.seed,
+                        lambda count: progress.advance(bar, count),
+                    )  # fmt: skip
                 answers.append((split, decoding, given))
     console.print(_table(answers))
     if out:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import Qwen2Config
 
@@ -144,6 +145,16 @@ def test_eval_scores_by_split_decoding_and_language(config_file, tmp_path, capsy
     assert {(row["split"], row["decoding"]) for row in rows} == {
         (split, decoding) for split in ("test_id", "test_ood") for decoding in ("greedy", "sampled")
     }
+
+
+def test_eval_computes_as_training_does(config_file, tmp_path, monkeypatch):
+    import gapo_trainer.eval_command as command
+
+    seen, answer = [], command.answer
+    monkeypatch.setattr(command, "answer", lambda *a: (seen.append(torch.is_autocast_enabled("cpu")), answer(*a))[1])
+    for dtype in ("bfloat16", "float32"):
+        assert main(["eval", "--config", config_file, f"dtype={dtype}"]) == 0
+    assert seen == [True] * 4 + [False] * 4
 
 
 def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path, capsys):
