@@ -113,10 +113,10 @@ def save_checkpoint(
         sync_folder(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        newest = next(iter(checkpoints(folder)[-1:]), None)
+        earlier = checkpoints(folder)
         raise UserError(
             f"checkpoint of step {progress.step} could not be written: {error}. "
-            + (f"The run can be resumed from {newest}." if newest else "The run has no earlier checkpoint.")
+            + (f"The run can be resumed from {earlier[-1]}." if earlier else "The run has no earlier checkpoint.")
         ) from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)

@@ -87,9 +87,11 @@ def test_a_run_that_takes_commits_over_goes_on_to_the_same_bytes(tmp_path, branc
     summaries = mine(branches(names), whole, Options(), lambda name, tasks: visited.append(name))
     assert len(visited) == 14  # one commit of dev once more
 
-    def interrupt(name, tasks, calls=[]):  # noqa: B006
-        calls.append(name)
-        if len(calls) == stop:
+    del visited[:]
+
+    def interrupt(name, tasks):
+        visited.append(name)
+        if len(visited) == stop:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -66,7 +66,7 @@ def _difference(model: PreTrainedModel, tokens: Tensor) -> tuple[float, PromptKe
         keys, last_hidden = prompt_pass(model, prompt, hidden_itself)
         keys.collecting = False
         rows = Completions(completion[None], torch.tensor([len(completion)], device=tokens.device))
-        found = SharedPrompt(model, len(prompt), keys, last_hidden).logprobs(rows)
+        found = SharedPrompt(model, keys, last_hidden).logprobs(rows)
         # behind what the engine refuses in better words
         logits = model(input_ids=tokens[None], use_cache=False).logits[0, len(prompt) - 1 : -1].double()
     expected = logits.log_softmax(-1).gather(-1, completion[:, None]).T

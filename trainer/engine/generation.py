@@ -66,16 +66,15 @@ def generate(
         with attention_through(model):
             keys, logits = prompt_pass(model, prompt_ids, _float32_logits)
             keys.collecting = False
-            decoder = _Decoder(model, len(prompt_ids), keys, sampling)
+            decoder = _Decoder(model, keys, sampling)
             return _joined([decoder.run(logits[:, -1], rows) for rows in draws.split(slice_size)])
 
 
 class _Decoder:
     """Draws slices of a group from the same prefill."""
 
-    def __init__(self, model: PreTrainedModel, prompt_length: int, keys: PromptKeys, sampling: Sampling):
+    def __init__(self, model: PreTrainedModel, keys: PromptKeys, sampling: Sampling):
         self._model = model
-        self._prompt_length = prompt_length
         self._keys = keys
         self._sample = TokenSampler(sampling)
         self._eos = torch.tensor(sampling.eos_token_ids, dtype=torch.int64)
@@ -114,7 +113,7 @@ class _Decoder:
     def _next_logits(self, token: Tensor, step: int, own_keys: DynamicCache) -> Tensor:
         outputs = self._model(
             input_ids=token[:, None],
-            position_ids=torch.full((1, 1), self._prompt_length + step, device=token.device),
+            position_ids=torch.full((1, 1), self._keys.length + step, device=token.device),
             past_key_values=own_keys,
             use_cache=True,
             shared_prefix=self._keys,

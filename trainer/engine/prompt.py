@@ -56,7 +56,7 @@ def prompt_once(model: PreTrainedModel, prompt_ids: Tensor) -> Iterator[SharedPr
         leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in computed]
         pairs = zip(leaves[:-1:2], leaves[1::2], strict=True)
         detached = PromptKeys(collecting=False, by_layer=dict(zip(keys.by_layer, pairs, strict=True)))
-        yield SharedPrompt(model, len(prompt_ids), detached, leaves[-1])
+        yield SharedPrompt(model, detached, leaves[-1])
         reached = [(tensor, leaf.grad) for tensor, leaf in zip(computed, leaves, strict=True) if leaf.grad is not None]
         if reached:
             torch.autograd.backward([tensor for tensor, _ in reached], [grad for _, grad in reached])

@@ -16,9 +16,8 @@ from .shared_prefix import PromptKeys
 class SharedPrompt:
     """Scores completions of a prompt that was computed once; made by `prompt_once`."""
 
-    def __init__(self, model: PreTrainedModel, length: int, keys: PromptKeys, last_hidden: Tensor):
+    def __init__(self, model: PreTrainedModel, keys: PromptKeys, last_hidden: Tensor):
         self._model = model
-        self._length = length
         self._keys = keys
         self._last_hidden = last_hidden  # [1, 1, hidden size]: predicts the first token of every completion
 
@@ -42,7 +41,7 @@ class SharedPrompt:
     def _score(self, completions: Completions, temperature: float, with_entropy: bool) -> Tensor:
         tokens, mask = completions.tokens, completions.mask
         rows, longest = tokens.shape
-        check_length(self._model, self._length, longest)
+        check_length(self._model, self._keys.length, longest)
 
         def score(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             first = self._last_hidden.to(hidden.dtype).expand(rows, -1, -1)
@@ -50,7 +49,7 @@ class SharedPrompt:
             return chunked_logprobs(before[mask], weight, bias, tokens[mask], temperature, with_entropy)
 
         inputs = tokens[:, : max(longest - 1, 1)]  # the last token predicts nothing, but a model wants one to run
-        positions = torch.arange(self._length, self._length + inputs.shape[1], device=tokens.device)
+        positions = torch.arange(inputs.shape[1], device=tokens.device) + self._keys.length
         scores = run_with_head(
             self._model,
             score,

@@ -168,7 +168,7 @@ def _open(path: Path, options: Options) -> Source:
 
 def _told_apart(sources: Sequence[Source]) -> list[Source]:
     """The sources with ``a/repo`` and ``b/repo`` for folders that would both be ``repo``."""
-    folders = [folder_of(source.repo) if source.repo and not hosted_name(source.repo) else None for source in sources]
+    folders = [folder_of(source.repo) if source.repo and "/" not in source.name else None for source in sources]
     names = folder_names({folder for folder in folders if folder})
     return [
         replace(source, name=names[folder]) if folder else source
