@@ -76,8 +76,8 @@ def samples() -> list[Sample]:
         Sample("one-group", "advantage", (rewards_of(33),)),
         Sample("three-dimensions", "advantage", (rewards_of(2, 3, 8),)),
         Sample("group-of-one", "advantage", (rewards_of(4, 1),)),
-        Sample("sorted-group", "advantage", (rewards_of(2, 2049),)),  # the smallest that no column takes
-        Sample("binned-group", "advantage", (rewards_of(2, 16_385),)),  # too large to be sorted on any CPU
+        Sample("sorted-group", "advantage", (rewards_of(2, 4097),)),  # the smallest that no column takes
+        Sample("binned-group", "advantage", (rewards_of(2, 32_769),)),  # too large to be sorted on any CPU
         Sample("no-groups", "advantage", (rewards_of(0, 8),)),
         Sample("empty-groups", "advantage", (rewards_of(3, 0),)),
         Sample("transposed", "advantage", (rewards_of(8, 5).t(),)),

@@ -52,9 +52,10 @@ def test_threads(sample):
     assert_same_for_all_threads(sample.call)
 
 
-# Enough rewards that every loop is split: many columns; sorted groups, at least one a thread; fewer binned ones than
-# threads; sums of several chunks (of 32768)
-SHAPES = [(6000, 17), (8, 2049), (2, 40000), (1, 100_001)]
+# Enough rewards that every loop is split: many columns; columns one by one, where threads would be idle; sorted groups,
+# at least one a thread; single ones that one thread sorts and several bin; fewer binned ones than threads; sums of several
+# chunks (of 32768)
+SHAPES = [(6000, 17), (16, 1500), (8, 4097), (1, 12_000), (1, 30_000), (2, 40_000), (1, 100_001)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -75,9 +76,9 @@ def test_threads_share_large_calls_of_the_other_forms():
         assert_same_for_all_threads(lambda mask=mask: torch.ops.gapo.token_advantage(tokens, mask, few))
 
 
-# 1 … 64: columns, with and without remainders; 2048: the largest column; 2049: sorted; 9000: binned where vectors are
+# 1 … 64: columns, with and without remainders; 4096: the largest column; 4097: sorted; 9000: binned where vectors are
 # short; 33000 and 70000: chunks
-SIZES = (64, 5, 33_000, 1, 16, 17, 2048, 0, 2049, 3, 31, 64, 7, 70_000, 8, 2, 9000)
+SIZES = (64, 5, 33_000, 1, 16, 17, 4096, 0, 4097, 3, 31, 64, 7, 70_000, 8, 2, 9000)
 
 
 def ragged(dtype: torch.dtype) -> list[torch.Tensor]:
@@ -109,8 +110,8 @@ def test_a_group_alone_or_in_a_ragged_batch(dtype, center, scale):
 @every_center
 @every_scale
 def test_a_group_alone_or_in_a_dense_batch(dtype, center, scale):
-    # 16: columns beside each other; 700: several blocks of the network; 2049: sorted, one group a thread
-    for size in (16, 700, 2049):
+    # 16: columns beside each other; 700: several blocks of the network; 4097: sorted, one group a thread
+    for size in (16, 700, 4097):
         rewards = rewards_of(19, size, dtype=dtype)  # lanes of any CPU, and a remainder
         batch, statistics = torch.ops.gapo.advantage_stats(rewards, center=center, scale=scale)
         for group in range(19):
@@ -162,7 +163,7 @@ rows = [
     torch.ops.gapo.advantage_stats(change(rewards_of(17, size, dtype=dtype)), tau=tau, center=center)[1][:, [0, 2, 3]]
     for change in (torch.clone, torch.trunc)  # cut off: zeros of both signs
     for dtype in (torch.float32, torch.float64)
-    for size in (5, 16, 700, 2100, 9000)
+    for size in (5, 16, 700, 4100, 9000)
     for tau in (0.5, 0.8)
     for center in CENTERS
 ]

@@ -31,7 +31,7 @@ SCRIPT = """
 import json, resource, sys, torch, gapo_kernels, gapo_numpy
 torch.set_num_threads(1)
 rewards, flat, keep = torch.rand(2, 4), torch.rand(8), torch.ones(2, 4, dtype=torch.bool)
-half, binned = torch.rand(4, 3).half().t(), torch.rand(16_385)
+half, binned = torch.rand(4, 3).half().t(), torch.rand(32_769)
 offsets, ids = torch.tensor([0, 4, 8]), torch.tensor([7, -7, 10**9, 7, 7, -7, 10**9, 7])
 kept, names, array, numbers = [], ["a", "b"] * 4, flat.numpy(), ids.numpy()
 

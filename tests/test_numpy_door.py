@@ -91,7 +91,7 @@ def test_build_info():
 
 def test_plan():
     assert gapo_kernels.plan is gapo_numpy.plan
-    small, large = gapo_numpy.plan(1000, 2048), gapo_numpy.plan(3, 2049)
+    small, large = gapo_numpy.plan(1000, 4096), gapo_numpy.plan(3, 4097)
     assert (small["device"], small["tier"]) == ("cpu", "columns")
     assert small["tasks"] == -(-1000 // small["lanes"])
     assert large == {"device": "cpu", "tier": "ranked", "lanes": 1, "tasks": 3}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/buffer.h"
+#include "formulas.h"
 #include "parallel.h"
 
 namespace gapo {
@@ -59,6 +60,9 @@ template <typename T>
 struct Range {
   T low, high;
   bool has_nan;
+
+  // One finite reward over and over.
+  bool is_constant() const { return low == high && is_finite(low); }
 };
 
 template <typename T>

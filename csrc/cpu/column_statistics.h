@@ -1,40 +1,18 @@
 // The statistics of one batch of groups, side by side in columns.
 //
-// Where all groups of the batch have one size, every step is a vector step over the rows; otherwise the steps whose
-// bounds differ by lane are those of statistics.h, lane by lane. Both add in the same order.
+// Sums are vector steps over the rows, where a lane that has no more rows adds 0, in the order of statistics.h. So is
+// the search for windows and for median deviations where all groups of the batch have one size; others search lane by
+// lane.
 #pragma once
 
+#include "cpu/buffer.h"
+#include "cpu/lanes.h"
 #include "cpu/load_columns.h"
 #include "cpu/sort_columns.h"
 #include "cpu/window_search.h"
 
 namespace gapo {
 namespace {
-
-// One float64 a lane, in memory, so that vector steps and lane steps can take turns.
-template <typename T>
-struct alignas(kVectorBytes) Lanes {
-  double value[kLanes<T>];
-  double& operator[](int lane) { return value[lane]; }
-  double operator[](int lane) const { return value[lane]; }
-  Vec<double> part(int p) const { return load(value + p * kLanes<double>); }
-  void set_part(int p, Vec<double> v) { store(value + p * kLanes<double>, v); }
-};
-
-// GroupStats of every lane.
-template <typename T>
-struct LaneStats {
-  Lanes<T> center{}, scale, lower, upper, inverse;
-  GroupStats operator[](int lane) const { return {center[lane], scale[lane], lower[lane], upper[lane], inverse[lane]}; }
-};
-
-// One column as a sequence of float64.
-template <typename T>
-struct Column {
-  const T* top;
-  Column(const Vec<T>* columns, int lane) : top(reinterpret_cast<const T*>(columns) + lane) {}
-  double operator[](int64_t row) const { return top[row * kLanes<T>]; }
-};
 
 template <typename T>
 struct ColumnStatistics {
@@ -45,12 +23,13 @@ struct ColumnStatistics {
   const Batch<T>& batch;
   Vec<T>* columns;  // scratch: batch.rows rows, rounded up to a multiple of kBlock
   LaneStats<T> stats{};
-  Lanes<T> spread{};
+  Lanes<T> size{}, spread{};
   int64_t start[kWidth]{};
   Flags has_nan{}, constant{};
 
   void run() {
     load_columns(batch, columns);
+    for (int lane = 0; lane < kWidth; ++lane) size[lane] = static_cast<double>(batch.size[lane]);
     inspect();
     const bool ordered_center = takes_order(rule.center);
     if (!ordered_center) {  // summed in the caller's order, whether or not a sort follows
@@ -63,9 +42,7 @@ struct ColumnStatistics {
       find_centers();
       if (rule.scale == Scale::kRms) sum_squares();
     }
-    if (rule.scale == Scale::kMad) {
-      each_lane([&](int lane, int64_t n) { spread[lane] = median_deviation(column(lane), n, stats.center[lane]); });
-    }
+    if (rule.scale == Scale::kMad) find_deviations();
     assemble_lanes();
     correct_lanes();
   }
@@ -80,33 +57,51 @@ struct ColumnStatistics {
     for (int lane = 0; lane < batch.lanes; ++lane) step(lane, batch.size[lane]);
   }
 
+  // sum_of in every lane: term(values, p) of the rows' values in part p; a lane that has no more rows adds 0.
+  template <typename Term>
+  Wide<T> sum_rows(Term term) const {
+    Wide<T> total{};
+    for (int64_t first = 0; first < batch.rows; first += kRun) {
+      const int64_t end = first + kRun < batch.rows ? first + kRun : batch.rows;
+      Wide<T> sum{};
+      for (int64_t row = first; row < end; ++row) {
+        const Wide<T> values = wide_row(row);
+        for (int p = 0; p < kParts<T>; ++p) {
+          const Vec<double> terms = term(values.part[p], p);
+          if (row < batch.shared_rows) {
+            sum.part[p] += terms;
+          } else {
+            sum.part[p] += size.part(p) > static_cast<double>(row) ? terms : Vec<double>{};
+          }
+        }
+      }
+      for (int p = 0; p < kParts<T>; ++p) total.part[p] += sum.part[p];
+    }
+    return total;
+  }
+
   // Which lanes hold a NaN, and which hold one finite reward over and over.
   void inspect() {
-    if (batch.uniform) {
-      const Vec<T> first = columns[0];
-      Flags nans = first != first, differ = nans;
-      for (int64_t row = 1; row < batch.rows; ++row) {
-        nans |= columns[row] != columns[row];
-        differ |= columns[row] != first;
-      }
-      has_nan = nans;
-      constant = (differ == 0) & (first - first == 0);
-    } else {
-      has_nan = constant = Flags{};
-      each_lane([&](int lane, int64_t n) {
-        constant[lane] = is_constant(column(lane), n);
-        has_nan[lane] = any_nan(column(lane), n);
-      });
+    const Vec<T> first = columns[0];
+    Flags nans = first != first, differ = nans;
+    Vec<T> sizes;
+    for (int lane = 0; lane < kWidth; ++lane) sizes[lane] = static_cast<T>(batch.size[lane]);
+    int64_t row = 1;
+    for (; row < batch.shared_rows; ++row) {
+      nans |= columns[row] != columns[row];
+      differ |= columns[row] != first;
     }
+    for (; row < batch.rows; ++row) {
+      nans |= columns[row] != columns[row];
+      differ |= (columns[row] != first) & (sizes > static_cast<T>(row));
+    }
+    has_nan = nans;
+    constant = (differ == 0) & (first - first == 0);
   }
 
   void find_centers() {
     if (takes_mean(rule.center)) {
-      if (batch.uniform) {
-        find_means();
-      } else {
-        each_lane([&](int lane, int64_t n) { stats.center[lane] = mean_of(column(lane), n); });
-      }
+      find_means();
     } else if (rule.center == Center::kNone) {
       each_lane([&](int lane, int64_t) { stats.center[lane] = constant[lane] ? column(lane)[0] : 0.0; });
     } else if (rule.center == Center::kHdiMedian && batch.uniform) {
@@ -135,38 +130,53 @@ struct ColumnStatistics {
   void find_means() {
     Lanes<T> anchor;
     for (int lane = 0; lane < kWidth; ++lane) anchor[lane] = anchor_of(column(lane)[0]);
-    Wide<T> sum{};
-    for (int64_t row = 0; row < batch.rows; ++row) {
-      const Wide<T> values = wide_row(row);
-      for (int p = 0; p < kParts<T>; ++p) sum.part[p] += values.part[p] - anchor.part(p);
-    }
-    for (int p = 0; p < kParts<T>; ++p) {
-      stats.center.set_part(p, anchor.part(p) + sum.part[p] / static_cast<double>(batch.rows));
-    }
+    const Wide<T> sum = sum_rows([&](Vec<double> values, int p) { return values - anchor.part(p); });
+    for (int p = 0; p < kParts<T>; ++p) stats.center.set_part(p, anchor.part(p) + sum.part[p] / size.part(p));
   }
 
   void sum_squares() {
+    const Wide<T> sum = sum_rows([&](Vec<double> values, int p) {
+      const Vec<double> deviation = values - stats.center.part(p);
+      return deviation * deviation;
+    });
+    for (int p = 0; p < kParts<T>; ++p) spread.set_part(p, sum.part[p]);
+  }
+
+  void find_deviations() {
     if (!batch.uniform) {
       return each_lane(
-          [&](int lane, int64_t n) { spread[lane] = sum_of_squares(column(lane), n, stats.center[lane]); });
+          [&](int lane, int64_t n) { spread[lane] = median_deviation(column(lane), n, stats.center[lane]); });
     }
-    Wide<T> center, sum{};
-    for (int p = 0; p < kParts<T>; ++p) center.part[p] = stats.center.part(p);
-    for (int64_t row = 0; row < batch.rows; ++row) {
-      const Wide<T> values = wide_row(row);
+    const Wide<T> high = ranked_deviations(batch.rows / 2 + 1);
+    const Wide<T> low = batch.rows % 2 == 1 ? high : ranked_deviations(batch.rows / 2);
+    for (int p = 0; p < kParts<T>; ++p) {
+      const Vec<double> center = stats.center.part(p), undefined = center - center;  // NaN where it is infinite
+      spread.set_part(p, middle(low.part[p], high.part[p]) + undefined);
+    }
+  }
+
+  // ranked_deviation of every lane; all m neighbours are looked at, so that no branch depends on data.
+  Wide<T> ranked_deviations(int64_t m) const {
+    Wide<T> center, least;
+    for (int p = 0; p < kParts<T>; ++p) {
+      center.part[p] = stats.center.part(p);
+      least.part[p] = splat(kInfinity);
+    }
+    for (int64_t i = 0; i + m <= batch.rows; ++i) {
+      const Wide<T> low = wide_row(i), high = wide_row(i + m - 1);
       for (int p = 0; p < kParts<T>; ++p) {
-        const Vec<double> deviation = values.part[p] - center.part[p];
-        sum.part[p] += deviation * deviation;
+        const Vec<double> reach = max(high.part[p] - center.part[p], center.part[p] - low.part[p]);
+        least.part[p] = min(reach, least.part[p]);
       }
     }
-    for (int p = 0; p < kParts<T>; ++p) spread.set_part(p, sum.part[p]);
+    return least;
   }
 
   void find_windows() {
     if (batch.uniform) {
       find_uniform_windows(batch.window[0]);
     } else {
-      each_lane([&](int lane, int64_t n) { start[lane] = narrowest_window(column(lane), n, batch.window[lane]); });
+      find_ragged_windows();
     }
     if (rule.report_window) {
       each_lane([&](int lane, int64_t) {
@@ -186,9 +196,25 @@ struct ColumnStatistics {
     });
   }
 
+  // Windows of different sizes end in different rows: each column is laid out as a row, and searched by itself.
+  void find_ragged_windows() {
+    constexpr int n = kWidth;
+    const int64_t stride = (batch.rows + n - 1) / n * n;
+    Buffer<T> ascending(n * stride);
+    for (int64_t row = 0; row < stride; row += n) {
+      Vec<T> block[n];
+#pragma GCC unroll 16
+      for (int i = 0; i < n; ++i) block[i] = columns[row + i];
+      transpose<T>(block);
+#pragma GCC unroll 16
+      for (int lane = 0; lane < n; ++lane) store(ascending.data() + lane * stride + row, block[lane]);
+    }
+    each_lane([&](int lane, int64_t size) {
+      start[lane] = narrowest_window_of(ascending.data() + lane * stride, size, batch.window[lane]);
+    });
+  }
+
   void assemble_lanes() {
-    Lanes<T> size;
-    for (int lane = 0; lane < kWidth; ++lane) size[lane] = static_cast<double>(batch.size[lane]);
     for (int p = 0; p < kParts<T>; ++p) {
       const auto scale = scale_of(rule, size.part(p), spread.part(p));
       stats.scale.set_part(p, scale.scale);

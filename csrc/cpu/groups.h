@@ -27,15 +27,18 @@ void write_group(const T* rewards, int64_t n, double center, double inverse, T* 
   }
 }
 
-// Largest group that is sorted rather than binned. Found by timing both, docs/cpu.md.
+// Largest group that is sorted rather than binned, found by timing both. Threads that share a group share the work of
+// its bins, but not that of a sort; the order that either finds is the same.
 template <typename T>
-inline constexpr int64_t kLargestSorted = 1024 * kLanes<T>;
+int64_t largest_sorted(ParallelFor parallel_for) {
+  return (parallel_for == serial_for && kVectorBytes >= 32 ? 2048 : 1024) * kLanes<T>;
+}
 
 template <typename T>
 GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, ParallelFor parallel_for) {
   const Range<T> range = chunked_range(rewards, n, parallel_for);
   if (range.has_nan) return nan_group();
-  const bool constant = range.low == range.high && std::isfinite(range.low);
+  const bool constant = range.is_constant();
   const int64_t k = window_size(n, rule.tau);
   double center = 0.0, spread = 0.0, lower = kNan, upper = kNan;
   if (takes_mean(rule.center)) {
@@ -58,7 +61,11 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
       if (takes_order(rule.center)) center = static_cast<T>(ordered_center(group, n, k, start, rule.center));
       if (rule.scale == Scale::kMad) spread = median_deviation(group, n, center);
     };
-    n <= kLargestSorted<T> ? read(SortedGroup<T>(rewards, n)) : read(RankedGroup<T>(rewards, n, range, parallel_for));
+    if (n <= largest_sorted<T>(parallel_for)) {
+      read(SortedGroup<T>(rewards, n));
+    } else {
+      read(RankedGroup<T>(rewards, n, range, parallel_for));
+    }
   }
   center = positive_zero(center);
   if (rule.scale == Scale::kRms) {
@@ -133,7 +140,10 @@ void large_group(const Rule& rule, const Groups<T>& groups, int64_t g, const Out
   if (out.stats) report(stats, out.stats + 4 * g);
 }
 
-inline constexpr int64_t kGrain = 16384;  // rewards a task should at least have
+// Rewards that a task should at least have: in batches, and one by one, which takes longer.
+inline constexpr int64_t kBatchedGrain = 16384, kLoneGrain = 2048;
+
+inline int64_t divide_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
 // Group numbers by size: counting sort of those that fit a column, the larger ones behind them.
 struct BySize {
@@ -162,13 +172,25 @@ void sort_by_size(const Groups<T>& groups, BySize& result) {
   for (int64_t g = 0; g < groups.count; ++g) result.order[next[key(g)]++] = g;
 }
 
+// Whether long groups are faster one by one than in batches, each of which is one thread's: a group alone takes up to
+// twice its share of a full batch.
+template <typename T>
+bool one_by_one(int64_t count, int64_t batches, int64_t largest, int64_t threads) {
+  return largest >= 1024 && 2 * divide_up(count, threads) <= kLanes<T> * divide_up(batches, threads);
+}
+
 template <typename T>
 void run_small(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t count, int64_t largest,
-               const Output<T>& out, ParallelFor parallel_for) {
+               const Output<T>& out, const Threads& threads) {
+  if (count == 0) return;  // and no size
   constexpr int lanes = kLanes<T>;
-  const int64_t batches = (count + lanes - 1) / lanes;
-  const int64_t grain = kGrain / (lanes * (largest > 0 ? largest : 1)) + 1;
-  parallel_for(batches, grain, [&](int64_t first, int64_t last) {
+  const int64_t batches = divide_up(count, lanes);
+  if (one_by_one<T>(count, batches, largest, threads.count)) {
+    return threads.parallel_for(count, divide_up(kLoneGrain, largest), [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) lone_group(rule, groups, order ? order[i] : i, out);
+    });
+  }
+  threads.parallel_for(batches, divide_up(kBatchedGrain, lanes * largest), [&](int64_t first, int64_t last) {
     const int64_t end = last * lanes < count ? last * lanes : count;
     small_groups(rule, groups, order, first * lanes, end, largest, out);
   });
@@ -192,7 +214,7 @@ void advantage(const Rule& rule, const Groups<T>& groups, const Output<T>& out, 
   if (groups.offsets == nullptr) {
     if (groups.group_size == 0) return;
     if (groups.group_size <= kLargestColumn) {
-      run_small(rule, groups, nullptr, groups.count, groups.group_size, out, threads.parallel_for);
+      run_small(rule, groups, nullptr, groups.count, groups.group_size, out, threads);
     } else {
       run_large(rule, groups, nullptr, groups.count, out, threads);
     }
@@ -201,7 +223,7 @@ void advantage(const Rule& rule, const Groups<T>& groups, const Output<T>& out, 
   BySize sizes(groups.count);
   sort_by_size(groups, sizes);
   run_small(rule, groups, sizes.order.data() + sizes.small_begin, sizes.large_begin - sizes.small_begin,
-            sizes.largest_small, out, threads.parallel_for);
+            sizes.largest_small, out, threads);
   run_large(rule, groups, sizes.order.data() + sizes.large_begin, groups.count - sizes.large_begin, out, threads);
 }
 

@@ -14,6 +14,7 @@ struct Batch {
   int64_t size[kLanes<T>];
   int64_t window[kLanes<T>];  // k of each group
   int64_t rows = 0;           // the largest size
+  int64_t shared_rows = 0;    // the smallest: rows that every lane has
   int lanes = 0;
   bool uniform = true;  // every group has `rows` rewards
   bool compact = true;  // and each begins where the one before it ends
@@ -26,6 +27,7 @@ struct Batch {
     uniform &= first || count == rows;
     compact &= first || rewards == group[lanes - 1] + size[lanes - 1];
     if (count > rows) rows = count;
+    if (first || count < shared_rows) shared_rows = count;
     ++lanes;
   }
 
@@ -36,7 +38,7 @@ struct Batch {
       size[lane] = n;
       window[lane] = k;
     }
-    rows = n;
+    rows = shared_rows = n;
     lanes = count;
     compact = count == kLanes<T>;
   }
@@ -52,13 +54,16 @@ struct Batch {
   }
 };
 
+// Rows from `first` on, +inf where a lane has no more.
 template <typename T>
-GAPO_INLINE void load_one_by_one(const Batch<T>& batch, Vec<T>* columns) {
+GAPO_INLINE void load_one_by_one(const Batch<T>& batch, int64_t first, Vec<T>* columns) {
   T* out = reinterpret_cast<T*>(columns);
   for (int lane = 0; lane < kLanes<T>; ++lane) {
     const int64_t n = batch.size[lane];
-    for (int64_t row = 0; row < n; ++row) out[row * kLanes<T> + lane] = batch.group[lane][row];
-    for (int64_t row = n; row < batch.rows; ++row) out[row * kLanes<T> + lane] = std::numeric_limits<T>::infinity();
+    for (int64_t row = first; row < n; ++row) out[row * kLanes<T> + lane] = batch.group[lane][row];
+    for (int64_t row = n > first ? n : first; row < batch.rows; ++row) {
+      out[row * kLanes<T> + lane] = std::numeric_limits<T>::infinity();
+    }
   }
 }
 
@@ -73,11 +78,13 @@ GAPO_INLINE void load_compact(const T* rewards, Vec<T>* columns) {
   for (int i = 0; i < kRows; ++i) columns[i] = rows[i];
 }
 
+// The rows that every lane has, kLanes or more.
 template <typename T>
 GAPO_INLINE void load_blocks(const Batch<T>& batch, Vec<T>* columns) {
   constexpr int n = kLanes<T>;
-  for (int64_t row = 0; row < batch.rows; row += n) {
-    const int64_t first = row + n <= batch.rows ? row : batch.rows - n;  // the last block overlaps the one before it
+  const int64_t rows = batch.shared_rows;
+  for (int64_t row = 0; row < rows; row += n) {
+    const int64_t first = row + n <= rows ? row : rows - n;  // the last block overlaps the one before it
     Vec<T> block[n];
 #pragma GCC unroll 16
     for (int lane = 0; lane < n; ++lane) block[lane] = load(batch.group[lane] + first);
@@ -92,14 +99,15 @@ template <typename T>
 GAPO_INLINE void load_columns(const Batch<T>& batch, Vec<T>* columns) {
   const Vec<T> padding = splat(std::numeric_limits<T>::infinity());
   for (int64_t row = batch.rows; row % kBlock != 0; ++row) columns[row] = padding;
-  if (batch.uniform && batch.rows >= kLanes<T>) {
+  if (batch.shared_rows >= kLanes<T>) {
     load_blocks(batch, columns);
+    load_one_by_one(batch, batch.shared_rows, columns);
   } else if (batch.uniform && batch.compact && batch.rows == 8 && kLanes<T> == 16) {
     load_compact<8>(batch.group[0], columns);
   } else if (batch.uniform && batch.compact && batch.rows == 4 && kLanes<T> >= 8) {
     load_compact<4>(batch.group[0], columns);
   } else {
-    load_one_by_one(batch, columns);
+    load_one_by_one(batch, 0, columns);
   }
 }
 

@@ -2,6 +2,7 @@
 // those of column_statistics.h, which sums in the same order.
 #pragma once
 
+#include "cpu/chunks.h"
 #include "cpu/sort_group.h"
 #include "cpu/window_search.h"
 
@@ -10,9 +11,10 @@ namespace {
 
 template <typename T>
 GroupStats lone_statistics(const Rule& rule, const T* rewards, int64_t n) {
-  if (any_nan(rewards, n)) return nan_group();
+  const Range<T> range = range_of(rewards, n);
+  if (range.has_nan) return nan_group();
   if (n == 1) return group_of_one(rule, rewards[0]);
-  const bool constant = is_constant(rewards, n);
+  const bool constant = range.is_constant();
   const int64_t k = window_size(n, rule.tau);
   Buffer<T> memory(n);
   const T* const ascending = memory.data();
@@ -26,7 +28,7 @@ GroupStats lone_statistics(const Rule& rule, const T* rewards, int64_t n) {
   }
   const bool ordered = takes_order(rule.center);
   if (ordered) stats.center = ordered_center(ascending, n, k, start, rule.center);
-  if (takes_mean(rule.center)) stats.center = mean_of(rewards, n);
+  if (takes_mean(rule.center)) stats.center = mean_of(rewards, 0, n);
   stats.center = positive_zero(static_cast<T>(stats.center));
   double spread = 0.0;
   if (rule.scale == Scale::kRms) spread = sum_of_squares(ordered ? ascending : rewards, n, stats.center);

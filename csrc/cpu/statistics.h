@@ -1,7 +1,7 @@
 // The statistics of one group, step by step, on any sequence that is indexed by row or rank and yields float64.
 //
-// Sums run in the order of the sequence, so that a group's result depends on nothing but its rewards. The vector forms
-// in column_statistics.h do the same additions in the same order, many groups at a time.
+// The order in which a sum adds depends on the number of values alone, so that a group's result depends on nothing but
+// its rewards. The vector forms in column_statistics.h do the same additions in the same order, many groups at a time.
 #pragma once
 
 #include "cpu/vec.h"
@@ -10,31 +10,27 @@
 namespace gapo {
 namespace {
 
-// The mean of values[0 .. n).
-template <typename Sequence>
-double mean_of(Sequence&& values, int64_t n) {
-  const double anchor = anchor_of(values[0]);
-  double sum = 0.0;
-  for (int64_t i = 0; i < n; ++i) sum += values[i] - anchor;
-  return anchor + sum / static_cast<double>(n);
+// Values whose sum is taken by itself before it is added, so that the processor can add several such runs at once.
+inline constexpr int64_t kRun = 8;
+
+// The sum of term(values[i]) for i in [first, first + count).
+template <typename Sequence, typename Term>
+double sum_of(Sequence&& values, int64_t first, int64_t count, Term term) {
+  double total = 0.0;
+  for (int64_t begin = 0; begin < count; begin += kRun) {
+    const int64_t end = begin + kRun < count ? begin + kRun : count;
+    double sum = 0.0;
+    for (int64_t i = begin; i < end; ++i) sum += term(values[first + i]);
+    total += sum;
+  }
+  return total;
 }
 
-// One finite reward over and over.
+// The mean of values[first .. first + count).
 template <typename Sequence>
-bool is_constant(Sequence&& values, int64_t n) {
-  if (!is_finite(values[0])) return false;
-  for (int64_t i = 1; i < n; ++i) {
-    if (values[i] != values[0]) return false;
-  }
-  return true;
-}
-
-template <typename Sequence>
-bool any_nan(Sequence&& values, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    if (values[i] != values[i]) return true;
-  }
-  return false;
+double mean_of(Sequence&& values, int64_t first, int64_t count) {
+  const double anchor = anchor_of(values[first]);
+  return anchor + sum_of(values, first, count, [&](double x) { return x - anchor; }) / static_cast<double>(count);
 }
 
 // Rank at which the leftmost narrowest window of k ascending values starts; -1 where no window has a width.
@@ -60,14 +56,6 @@ double median_of(Sequence&& ascending, int64_t first, int64_t m) {
   return middle(low, high);
 }
 
-template <typename Sequence>
-double mean_of_window(Sequence&& ascending, int64_t start, int64_t k) {
-  const double anchor = anchor_of(ascending[start]);
-  double sum = 0.0;
-  for (int64_t i = start; i < start + k; ++i) sum += ascending[i] - anchor;
-  return anchor + sum / static_cast<double>(k);
-}
-
 // Q of a centre that is read off the ascending values; start is what narrowest_window returned.
 template <typename Sequence>
 double ordered_center(Sequence&& ascending, int64_t n, int64_t k, int64_t start, Center center) {
@@ -75,7 +63,7 @@ double ordered_center(Sequence&& ascending, int64_t n, int64_t k, int64_t start,
     case Center::kHdiMedian:
       return start < 0 ? kNan : median_of(ascending, start, k);
     case Center::kHdiMean:
-      return start < 0 ? kNan : mean_of_window(ascending, start, k);
+      return start < 0 ? kNan : mean_of(ascending, start, k);
     case Center::kQuantile:
       return ascending[k - 1];
     default:
@@ -85,32 +73,30 @@ double ordered_center(Sequence&& ascending, int64_t n, int64_t k, int64_t start,
 
 template <typename Sequence>
 double sum_of_squares(Sequence&& values, int64_t n, double center) {
-  double sum = 0.0;
-  for (int64_t i = 0; i < n; ++i) {
-    const double deviation = values[i] - center;
-    sum += deviation * deviation;
-  }
-  return sum;
+  return sum_of(values, 0, n, [&](double x) { return (x - center) * (x - center); });
 }
 
-// The median of |value - center|: the ascending values fall into two runs of growing deviation, read outwards.
+// The m-th smallest |value - center|, which is the least reach of m neighbours. A rank further up, they reach less far
+// down and farther up: the least is where the two meet. Of two zeros it is `down`, which is never -0.
+template <typename Sequence>
+double ranked_deviation(Sequence&& ascending, int64_t n, int64_t m, double center) {
+  const auto down = [&](int64_t i) { return center - ascending[i]; };
+  const auto up = [&](int64_t i) { return ascending[i + m - 1] - center; };
+  int64_t first = 0, last = n - m;
+  while (first < last) {
+    const int64_t i = (first + last) / 2;
+    up(i) < down(i) ? first = i + 1 : last = i;
+  }
+  const double reach = up(first) > down(first) ? up(first) : down(first);
+  return first > 0 && down(first - 1) < reach ? down(first - 1) : reach;
+}
+
+// The median of |value - center|.
 template <typename Sequence>
 double median_deviation(Sequence&& ascending, int64_t n, double center) {
   if (!is_finite(center)) return kNan;  // such a centre is itself a member: inf - inf
-  int64_t right = 0;
-  while (right < n && ascending[right] < center) ++right;
-  int64_t left = right - 1;
-  double low = 0.0, high = 0.0;
-  for (int64_t rank = 0; rank <= n / 2; ++rank) {
-    const double down = left >= 0 ? center - ascending[left] : kInfinity;
-    const double up = right < n ? ascending[right] - center : kInfinity;
-    const bool take_left = left >= 0 && (right >= n || down <= up);
-    low = high;
-    high = take_left ? down : up;
-    take_left ? --left : ++right;
-  }
-  if (n % 2 == 1) low = high;
-  return std::abs(middle(low, high));  // +0, whichever zeros were subtracted
+  const double high = ranked_deviation(ascending, n, n / 2 + 1, center);
+  return n % 2 == 1 ? high : middle(ranked_deviation(ascending, n, n / 2, center), high);
 }
 
 }  // namespace

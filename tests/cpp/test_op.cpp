@@ -71,16 +71,16 @@ void check_ids(const gapo::Rule& rule, const Rewards<T>& rewards, const std::vec
 template <typename T>
 void test_contiguous_type(Effort effort) {
   const bool full = effort == Effort::kFull;
-  std::vector<int64_t> sizes{127, 128, 129, 255, 256, 257, 2047, 2048, 2049};
+  std::vector<int64_t> sizes{127, 128, 129, 255, 256, 257, 1500, 4095, 4096, 4097};
   for (int64_t n = 1; n <= 70; n += full ? 1 : 3) sizes.push_back(n);
   if (full) {
     sizes.insert(sizes.end(), {1000, 5000});
     for (int64_t lanes = 2; lanes <= 16; lanes *= 2) {  // larger ones are binned, whatever the vectors hold
-      sizes.insert(sizes.end(), {1024 * lanes, 1024 * lanes + 1});
+      sizes.insert(sizes.end(), {2048 * lanes, 2048 * lanes + 1});
     }
   }
   // a mix of everything, large groups between small ones, empty ones included
-  std::vector<int64_t> ragged{0, 3, 2100, 0, 16, 5000, 1};
+  std::vector<int64_t> ragged{0, 3, 2100, 0, 16, 5000, 1, 2000};
   for (int64_t n = 0; n < 75; ++n) ragged.push_back(n * n % 71);
   for (const gapo::Rule& rule : every_rule()) {
     for (int64_t n : sizes) {

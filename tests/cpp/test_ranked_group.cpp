@@ -70,7 +70,7 @@ void test_type(Effort effort) {
       group.check_ranks();
       for (int64_t k = 1; k <= n; k += full || k < 8 ? 1 : 7) group.check_window(k, k % 2 == 0);
     }
-    std::vector<int64_t> sizes{2049, 40000};  // more than one chunk from 32768 on
+    std::vector<int64_t> sizes{4097, 40000};  // more than one chunk from 32768 on
     if (full) sizes.insert(sizes.end(), {1000, 5000, 32768, 32769, 70000});
     for (int64_t n : sizes) {
       Group<T> group(shape, n);

@@ -39,26 +39,27 @@ void check_alone(const gapo::Rule& rule, const Rewards<T>& rewards, Form form) {
 
 template <typename T>
 void test_threads_type(Effort effort) {
-  std::vector<int64_t> ragged{8, 100, 3000, 7, 0, 2048, 40000};
+  std::vector<int64_t> ragged{8, 100, 5000, 7, 0, 4096, 40000};
   ragged.resize(600, 16);  // small groups for several tasks
   const auto rules = every_rule();
   for (std::size_t i = 0; i < rules.size(); i += effort == Effort::kFull ? 1 : 5) {
     check_threads(rules[i], mixed_rewards<T>(ragged, i), Form::kOffsets);
     check_threads(rules[i], mixed_rewards<T>(std::vector<int64_t>(3000, 16), i), Form::kEqual);
     check_threads(rules[i], mixed_rewards<T>(std::vector<int64_t>(3, 35000), i), Form::kEqual);
-    check_threads(rules[i], mixed_rewards<T>({70000}, i), Form::kEqual);
+    for (int64_t n : {12000, 30000, 70000}) check_threads(rules[i], mixed_rewards<T>({n}, i), Form::kEqual);
+    check_threads(rules[i], mixed_rewards<T>({1200, 1, 1300, 0, 4096, 1024, 7}, i), Form::kOffsets);  // one by one
   }
 }
 
 template <typename T>
 void test_batches_type(Effort effort) {
-  std::vector<int64_t> ragged{0, 4, 8, 16, 31, 257, 300, 1000, 2048, 2049};
+  std::vector<int64_t> ragged{0, 4, 8, 16, 31, 257, 300, 1000, 2048, 4096, 4097};
   for (int64_t i = 0; i < 60; ++i) ragged.push_back(i % 4 < 2 ? 300 : 1 + i * 7 % 64);
   const auto rules = every_rule();
   for (std::size_t i = 0; i < rules.size(); i += effort == Effort::kFull ? 1 : 5) {
     for (uint64_t seed = i; seed < i + 3; ++seed) {
       check_alone(rules[i], mixed_rewards<T>(ragged, seed), Form::kOffsets);
-      for (int64_t n : {4, 8, 13, 63, 64, 65, 128, 256, 600}) {  // alone, the longer ones fill all lanes
+      for (int64_t n : {4, 8, 13, 63, 64, 65, 128, 256, 600, 1500}) {  // alone, the longer ones fill all lanes
         check_alone(rules[i], mixed_rewards<T>(std::vector<int64_t>(37, n), seed), Form::kEqual);
       }
     }
