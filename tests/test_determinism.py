@@ -53,7 +53,7 @@ def test_threads(sample):
 
 
 # Enough rewards that every loop is split: many columns; columns one by one, where threads would be idle; sorted groups,
-# at least one a thread; single ones that one thread sorts and several bin; fewer binned ones than threads; sums of several
+# at least one a thread; single ones that one thread sorts and several bin; fewer binned ones than threads; several
 # chunks (of 32768)
 SHAPES = [(6000, 17), (16, 1500), (8, 4097), (1, 12_000), (1, 30_000), (2, 40_000), (1, 100_001)]
 
