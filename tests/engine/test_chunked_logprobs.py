@@ -6,6 +6,7 @@ from plain_path import gradients, plain_logprobs, relative
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gapo_trainer.engine import Completions, chunked_logprobs, prompt_once
+from gapo_trainer.engine.logit_curve import LogitCurve
 
 module = importlib.import_module("gapo_trainer.engine.chunked_logprobs")
 
@@ -34,7 +35,8 @@ def small_chunks(monkeypatch):
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("with_entropy", [False, True])
 @pytest.mark.parametrize("positions", [1, 4, 9])  # one short chunk, one full, two and a rest
-def test_gradients_are_those_of_the_formula(small_chunks, positions, with_entropy, with_bias):
+@pytest.mark.parametrize("curve", [LogitCurve(), LogitCurve(0.5), LogitCurve(1.5, cap=2.0)], ids=str)
+def test_gradients_are_those_of_the_formula(small_chunks, curve, positions, with_entropy, with_bias):
     torch.manual_seed(0)
     hidden = torch.randn(positions, 5, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(7, 5, dtype=torch.float64, requires_grad=True)
@@ -42,9 +44,9 @@ def test_gradients_are_those_of_the_formula(small_chunks, positions, with_entrop
     targets = torch.randint(7, (positions,))
 
     def scores(hidden, weight, bias):
-        return chunked_logprobs(hidden, weight, bias, targets, 0.6, with_entropy)
+        return chunked_logprobs(hidden, weight, bias, targets, 0.6, with_entropy, curve)
 
-    log_p = (torch.nn.functional.linear(hidden, weight, bias) / 0.6).log_softmax(-1)
+    log_p = (curve.of(torch.nn.functional.linear(hidden, weight, bias)) / 0.6).log_softmax(-1)
     expected = [log_p[torch.arange(positions), targets], -(log_p.exp() * log_p).sum(-1)]
     torch.testing.assert_close(scores(hidden, weight, bias), torch.stack(expected[: 1 + with_entropy]))
     torch.autograd.gradcheck(scores, (hidden, weight, bias))

@@ -4,16 +4,10 @@ from plain_path import plain_logprobs
 from transformers import (
     BertConfig,
     BertModel,
-    CohereConfig,
-    CohereForCausalLM,
     DiffLlamaConfig,
     DiffLlamaForCausalLM,
-    Gemma2Config,
-    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
-    MistralConfig,
-    MistralForCausalLM,
     PhimoeConfig,
     PhimoeForCausalLM,
     RobertaConfig,
@@ -46,12 +40,6 @@ def refused(model, message, prompt=PROMPT, tokens=2):
         generate(model, prompt, 2, Sampling(tokens, ()))
 
 
-def sliding(name, build_model, window):
-    if name == "mistral":  # the whole model slides
-        return MistralForCausalLM(MistralConfig(**TINY, sliding_window=window, initializer_range=0.5)).eval()
-    return build_model("qwen2", use_sliding_window=True, sliding_window=window, max_window_layers=1).eval()
-
-
 def test_a_wrapper():
     refused(torch.nn.Sequential(), "model must be a transformers PreTrainedModel, got Sequential")
 
@@ -72,34 +60,16 @@ def test_layers_that_attend_to_chunks(build_model):
     refused(model, r"all or a window of them, in every layer, got \['chunked_attention'\]")
 
 
-@pytest.mark.parametrize("name", ["mistral", "qwen2_sliding"])
-def test_a_sliding_window_that_is_too_short(name, build_model):
-    model = sliding(name, build_model, window=14)
-    refused(model, "takes at most 13 tokens at once", prompt=torch.arange(14), tokens=1)
+def test_a_sliding_window_that_layers_keep_to_themselves():
+    model = PhimoeForCausalLM(PhimoeConfig(**TINY, num_local_experts=2, sliding_window=14)).eval()
+    refused(model, "asks for attention_mask", torch.arange(14), tokens=1)
     with prompt_once(model, torch.arange(10)) as shared:
         shared.logprobs(Completions.from_lists([[1, 2, 3]]))
-        with pytest.raises(UnsupportedModelError, match="got a prompt of 10 and completions of up to 4"):
+        with pytest.raises(UnsupportedModelError, match=r"windows of 14 .*, of which its layers say nothing"):
             shared.logprobs(Completions.from_lists([[1, 2, 3, 4], [1]]))
     generate(model, torch.arange(10), 2, Sampling(3, ()))
     with pytest.raises(UnsupportedModelError, match="got a prompt of 10 and completions of up to 4"):
         generate(model, torch.arange(10), 2, Sampling(4, ()))
-
-
-@pytest.mark.parametrize("name", ["mistral", "qwen2_sliding"])
-def test_a_sliding_window_that_holds_everything_changes_nothing(name, build_model):
-    model, completions = sliding(name, build_model, window=14), Completions.from_lists([[1, 2, 3], [4]])
-    with prompt_once(model, torch.arange(10)) as shared:
-        found = shared.logprobs(completions)
-    torch.testing.assert_close(found, plain_logprobs(model, torch.arange(10), completions)[0])
-
-
-def test_a_sliding_window_that_only_the_layers_know():
-    layer, keys = torch.nn.Identity(), torch.zeros(1, 1, 3, 8)
-    layer.layer_idx = 0
-    shared_prefix_attention(layer, keys, keys, keys, None, shared_prefix=(prompt := PromptKeys()), sliding_window=4)
-    prompt.collecting = False
-    with pytest.raises(UnsupportedModelError, match=r"Identity attends to a window of 4 tokens only, .* here are 6"):
-        shared_prefix_attention(layer, keys, keys, keys, None, shared_prefix=prompt, sliding_window=4)
 
 
 def test_more_tokens_than_positions(build_model):
@@ -145,13 +115,41 @@ def test_rotary_frequencies_that_depend_on_length(build_model, rope_type):
     torch.testing.assert_close(found, plain_logprobs(model, torch.arange(10), completions)[0])
 
 
-def test_logits_scaled_behind_the_head():
-    refused(CohereForCausalLM(CohereConfig(**TINY, logit_scale=0.5)), "changes its logits behind the output head")
+def changed(model, change):
+    """The model, with ``change(output)`` after its forward."""
+    forward = model.forward
+    model.forward = lambda **inputs: change(forward(**inputs))
+    return model
 
 
-def test_soft_capped_attention():
-    config = Gemma2Config(**TINY, head_dim=8, layer_types=["full_attention"] * 2, final_logit_softcapping=None)
-    refused(Gemma2ForCausalLM(config), "Gemma2Attention asks for softcap=50.0")
+def test_logits_changed_in_a_way_of_their_own(build_model):
+    def square(output):
+        output.logits = output.logits.square()
+        return output
+
+    refused(changed(build_model("llama"), square), "behind the output head in a way of its own")
+
+
+def test_a_head_that_is_called_twice(build_model):
+    model = build_model("llama")
+    model = changed(model, lambda output: (model.lm_head(torch.zeros(1, 1, 32)), output)[1])
+    refused(model, "LlamaForCausalLM must call its output head once, called it 2 times")
+
+
+@pytest.mark.parametrize("asked", [{"dropout": 0.1}, {"position_bias": torch.zeros(1, 1, 3, 3)}], ids=str)
+def test_attention_that_is_not_computed(asked):
+    layer, keys = torch.nn.Identity(), torch.zeros(1, 1, 3, 8)
+    layer.layer_idx = 0
+    with pytest.raises(UnsupportedModelError, match=f"Identity asks for {next(iter(asked))}.*, which shared-prefix"):
+        shared_prefix_attention(layer, keys, keys, keys, None, shared_prefix=PromptKeys(), **asked)
+
+
+def test_a_mask_that_is_no_windows():
+    layer, keys, mask = torch.nn.Identity(), torch.zeros(1, 1, 3, 8), torch.ones(1, 1, 3, 3, dtype=torch.bool)
+    layer.layer_idx = 0
+    with pytest.raises(UnsupportedModelError, match="Identity asks for attention_mask"):
+        shared_prefix_attention(layer, keys, keys, keys, mask, shared_prefix=PromptKeys())
+    shared_prefix_attention(layer, keys, keys, keys, mask, shared_prefix=PromptKeys(), sliding_window=2)
 
 
 def test_a_head_that_is_not_linear(build_model):

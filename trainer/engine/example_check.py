@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 
 from .completions import Completions
 from .errors import UnsupportedModelError
+from .logit_curve import logit_curve
 from .model_check import longest_sequence
 from .shared_prefix import PromptKeys, attention_through
-from .shared_prompt import SharedPrompt, hidden_itself, prompt_pass
+from .shared_prompt import SharedPrompt, hidden_of, prompt_pass
 
 LENGTH = 12  # tokens: one half is the prompt, the other its completion
 # Mean difference of the log-probs over 1 + the largest logit. Another order of sums makes 1e-6 of it in float32; in
@@ -62,11 +63,12 @@ def _difference(model: PreTrainedModel, tokens: Tensor) -> tuple[float, PromptKe
     autocast = torch.autocast(
         kind, torch.get_autocast_dtype(kind), enabled=needed and torch.is_autocast_enabled(kind), cache_enabled=False
     )
-    with autocast, attention_through(model):
-        keys, last_hidden = prompt_pass(model, prompt, hidden_itself)
-        keys.collecting = False
-        rows = Completions(completion[None], torch.tensor([len(completion)], device=tokens.device))
-        found = SharedPrompt(model, keys, last_hidden).logprobs(rows)
+    with autocast:
+        logit_curve(model, tokens.device)  # measured here, where the model has attention of its own
+        with attention_through(model):
+            keys, last_hidden = prompt_pass(model, prompt, hidden_of(model))
+            rows = Completions(completion[None], torch.tensor([len(completion)], device=tokens.device))
+            found = SharedPrompt(model, keys.collected(keys.by_layer), last_hidden).logprobs(rows)
         # behind what the engine refuses in better words
         logits = model(input_ids=tokens[None], use_cache=False).logits[0, len(prompt) - 1 : -1].double()
     expected = logits.log_softmax(-1).gather(-1, completion[:, None]).T

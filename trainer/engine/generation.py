@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 from transformers import DynamicCache, PreTrainedModel
 
 from ..errors import UserError
@@ -64,10 +63,10 @@ def generate(
     with _evaluating(model), gathered(model):
         check_example(model, prompt_ids.device)
         with attention_through(model):
-            keys, logits = prompt_pass(model, prompt_ids, _float32_logits)
-            keys.collecting = False
-            decoder = _Decoder(model, keys, sampling)
-            return _joined([decoder.run(logits[:, -1], rows) for rows in draws.split(slice_size)])
+            keys, logits = prompt_pass(model, prompt_ids, lambda **inputs: model(**inputs).logits)
+            keys.check_room(model, sampling.max_new_tokens)
+            decoder = _Decoder(model, keys.collected(keys.by_layer), sampling)
+            return _joined([decoder.run(logits[:, -1].float(), rows) for rows in draws.split(slice_size)])
 
 
 class _Decoder:
@@ -132,10 +131,6 @@ def _joined(slices: list[Samples]) -> Samples:
     lengths = torch.cat([part.completions.lengths for part in slices])
     logprobs = padded([part.logprobs for part in slices])
     return Samples(Completions(tokens, lengths), logprobs, torch.cat([part.ended for part in slices]))
-
-
-def _float32_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return linear(hidden, weight, bias).float()
 
 
 @contextmanager

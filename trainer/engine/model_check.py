@@ -15,13 +15,13 @@ LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 ROUTER_NOISE = ("router_jitter_noise", "input_jitter_noise")  # drawn anew in each forward of training, like a dropout
 
-SLIDING = "sliding_attention"  # plain as long as the window holds the whole sequence
+SLIDING = "sliding_attention"
 
 
 def check_model(model: nn.Module) -> None:
     """Raise `UnsupportedModelError` unless the engine computes this model exactly.
 
-    What only the layers know (dropout, soft caps) is refused where they ask for it, at their first attention: see
+    What only the layers know (dropout, say) is refused where they ask for it, at their first attention: see
     `shared_prefix_attention`.
     """
     if not isinstance(model, PreTrainedModel):
@@ -63,20 +63,25 @@ def check_model(model: nn.Module) -> None:
 def longest_sequence(model: PreTrainedModel) -> int | None:
     """How many tokens a prompt and its completion may have together; None where the configuration sets no bound.
 
-    As many as the model has positions for, fewer than its sliding window, which would otherwise hide some of them, and
-    no more than its rotary frequencies stay the same for.
+    As many as the model has positions for, and no more than its rotary frequencies stay the same for.
     """
     config = model.config.get_text_config(decoder=True)
-    window, layers = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
     bounds = [getattr(config, "max_position_embeddings", None)]
-    if window and (not layers or SLIDING in layers):
-        bounds.append(window - 1)
     bounds += [
         rope.get("original_max_position_embeddings")  # where there is none it is the number of positions
         for rope in _ropes(config)
         if rope.get("rope_type") in LENGTH_DEPENDENT_ROPE
     ]
     return min((bound for bound in bounds if bound), default=None)
+
+
+def declared_windows(model: PreTrainedModel) -> dict[int, int]:
+    """The sliding windows of the layers that have one by the configuration."""
+    config = model.config.get_text_config(decoder=True)
+    window, types = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
+    if not window:
+        return {}
+    return {layer: window for layer in range(config.num_hidden_layers) if not types or types[layer] == SLIDING}
 
 
 def _ropes(config: PreTrainedConfig) -> list[dict[str, Any]]:
@@ -90,8 +95,8 @@ def check_length(model: PreTrainedModel, prompt: int, completion: int) -> None:
     longest = longest_sequence(model)
     if longest is not None and prompt + completion > longest:
         raise UnsupportedModelError(
-            f"{type(model).__name__} takes at most {longest} tokens at once (its positions, rotary frequencies or "
-            f"window), got a prompt of {prompt} and completions of up to {completion}"
+            f"{type(model).__name__} takes at most {longest} tokens at once (its positions or rotary frequencies), "
+            f"got a prompt of {prompt} and completions of up to {completion}"
         )
 
 

@@ -29,30 +29,34 @@ def run_with_head(model: PreTrainedModel, head_function: HeadFunction, **inputs:
         **inputs: For the model's forward.
 
     Returns:
-        What ``head_function`` returned.
+        What ``head_function`` returned. It leaves the model in the place of its logits.
 
     Raises:
-        UnsupportedModelError: The model changes its logits behind the head (a scale, a soft cap).
+        UnsupportedModelError: The model does not call its head once.
     """
-    head = model.get_output_embeddings()
+    head, forward = model.get_output_embeddings(), model.forward
     answers = []
 
     def answer(hidden: Tensor) -> Tensor:
         answers.append(head_function(hidden, head.weight, head.bias))
         return answers[-1]
 
-    with _forward_replaced(head, answer):
-        result: Tensor = model(**inputs).logits
-    if result is not answers[-1]:
-        raise UnsupportedModelError(
-            f"{type(model).__name__} changes its logits behind the output head (a scale, a soft cap or a cast), "
-            "which log-probs computed from the head would miss"
-        )
-    return result
+    def forward_with_answer(**inputs: Any) -> Any:
+        output = forward(**inputs)
+        if len(answers) != 1:
+            raise UnsupportedModelError(
+                f"{type(model).__name__} must call its output head once, called it {len(answers)} times"
+            )
+        output.logits = answers[0]  # not what the model made of it, by a scale or a soft cap
+        return output
+
+    with forward_replaced(head, answer), forward_replaced(model, forward_with_answer):
+        logits: Tensor = model(**inputs).logits
+    return logits
 
 
 @contextmanager
-def _forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+def forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """Let ``module`` compute ``forward`` within the block; its hooks run as ever."""
     own = vars(module).get("forward")  # accelerate, too, sets one on the instance
     module.forward = forward

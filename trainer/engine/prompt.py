@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from .completions import check_prompt
 from .example_check import check_example
 from .model_check import check_length, check_model
-from .shared_prefix import PromptKeys, attention_through
-from .shared_prompt import SharedPrompt, hidden_itself, prompt_pass
+from .shared_prefix import attention_through
+from .shared_prompt import SharedPrompt, hidden_of, prompt_pass
 
 
 @contextmanager
@@ -51,12 +51,11 @@ def prompt_once(model: PreTrainedModel, prompt_ids: Tensor) -> Iterator[SharedPr
     check_length(model, len(prompt_ids), 0)
     check_example(model, prompt_ids.device)
     with attention_through(model):
-        keys, last_hidden = prompt_pass(model, prompt_ids, hidden_itself)
+        keys, last_hidden = prompt_pass(model, prompt_ids, hidden_of(model))
         computed = [*(tensor for layer in keys.by_layer.values() for tensor in layer), last_hidden]
         leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in computed]
         pairs = zip(leaves[:-1:2], leaves[1::2], strict=True)
-        detached = PromptKeys(collecting=False, by_layer=dict(zip(keys.by_layer, pairs, strict=True)))
-        yield SharedPrompt(model, detached, leaves[-1])
+        yield SharedPrompt(model, keys.collected(dict(zip(keys.by_layer, pairs, strict=True))), leaves[-1])
         reached = [(tensor, leaf.grad) for tensor, leaf in zip(computed, leaves, strict=True) if leaf.grad is not None]
         if reached:
             torch.autograd.backward([tensor for tensor, _ in reached], [grad for _, grad in reached])

@@ -14,6 +14,8 @@ from transformers.masking_utils import sdpa_mask
 
 from .errors import UnsupportedModelError
 from .merged_attention import merged_attention, widened
+from .model_check import declared_windows
+from .plain_attention import Rules, plain_attention
 
 NAME = "gapo_shared_prefix"
 
@@ -27,9 +29,16 @@ class PromptKeys:
     copy of one, and what the layer leaves in it would be lost.
     """
 
-    def __init__(self, collecting: bool = True, by_layer: dict[int, tuple[Tensor, Tensor]] | None = None):
-        self.collecting = collecting
-        self.by_layer = {} if by_layer is None else by_layer
+    def __init__(self) -> None:
+        self.collecting = True
+        self.by_layer: dict[int, tuple[Tensor, Tensor]] = {}
+        self.windows: dict[int, int | None] = {}  # that the layers asked for
+
+    def collected(self, by_layer: dict[int, tuple[Tensor, Tensor]]) -> PromptKeys:
+        """What completions attend to, with ``by_layer`` in the place of these tensors."""
+        keys = PromptKeys()
+        keys.collecting, keys.by_layer, keys.windows = False, by_layer, self.windows
+        return keys
 
     @property
     def length(self) -> int:
@@ -47,6 +56,16 @@ class PromptKeys:
             raise UnsupportedModelError(
                 f"{type(model).__name__} has {layers} layers, but the attention of only {len(self.by_layer)} goes "
                 "through transformers' AttentionInterface with keys and values of its own"
+            )
+        self.check_room(model, 0)
+
+    def check_room(self, model: PreTrainedModel, completion: int) -> None:
+        """Raise `UnsupportedModelError` where a window that its layer keeps to itself is too short for a completion."""
+        kept = [window for layer, window in declared_windows(model).items() if self.windows.get(layer, window) is None]
+        if kept and self.length + completion >= min(kept):
+            raise UnsupportedModelError(
+                f"{type(model).__name__} has sliding windows of {min(kept)} tokens by its configuration, of which its "
+                f"layers say nothing, got a prompt of {self.length} and completions of up to {completion}"
             )
 
 
@@ -67,29 +86,38 @@ def shared_prefix_attention(
         query: ``[rows, heads, length, head dim]``.
         key: ``[rows, key heads, own length, head dim]``.
         value: Like ``key``.
-        attention_mask: None if ``shared_prefix`` is given: rows are padded on the right, which needs none.
+        attention_mask: Not needed if ``shared_prefix`` is given: rows are padded on the right. One that says more than
+            ``sliding_window`` is refused.
         scaling: Multiplies the scores; 1 / √head dim if None.
         shared_prefix: The prompt's keys and values, or where to collect them.
-        **kwargs: Whatever else the layer passes; what would change the result is refused.
+        **kwargs: Whatever else the layer passes; what would change the result in other ways than `Rules` is refused.
 
     Returns:
-        The output, ``[rows, length, heads, head dim]``, and None for the attention weights, which are never formed.
+        The output, ``[rows, length, heads, head dim]``, and None for the attention weights.
 
     Raises:
-        UnsupportedModelError: The layer asks for attention that is not plain causal attention.
+        UnsupportedModelError: The layer asks for something that is not computed here.
     """
     if shared_prefix is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    layer: int = module.layer_idx  # type: ignore[assignment]
     seen = key.shape[2] + (0 if shared_prefix.collecting else shared_prefix.length)
-    _refuse_changed_attention(module, seen, attention_mask=attention_mask, **kwargs)
+    rules = _rules(module, query.shape[-1] ** -0.5 if scaling is None else scaling, seen, attention_mask, **kwargs)
     query, key, value = _as_autocast_would(query, key, value)
     if shared_prefix.collecting:
-        wide = widened(value, key.shape[-1])  # once, not for every token
-        shared_prefix.keep(module.layer_idx, key, wide)  # type: ignore[arg-type]
-        return sdpa_attention_forward(module, query, key, value, None, scaling=scaling)
-    prompt_key, prompt_value = shared_prefix.by_layer[module.layer_idx]  # type: ignore[index]
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    out = merged_attention(query, prompt_key, prompt_value, key, value, scale)
+        shared_prefix.windows[layer] = kwargs.get("sliding_window")
+        shared_prefix.keep(layer, key, widened(value, key.shape[-1]))  # once, not for every token
+        if rules.plain:
+            return sdpa_attention_forward(module, query, key, value, None, scaling=rules.scale)
+        nothing = key[:, :, :0], value[:, :, :0]
+        out = plain_attention(query, *nothing, key, value, rules)
+    else:
+        prompt_key, prompt_value = shared_prefix.by_layer[layer]
+        if rules.plain:
+            out = merged_attention(query, prompt_key, prompt_value, key, value, rules.scale)
+        else:
+            prompt_value = prompt_value[..., : value.shape[-1]]
+            out = plain_attention(query, prompt_key, prompt_value, key, value, rules)
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -108,21 +136,29 @@ def attention_through(model: PreTrainedModel) -> Iterator[None]:
         model.set_attn_implementation(previous)
 
 
-def _refuse_changed_attention(module: nn.Module, keys: int, sliding_window: int | None = None, **asked: Any) -> None:
-    """Refuse arguments of a layer that would change its attention to so many keys: the merged form knows none."""
-    if sliding_window and keys >= sliding_window:
-        raise UnsupportedModelError(
-            f"{type(module).__name__} attends to a window of {sliding_window} tokens only, which has to be longer than "
-            f"prompt and completion together; here are {keys}"
-        )
-    for name in ("dropout", "softcap", "s_aux", "position_bias", "attention_mask"):
+def _rules(
+    module: nn.Module,
+    scale: float,
+    seen: int,
+    attention_mask: Tensor | None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **asked: Any,
+) -> Rules:
+    """How a layer attends to ``seen`` positions; what it asks for beside that is refused."""
+    if sliding_window is None:  # else it is the window's
+        asked["attention_mask"] = attention_mask
+    for name in ("dropout", "position_bias", "attention_mask"):
         value = asked.get(name)
         if isinstance(value, Tensor) or value:
             what = name if isinstance(value, Tensor) else f"{name}={value}"
             raise UnsupportedModelError(
-                f"shared-prefix attention is plain causal attention, but {type(module).__name__} asks for {what}; "
+                f"{type(module).__name__} asks for {what}, which shared-prefix attention does not compute; "
                 "set the model's configuration so that it does not"
             )
+    window = sliding_window if sliding_window and seen > sliding_window else None
+    return Rules(scale, window, softcap or None, s_aux)
 
 
 def _as_autocast_would(*tensors: Tensor) -> tuple[Tensor, ...]:

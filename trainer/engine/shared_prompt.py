@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from .chunked_logprobs import chunked_logprobs
 from .completions import Completions
+from .logit_curve import logit_curve
 from .model_check import check_length
-from .output_head import HeadFunction, run_with_head
+from .output_head import run_with_head
 from .shared_prefix import PromptKeys
 
 
@@ -42,11 +46,13 @@ class SharedPrompt:
         tokens, mask = completions.tokens, completions.mask
         rows, longest = tokens.shape
         check_length(self._model, self._keys.length, longest)
+        self._keys.check_room(self._model, longest)
+        curve = logit_curve(self._model, tokens.device)
 
         def score(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             first = self._last_hidden.to(hidden.dtype).expand(rows, -1, -1)
             before = torch.cat([first, hidden[:, : longest - 1]], dim=1)  # the states that predict each token
-            return chunked_logprobs(before[mask], weight, bias, tokens[mask], temperature, with_entropy)
+            return chunked_logprobs(before[mask], weight, bias, tokens[mask], temperature, with_entropy, curve)
 
         inputs = tokens[:, : max(longest - 1, 1)]  # the last token predicts nothing, but a model wants one to run
         positions = torch.arange(inputs.shape[1], device=tokens.device) + self._keys.length
@@ -61,30 +67,27 @@ class SharedPrompt:
         return scores.new_zeros(len(scores), rows, longest).masked_scatter(mask, scores)
 
 
-def prompt_pass(model: PreTrainedModel, prompt_ids: Tensor, head_function: HeadFunction) -> tuple[PromptKeys, Tensor]:
+def prompt_pass(model: PreTrainedModel, prompt_ids: Tensor, run: Callable[..., Tensor]) -> tuple[PromptKeys, Tensor]:
     """Run a prompt, keeping its keys and values.
 
     Args:
         model: Within `attention_through`.
         prompt_ids: int64 ``[prompt length]``.
-        head_function: Called with the last position's hidden state ``[1, 1, hidden size]``; see `run_with_head`.
+        run: Runs the model, given inputs for its forward that ask for the last position's logits only.
 
     Returns:
-        The keys and values, still attached to the prompt's graph, and what ``head_function`` returned.
+        The keys and values, still attached to the prompt's graph, and what ``run`` returned.
     """
     keys = PromptKeys()
-    answer = run_with_head(
-        model,
-        head_function,
-        input_ids=prompt_ids.unsqueeze(0),
-        use_cache=False,
-        logits_to_keep=1,
-        shared_prefix=keys,
-    )
+    answer = run(input_ids=prompt_ids.unsqueeze(0), use_cache=False, logits_to_keep=1, shared_prefix=keys)
     keys.check_complete(model)
     return keys, answer
 
 
-def hidden_itself(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A head function that keeps the hidden state, in float32 at least."""
-    return hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+def hidden_of(model: PreTrainedModel) -> Callable[..., Tensor]:
+    """What runs the model up to its head, for `prompt_pass`: it returns the head's input, in float32 at least."""
+
+    def itself(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+
+    return partial(run_with_head, model, itself)
