@@ -27,7 +27,7 @@ constexpr std::size_t kOwnMapping = std::size_t{32} << 20;
 
 void prefer_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
 #if defined(MADV_HUGEPAGE)
-  if (bytes <= kOwnMapping) return;
+  if (bytes < kOwnMapping) return;
   constexpr std::uintptr_t page = 4096;
   const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(memory) + page - 1) / page * page;
   const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(memory) + bytes) / page * page;
