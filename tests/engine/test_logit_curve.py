@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import CohereConfig, CohereForCausalLM
 
-from gapo_trainer.engine.logit_curve import LogitCurve, logit_curve
+from gapo_trainer.engine.example_check import check_example
+from gapo_trainer.engine.logit_curve import LogitCurve, measured_curve
 
 CPU = torch.device("cpu")
 
@@ -20,10 +21,11 @@ def test_the_curves_of_models(build_model, dtype):
         LogitCurve(): build_model("llama"),
         LogitCurve(8.0): build_model("granite", logits_scaling=0.125),
         LogitCurve(0.0625): cohere(0.0625),
+        LogitCurve(-0.5): cohere(-0.5),
         LogitCurve(1.0, cap=30.0): build_model("nanochat", final_logit_softcapping=30.0),
     }
     for expected, model in models.items():
-        found = logit_curve(model.to(dtype), CPU)
+        found = measured_curve(model.to(dtype), CPU)
         assert found.scale == pytest.approx(expected.scale)
         assert found.cap == (expected.cap and pytest.approx(expected.cap))
 
@@ -31,14 +33,14 @@ def test_the_curves_of_models(build_model, dtype):
 def test_a_curve_that_is_computed_in_half_precision(build_model):
     model = build_model("nanochat", final_logit_softcapping=15.0)
     model.lm_head.register_forward_hook(lambda module, args, output: output.bfloat16())
-    assert logit_curve(model, CPU) == LogitCurve(1.0, cap=15.0)
+    assert measured_curve(model, CPU) == pytest.approx(LogitCurve(1.0, cap=15.0))
 
 
-def test_a_curve_is_measured_once(build_model, monkeypatch):
+def test_a_changed_configuration_is_looked_at_anew(build_model):
     model = build_model("nanochat", final_logit_softcapping=15.0)
-    first = logit_curve(model, CPU)
-    monkeypatch.setattr(model, "forward", None)
-    assert logit_curve(model, CPU) is first
+    assert check_example(model, CPU).cap == pytest.approx(15.0)
+    model.config.final_logit_softcapping = 3.0
+    assert check_example(model, CPU).cap == pytest.approx(3.0)
 
 
 def test_what_a_curve_does():

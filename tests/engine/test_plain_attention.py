@@ -38,10 +38,11 @@ def formula(query, prompt_key, prompt_value, key, value, rules):
         scores = (query[:, :, i : i + 1] * keys[:, :, seen]).sum(-1) * rules.scale
         if rules.cap is not None:
             scores = rules.cap * torch.tanh(scores / rules.cap)
-        weights = scores.exp()
+        largest = scores.max(-1, keepdim=True).values
+        weights = (scores - largest).exp()
         total = weights.sum(-1, keepdim=True)
         if rules.sinks is not None:
-            total = total + rules.sinks.exp().reshape(1, heads, 1)
+            total = total + (rules.sinks.reshape(1, heads, 1) - largest).exp()
         out.append(((weights / total)[..., None] * values[:, :, seen]).sum(2))
     return torch.stack(out, dim=2)
 
@@ -80,3 +81,15 @@ def test_scores_are_computed_again_in_the_backward_pass(monkeypatch):
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda x: x):
         plain_attention(*tensors(50, 8, 8), Rules(1.0, window=20))
     assert max(kept, default=0) <= 50 * KEY_HEADS * VALUE_DIM  # inputs only, no scores: these are 2 * 4 * 8 * 27
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_scores_are_not_rounded_or_overflowed(dtype):
+    inputs = [tensor.detach().to(dtype) for tensor in tensors(4, 5, 5)]
+    large = [30 * inputs[0], 400 * inputs[1], inputs[2], 400 * inputs[3], inputs[4]]  # scores of up to 1e5
+    rules = Rules(0.6, window=3)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = plain_attention(*large, rules)
+    expected = formula(*(tensor.double() for tensor in large), rules)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=0.03)

@@ -120,7 +120,7 @@ def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
 def _logits(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float, curve: LogitCurve
 ) -> tuple[Tensor, Tensor | None]:
-    """The tempered logits of a chunk, at least float32 and free to be overwritten, and by what a cap flattens them."""
+    """A chunk's tempered logits, at least float32 and free to be overwritten, and the slope of the cap, or None."""
     added = hidden.new_zeros(1) if bias is None else bias
     factor = curve.scale / (temperature if curve.cap is None else curve.cap)
     logits = torch.addmm(added, hidden, weight.T, beta=factor, alpha=factor)

@@ -6,6 +6,8 @@ shows nowhere in its configuration that is common to all models. It shows in the
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,7 +16,7 @@ from transformers import PreTrainedModel
 
 from .completions import Completions
 from .errors import UnsupportedModelError
-from .logit_curve import logit_curve
+from .logit_curve import LogitCurve, measured_curve
 from .model_check import longest_sequence
 from .shared_prefix import PromptKeys, attention_through
 from .shared_prompt import SharedPrompt, hidden_of, prompt_pass
@@ -24,25 +26,42 @@ LENGTH = 12  # tokens: one half is the prompt, the other its completion
 # half precisions deep models come to 0.05, so that only what is grossly wrong shows there.
 FULL_TOLERANCE, HALF_TOLERANCE = 1e-3, 0.1
 
-_passed: WeakKeyDictionary[PreTrainedModel, set[bool]] = WeakKeyDictionary()  # in training mode, in evaluation mode
+
+@dataclass
+class _Known:
+    """What was found out about a model, as long as its configuration is this."""
+
+    configuration: dict[str, Any]
+    curve: LogitCurve
+    passed: set[bool] = field(default_factory=set)  # in training mode, in evaluation mode
 
 
-def check_example(model: PreTrainedModel, device: torch.device) -> None:
+_models: WeakKeyDictionary[PreTrainedModel, _Known] = WeakKeyDictionary()
+
+
+def check_example(model: PreTrainedModel, device: torch.device) -> LogitCurve:
     """Raise `UnsupportedModelError` unless the engine and the model agree on a dozen tokens.
 
-    Once a model and mode, training or evaluation; under FSDP2 every rank comes here at the same time.
+    Once a model, configuration and mode, training or evaluation; under FSDP2 every rank comes here at the same time.
+
+    Returns:
+        What the model does to its logits.
     """
-    passed = _passed.setdefault(model, set())
-    if model.training in passed:
-        return
-    difference, keys = _difference(model, _example(model, device))
-    if difference > _tolerance(keys):  # not where a weight is NaN: that is not the architecture's fault
-        raise UnsupportedModelError(
-            f"{type(model).__name__} gives a text other log-probs than the engine does (by {difference:.1e} of its "
-            "logits): its positions or its attention are of a kind of their own, it drops out in training, or its "
-            "results depend on the batch (quantised activations)"
-        )
-    passed.add(model.training)
+    configuration = model.config.to_dict()
+    known = _models.get(model)
+    if known is None or known.configuration != configuration:
+        known = _Known(configuration, measured_curve(model, device))
+    if model.training not in known.passed:
+        difference, keys = _difference(model, _example(model, device), known.curve)
+        if difference > _tolerance(keys):  # not where a weight is NaN: that is not the architecture's fault
+            raise UnsupportedModelError(
+                f"{type(model).__name__} gives a text other log-probs than the engine does (by {difference:.1e} of its "
+                "logits): its positions or its attention are of a kind of their own, it drops out in training, or its "
+                "results depend on the batch (quantised activations)"
+            )
+        known.passed.add(model.training)
+        _models[model] = known
+    return known.curve
 
 
 def _example(model: PreTrainedModel, device: torch.device) -> Tensor:
@@ -53,7 +72,7 @@ def _example(model: PreTrainedModel, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def _difference(model: PreTrainedModel, tokens: Tensor) -> tuple[float, PromptKeys]:
+def _difference(model: PreTrainedModel, tokens: Tensor, curve: LogitCurve) -> tuple[float, PromptKeys]:
     """How far the engine's log-probs of the second half are from the model's, and the first half's keys."""
     prompt, completion = tokens.tensor_split(2)
     kind = tokens.device.type
@@ -64,11 +83,10 @@ def _difference(model: PreTrainedModel, tokens: Tensor) -> tuple[float, PromptKe
         kind, torch.get_autocast_dtype(kind), enabled=needed and torch.is_autocast_enabled(kind), cache_enabled=False
     )
     with autocast:
-        logit_curve(model, tokens.device)  # measured here, where the model has attention of its own
         with attention_through(model):
             keys, last_hidden = prompt_pass(model, prompt, hidden_of(model))
             rows = Completions(completion[None], torch.tensor([len(completion)], device=tokens.device))
-            found = SharedPrompt(model, keys.collected(keys.by_layer), last_hidden).logprobs(rows)
+            found = SharedPrompt(model, keys.with_tensors(keys.by_layer), last_hidden, curve).logprobs(rows)
         # behind what the engine refuses in better words
         logits = model(input_ids=tokens[None], use_cache=False).logits[0, len(prompt) - 1 : -1].double()
     expected = logits.log_softmax(-1).gather(-1, completion[:, None]).T

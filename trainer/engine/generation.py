@@ -65,7 +65,7 @@ def generate(
         with attention_through(model):
             keys, logits = prompt_pass(model, prompt_ids, lambda **inputs: model(**inputs).logits)
             keys.check_room(model, sampling.max_new_tokens)
-            decoder = _Decoder(model, keys.collected(keys.by_layer), sampling)
+            decoder = _Decoder(model, keys.with_tensors(keys.by_layer), sampling)
             return _joined([decoder.run(logits[:, -1].float(), rows) for rows in draws.split(slice_size)])
 
 

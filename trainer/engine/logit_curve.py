@@ -1,12 +1,11 @@
 """What a model does to its logits behind its output head: it may scale them (Cohere, Granite) or cap them softly.
 
-Nothing that all configurations share says so, but the model shows it: its head is made to give known numbers once.
+No field that all configurations share says so. So the head is made to give known numbers once.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -15,9 +14,9 @@ from transformers import PreTrainedModel
 from .errors import UnsupportedModelError
 from .output_head import forward_replaced
 
-# Powers of two, which every precision holds: at the least no cap is felt, at the largest nothing else is.
+# Powers of two, which every precision holds: a cap does not bend the least, and is all that remains of the largest.
 LEAST, LARGEST = 2.0**-14, 2.0**15
-TOLERANCE = 0.02  # of a curve that is computed in half precision
+FULL_TOLERANCE, HALF_TOLERANCE = 1e-5, 0.02  # by the precision that the model computes its curve in
 
 
 class LogitCurve(NamedTuple):
@@ -33,34 +32,28 @@ class LogitCurve(NamedTuple):
         return self.cap * torch.tanh(logits * (self.scale / self.cap))
 
 
-_curves: WeakKeyDictionary[PreTrainedModel, LogitCurve] = WeakKeyDictionary()
-
-
-def logit_curve(model: PreTrainedModel, device: torch.device) -> LogitCurve:
-    """The model's curve, which is measured once; under FSDP2 every rank comes here at the same time.
+@torch.no_grad()
+def measured_curve(model: PreTrainedModel, device: torch.device) -> LogitCurve:
+    """The model's curve, by one forward; under FSDP2 every rank comes here at the same time.
 
     Raises:
         UnsupportedModelError: It is no scale and no soft cap.
     """
-    if model not in _curves:
-        _curves[model] = _measured(model, device)
-    return _curves[model]
+    head = model.get_output_embeddings()
+    some = torch.tensor([LEAST, LARGEST, *range(-60, 61, 4)], dtype=torch.float64, device=device)
+    points = some.repeat(-(-head.out_features // len(some)))[: max(head.out_features, len(some))]
 
+    def known(hidden: Tensor) -> Tensor:
+        return points.expand(*hidden.shape[:-1], -1).clone()  # which the model may write to
 
-@torch.no_grad()
-def _measured(model: PreTrainedModel, device: torch.device) -> LogitCurve:
-    points = torch.tensor([LEAST, LARGEST, *range(-60, 61, 4)], dtype=torch.float64, device=device)
-
-    def head(hidden: Tensor) -> Tensor:
-        return points.expand(*hidden.shape[:-1], -1)
-
-    with forward_replaced(model.get_output_embeddings(), head):
+    with forward_replaced(head, known):
         found = model(input_ids=torch.zeros(1, 1, dtype=torch.int64, device=device), use_cache=False).logits[0, -1]
+    tolerance = HALF_TOLERANCE if found.dtype in (torch.float16, torch.bfloat16) else FULL_TOLERANCE
     found = found.double()
-    if found.shape == points.shape:
+    if found.shape == points.shape and found[0] != 0:
         scale, largest = float(found[0]) / LEAST, float(found[1])
-        curve = LogitCurve(scale, None if largest > scale * LARGEST / 2 else largest)
-        if torch.allclose(curve.of(points), found, rtol=TOLERANCE, atol=TOLERANCE):
+        curve = LogitCurve(scale, None if abs(largest) > abs(scale) * LARGEST / 2 else largest)
+        if torch.allclose(curve.of(points), found, rtol=tolerance, atol=tolerance):
             return curve
     raise UnsupportedModelError(
         f"{type(model).__name__} changes its logits behind the output head in a way of its own; "

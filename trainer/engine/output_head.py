@@ -32,22 +32,24 @@ def run_with_head(model: PreTrainedModel, head_function: HeadFunction, **inputs:
         What ``head_function`` returned. It leaves the model in the place of its logits.
 
     Raises:
-        UnsupportedModelError: The model does not call its head once.
+        UnsupportedModelError: The model does not call its head once, or writes to its result.
     """
     head, forward = model.get_output_embeddings(), model.forward
     answers = []
 
     def answer(hidden: Tensor) -> Tensor:
-        answers.append(head_function(hidden, head.weight, head.bias))
-        return answers[-1]
+        given = head_function(hidden, head.weight, head.bias)
+        answers.append((given, given._version))
+        return given
 
     def forward_with_answer(**inputs: Any) -> Any:
         output = forward(**inputs)
-        if len(answers) != 1:
+        if len(answers) != 1 or any(given._version != version for given, version in answers):
             raise UnsupportedModelError(
-                f"{type(model).__name__} must call its output head once, called it {len(answers)} times"
+                f"{type(model).__name__} must call its output head once and not write to what it gives, called it "
+                f"{len(answers)} times"
             )
-        output.logits = answers[0]  # not what the model made of it, by a scale or a soft cap
+        output.logits = answers[0][0]  # not what the model made of it, by a scale or a soft cap
         return output
 
     with forward_replaced(head, answer), forward_replaced(model, forward_with_answer):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-SCORES = 1 << 24  # held at a time, or those of a single position of every row: 64 MB in float32
+SCORES = 1 << 24  # computed at a time, at least one position's of every row; a few such tensors exist at once
 
 
 class Rules(NamedTuple):
@@ -23,7 +23,7 @@ class Rules(NamedTuple):
     sinks: Tensor | None = None  # [heads]: one more score of each query, of a key without a value
 
     @property
-    def plain(self) -> bool:
+    def fused(self) -> bool:
         """Whether the fused kernels compute them."""
         return self.window is None and self.cap is None and self.sinks is None
 
@@ -46,35 +46,34 @@ def plain_attention(
     """
     rows, heads, length, _ = query.shape
     keys = prompt_key.shape[2] + key.shape[2]
-    step = max(1, SCORES // (rows * heads * keys))
+    # No more positions than the window has, since some of them see keys that the others do not.
+    most, seen = (length, keys) if rules.window is None else (rules.window, min(keys, 2 * rules.window))
+    step = min(most, max(1, SCORES // (rows * heads * seen)))
     parts = []
-    for begin in range(0, length, step):
-        some = query[:, :, begin : begin + step]
-        inputs = (some, prompt_key, prompt_value, key, value, rules, keys - length + begin)
-        if torch.is_grad_enabled():
-            parts.append(checkpoint(_attend, *inputs, use_reentrant=False, preserve_rng_state=False))
-        else:
-            parts.append(_attend(*inputs))
-    return torch.cat(parts, dim=2)
+    with torch.autocast(query.device.type, enabled=False):  # it would round the scores
+        for begin in range(0, length, step):
+            some = query[:, :, begin : begin + step]
+            inputs = (some, prompt_key, prompt_value, key, value, rules, keys - length + begin)
+            if torch.is_grad_enabled():
+                parts.append(checkpoint(_attend, *inputs, use_reentrant=False, preserve_rng_state=False))
+            else:
+                parts.append(_attend(*inputs))
+        return torch.cat(parts, dim=2)
 
 
 def _attend(
     query: Tensor, prompt_key: Tensor, prompt_value: Tensor, key: Tensor, value: Tensor, rules: Rules, first: int
 ) -> Tensor:
-    """The attention of queries at the positions from ``first`` on."""
+    """The attention of queries at the positions from ``first`` on, with scores in float32 at least."""
     key_heads, prompt_length, end = key.shape[1], prompt_key.shape[2], first + query.shape[2]
     begin = 0 if rules.window is None else max(0, first - rules.window + 1)  # the first position that any of them sees
     shared = slice(begin, min(end, prompt_length))
     own = slice(max(0, begin - prompt_length), max(0, end - prompt_length))
-    grouped = query.unflatten(1, (key_heads, -1))  # the prompt's keys are not repeated, by head or by row
-    scores = torch.cat(
-        [
-            torch.einsum("rkhqd,kpd->rkhqp", grouped, prompt_key[0, :, shared]),
-            torch.einsum("rkhqd,rkpd->rkhqp", grouped, key[:, :, own]),
-        ],
-        dim=-1,
-    )
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32)) * rules.scale
+    wide = torch.promote_types(query.dtype, torch.float32)
+    grouped = query.to(wide).unflatten(1, (key_heads, -1)) * rules.scale
+    from_prompt = torch.einsum("rkhqd,kpd->rkhqp", grouped, prompt_key[0, :, shared].to(wide))  # nothing is repeated
+    from_own = torch.einsum("rkhqd,rkpd->rkhqp", grouped, key[:, :, own].to(wide))
+    scores = torch.cat([from_prompt, from_own], dim=-1)
     if rules.cap is not None:
         scores = rules.cap * torch.tanh(scores / rules.cap)
     positions = torch.arange(first, end, device=query.device)
@@ -82,7 +81,7 @@ def _attend(
     hidden = behind < 0 if rules.window is None else (behind < 0) | (behind >= rules.window)
     scores = scores.masked_fill(hidden, -torch.inf)
     if rules.sinks is not None:
-        sinks = rules.sinks.to(scores.dtype).reshape(key_heads, -1, 1, 1).expand(*scores.shape[:-1], 1)
+        sinks = rules.sinks.to(wide).reshape(key_heads, -1, 1, 1).expand(*scores.shape[:-1], 1)
         scores = torch.cat([scores, sinks], dim=-1)
     shares = scores.softmax(-1).to(query.dtype)
     seen = max(0, min(end, prompt_length) - begin)

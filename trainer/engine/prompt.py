@@ -49,13 +49,13 @@ def prompt_once(model: PreTrainedModel, prompt_ids: Tensor) -> Iterator[SharedPr
     check_model(model)
     check_prompt(prompt_ids)
     check_length(model, len(prompt_ids), 0)
-    check_example(model, prompt_ids.device)
+    curve = check_example(model, prompt_ids.device)
     with attention_through(model):
         keys, last_hidden = prompt_pass(model, prompt_ids, hidden_of(model))
         computed = [*(tensor for layer in keys.by_layer.values() for tensor in layer), last_hidden]
         leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in computed]
         pairs = zip(leaves[:-1:2], leaves[1::2], strict=True)
-        yield SharedPrompt(model, keys.collected(dict(zip(keys.by_layer, pairs, strict=True))), leaves[-1])
+        yield SharedPrompt(model, keys.with_tensors(dict(zip(keys.by_layer, pairs, strict=True))), leaves[-1], curve)
         reached = [(tensor, leaf.grad) for tensor, leaf in zip(computed, leaves, strict=True) if leaf.grad is not None]
         if reached:
             torch.autograd.backward([tensor for tensor, _ in reached], [grad for _, grad in reached])

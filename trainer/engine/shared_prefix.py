@@ -32,9 +32,9 @@ class PromptKeys:
     def __init__(self) -> None:
         self.collecting = True
         self.by_layer: dict[int, tuple[Tensor, Tensor]] = {}
-        self.windows: dict[int, int | None] = {}  # that the layers asked for
+        self.windows: dict[int, int | None] = {}  # by layer: the window that it passed on, None if none
 
-    def collected(self, by_layer: dict[int, tuple[Tensor, Tensor]]) -> PromptKeys:
+    def with_tensors(self, by_layer: dict[int, tuple[Tensor, Tensor]]) -> PromptKeys:
         """What completions attend to, with ``by_layer`` in the place of these tensors."""
         keys = PromptKeys()
         keys.collecting, keys.by_layer, keys.windows = False, by_layer, self.windows
@@ -60,7 +60,10 @@ class PromptKeys:
         self.check_room(model, 0)
 
     def check_room(self, model: PreTrainedModel, completion: int) -> None:
-        """Raise `UnsupportedModelError` where a window that its layer keeps to itself is too short for a completion."""
+        """Raise `UnsupportedModelError` where a window that its layer does not pass on is too short for a completion.
+
+        At its length already: from there on transformers makes a mask for it.
+        """
         kept = [window for layer, window in declared_windows(model).items() if self.windows.get(layer, window) is None]
         if kept and self.length + completion >= min(kept):
             raise UnsupportedModelError(
@@ -86,8 +89,8 @@ def shared_prefix_attention(
         query: ``[rows, heads, length, head dim]``.
         key: ``[rows, key heads, own length, head dim]``.
         value: Like ``key``.
-        attention_mask: Not needed if ``shared_prefix`` is given: rows are padded on the right. One that says more than
-            ``sliding_window`` is refused.
+        attention_mask: If ``shared_prefix`` is given only a layer with a sliding window may have one, and that is
+            replaced by `Rules.window`: rows are padded on the right, which needs none.
         scaling: Multiplies the scores; 1 / √head dim if None.
         shared_prefix: The prompt's keys and values, or where to collect them.
         **kwargs: Whatever else the layer passes; what would change the result in other ways than `Rules` is refused.
@@ -99,6 +102,12 @@ def shared_prefix_attention(
         UnsupportedModelError: The layer asks for something that is not computed here.
     """
     if shared_prefix is None:
+        if kwargs.get("softcap") or kwargs.get("s_aux") is not None:
+            raise UnsupportedModelError(
+                f"{type(module).__name__} asks for a soft cap or sinks in a forward of its own in the engine's block, "
+                "where the attention of all models of this configuration is the engine's; score through the engine, or "
+                "outside"
+            )
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     layer: int = module.layer_idx  # type: ignore[assignment]
     seen = key.shape[2] + (0 if shared_prefix.collecting else shared_prefix.length)
@@ -107,13 +116,13 @@ def shared_prefix_attention(
     if shared_prefix.collecting:
         shared_prefix.windows[layer] = kwargs.get("sliding_window")
         shared_prefix.keep(layer, key, widened(value, key.shape[-1]))  # once, not for every token
-        if rules.plain:
+        if rules.fused:
             return sdpa_attention_forward(module, query, key, value, None, scaling=rules.scale)
         nothing = key[:, :, :0], value[:, :, :0]
         out = plain_attention(query, *nothing, key, value, rules)
     else:
         prompt_key, prompt_value = shared_prefix.by_layer[layer]
-        if rules.plain:
+        if rules.fused:
             out = merged_attention(query, prompt_key, prompt_value, key, value, rules.scale)
         else:
             prompt_value = prompt_value[..., : value.shape[-1]]
@@ -147,7 +156,9 @@ def _rules(
     **asked: Any,
 ) -> Rules:
     """How a layer attends to ``seen`` positions; what it asks for beside that is refused."""
-    if sliding_window is None:  # else it is the window's
+    if not getattr(module, "is_causal", True):
+        raise UnsupportedModelError(f"{type(module).__name__} attends to later tokens as well")
+    if not sliding_window:  # a layer with a window gets a mask for it, which Rules.window replaces
         asked["attention_mask"] = attention_mask
     for name in ("dropout", "position_bias", "attention_mask"):
         value = asked.get(name)

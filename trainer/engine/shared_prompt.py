@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from .chunked_logprobs import chunked_logprobs
 from .completions import Completions
-from .logit_curve import logit_curve
+from .logit_curve import LogitCurve
 from .model_check import check_length
 from .output_head import run_with_head
 from .shared_prefix import PromptKeys
@@ -20,10 +20,11 @@ from .shared_prefix import PromptKeys
 class SharedPrompt:
     """Scores completions of a prompt that was computed once; made by `prompt_once`."""
 
-    def __init__(self, model: PreTrainedModel, keys: PromptKeys, last_hidden: Tensor):
+    def __init__(self, model: PreTrainedModel, keys: PromptKeys, last_hidden: Tensor, curve: LogitCurve):
         self._model = model
         self._keys = keys
         self._last_hidden = last_hidden  # [1, 1, hidden size]: predicts the first token of every completion
+        self._curve = curve
 
     def logprobs(self, completions: Completions, temperature: float = 1.0) -> Tensor:
         """Log-probs of the completions' tokens under the model at ``temperature``.
@@ -47,12 +48,11 @@ class SharedPrompt:
         rows, longest = tokens.shape
         check_length(self._model, self._keys.length, longest)
         self._keys.check_room(self._model, longest)
-        curve = logit_curve(self._model, tokens.device)
 
         def score(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             first = self._last_hidden.to(hidden.dtype).expand(rows, -1, -1)
             before = torch.cat([first, hidden[:, : longest - 1]], dim=1)  # the states that predict each token
-            return chunked_logprobs(before[mask], weight, bias, tokens[mask], temperature, with_entropy, curve)
+            return chunked_logprobs(before[mask], weight, bias, tokens[mask], temperature, with_entropy, self._curve)
 
         inputs = tokens[:, : max(longest - 1, 1)]  # the last token predicts nothing, but a model wants one to run
         positions = torch.arange(inputs.shape[1], device=tokens.device) + self._keys.length
