@@ -1,5 +1,7 @@
 """The same bits for any number of threads, run to run, whatever else is in the batch; on every CPU capability."""
 
+import functools
+import math
 import os
 import subprocess
 import sys
@@ -178,3 +180,36 @@ def test_centre_and_window_are_the_same_on_every_capability():
         command = [sys.executable, "-c", STATISTICS, str(Path(__file__).parent)]
         found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert len(found) == 1
+
+
+def test_an_infinite_centre_gives_the_same_bits_in_every_form():
+    """The sign of a NaN included: columns beside each other, of several sizes, and one by one."""
+    rewards = torch.tensor([math.inf, math.inf, 1.0])
+    options = {"center": "median", "scale": "mad"}
+    dense = torch.ops.gapo.advantage(rewards.repeat(20, 1), **options)
+    beside = torch.ops.gapo.advantage_varlen(torch.cat([torch.rand(2), rewards]), torch.tensor([0, 2, 5]), 3, **options)
+    assert torch.equal(bits(dense), bits(beside[2:].repeat(20, 1)))
+    many = rewards_of(16, 1500)
+    many[:, ::2] = math.inf
+    assert_same_for_all_threads(lambda: torch.ops.gapo.advantage_stats(many, **options))
+
+
+def test_zeros_of_both_signs_give_a_scale_of_plus_zero():
+    values = torch.tensor([0.0, -0.0, 0.0, -0.0, 0.0, -0.0, 0.0, 1.0, -1.0, 2.5])
+    for size in (17, 3000, 17_000, 40_000):
+        rewards = values[torch.randint(10, (size,), generator=torch.Generator().manual_seed(size))]
+        for center in ("median", "hdi_median", "quantile", "mean"):
+            call = functools.partial(torch.ops.gapo.advantage_stats, rewards, center=center, scale="mad")
+            assert_same_for_all_threads(call)
+            assert not call()[1][1].signbit()
+
+
+@pytest.mark.parametrize("size", [3000, 12_000, 40_000])
+def test_a_window_wider_than_any_number_is_one(size):
+    """Every window spans from the lowest to the highest number: its width overflows, and the first of them wins."""
+    rewards = rewards_of(size, dtype=torch.float64)
+    rewards[::30], rewards[1::30] = 1.7e308, -1.7e308
+    assert_same_for_all_threads(lambda: torch.ops.gapo.advantage_stats(rewards, tau=1.0, scale="none"))
+    _, statistics = torch.ops.gapo.advantage_stats(rewards, tau=1.0, scale="none")
+    assert statistics[0].isfinite()
+    assert statistics[2:].tolist() == [-1.7e308, 1.7e308]

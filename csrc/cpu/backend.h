@@ -6,8 +6,9 @@
 
 namespace gapo {
 
-// Largest group that is sorted in a column beside others; larger ones go one at a time. Found by timing both.
-inline constexpr int64_t kLargestColumn = 4096;
+// Largest group that is computed in a column beside others, if it is sorted and if it is only summed; larger ones go
+// one at a time. Found by timing both.
+inline constexpr int64_t kLargestColumn = 4096, kLargestSummedColumn = 2048;
 
 // Groups that lie one after the other: all of one size (offsets null), or group g at rewards[offsets[g] ..
 // offsets[g+1]).

@@ -1,11 +1,10 @@
 // The statistics of one batch of groups, side by side in columns.
 //
 // Sums are vector steps over the rows, where a lane that has no more rows adds 0, in the order of statistics.h. So is
-// the search for windows and for median deviations where all groups of the batch have one size; others search lane by
-// lane.
+// the search for windows and median deviations where all groups of the batch have one size. Where sizes differ each
+// lane is searched by itself: for its window after a transposition, for the deviation by bisection.
 #pragma once
 
-#include "cpu/buffer.h"
 #include "cpu/lanes.h"
 #include "cpu/load_columns.h"
 #include "cpu/sort_columns.h"
@@ -22,6 +21,7 @@ struct ColumnStatistics {
   const Rule& rule;
   const Batch<T>& batch;
   Vec<T>* columns;  // scratch: batch.rows rows, rounded up to a multiple of kBlock
+  T* ascending;     // as much, for batches of several sizes
   LaneStats<T> stats{};
   Lanes<T> size{}, spread{};
   int64_t start[kWidth]{};
@@ -61,8 +61,8 @@ struct ColumnStatistics {
   template <typename Term>
   Wide<T> sum_rows(Term term) const {
     Wide<T> total{};
-    for (int64_t first = 0; first < batch.rows; first += kRun) {
-      const int64_t end = first + kRun < batch.rows ? first + kRun : batch.rows;
+    for (int64_t first = 0; first < batch.rows; first += kSumRun) {
+      const int64_t end = first + kSumRun < batch.rows ? first + kSumRun : batch.rows;
       Wide<T> sum{};
       for (int64_t row = first; row < end; ++row) {
         const Wide<T> values = wide_row(row);
@@ -150,8 +150,8 @@ struct ColumnStatistics {
     const Wide<T> high = ranked_deviations(batch.rows / 2 + 1);
     const Wide<T> low = batch.rows % 2 == 1 ? high : ranked_deviations(batch.rows / 2);
     for (int p = 0; p < kParts<T>; ++p) {
-      const Vec<double> center = stats.center.part(p), undefined = center - center;  // NaN where it is infinite
-      spread.set_part(p, middle(low.part[p], high.part[p]) + undefined);
+      const Vec<double> center = stats.center.part(p);
+      spread.set_part(p, center - center == 0.0 ? middle(low.part[p], high.part[p]) : splat(kNan));
     }
   }
 
@@ -198,19 +198,17 @@ struct ColumnStatistics {
 
   // Windows of different sizes end in different rows: each column is laid out as a row, and searched by itself.
   void find_ragged_windows() {
-    constexpr int n = kWidth;
-    const int64_t stride = (batch.rows + n - 1) / n * n;
-    Buffer<T> ascending(n * stride);
-    for (int64_t row = 0; row < stride; row += n) {
-      Vec<T> block[n];
+    const int64_t stride = (batch.rows + kWidth - 1) / kWidth * kWidth;
+    for (int64_t row = 0; row < stride; row += kWidth) {
+      Vec<T> block[kWidth];
 #pragma GCC unroll 16
-      for (int i = 0; i < n; ++i) block[i] = columns[row + i];
+      for (int i = 0; i < kWidth; ++i) block[i] = columns[row + i];
       transpose<T>(block);
 #pragma GCC unroll 16
-      for (int lane = 0; lane < n; ++lane) store(ascending.data() + lane * stride + row, block[lane]);
+      for (int lane = 0; lane < kWidth; ++lane) store(ascending + lane * stride + row, block[lane]);
     }
-    each_lane([&](int lane, int64_t size) {
-      start[lane] = narrowest_window_of(ascending.data() + lane * stride, size, batch.window[lane]);
+    each_lane([&](int lane, int64_t n) {
+      start[lane] = narrowest_window_of(ascending + lane * stride, n, batch.window[lane]);
     });
   }
 

@@ -27,11 +27,19 @@ void write_group(const T* rewards, int64_t n, double center, double inverse, T* 
   }
 }
 
-// Largest group that is sorted rather than binned, found by timing both. Threads that share a group share the work of
-// its bins, but not that of a sort; the order that either finds is the same.
+inline constexpr int64_t kLongColumn = 1024;
+
+inline int64_t largest_column(const Rule& rule) { return rule.needs_order() ? kLargestColumn : kLargestSummedColumn; }
+
+// The order of the whole group is needed: bins would all be sorted, too.
+inline bool reads_all_ranks(const Rule& rule) { return rule.center == Center::kHdiMean || rule.scale == Scale::kMad; }
+
+// Largest group that is sorted rather than binned, found by timing both; what they find is the same. Twice as large
+// where a sort gains most, on wide vectors, unless threads share the group, which a sort could not use.
 template <typename T>
-int64_t largest_sorted(ParallelFor parallel_for) {
-  return (parallel_for == serial_for && kVectorBytes >= 32 ? 2048 : 1024) * kLanes<T>;
+int64_t largest_sorted(const Rule& rule, ParallelFor parallel_for) {
+  const bool gains = reads_all_ranks(rule) ? kVectorBytes >= 32 : rule.needs_window() && kLanes<T> >= 16;
+  return (gains && parallel_for == serial_for ? 2048 : 1024) * kLanes<T>;
 }
 
 template <typename T>
@@ -44,30 +52,31 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
   if (takes_mean(rule.center)) {
     const double anchor = anchor_of(rewards[0]);
     const double sum = chunked_sum(rewards, n, parallel_for, [anchor](auto x) { return x - anchor; });
-    center = static_cast<T>(anchor + sum / static_cast<double>(n));
+    center = positive_zero(static_cast<T>(anchor + sum / static_cast<double>(n)));
   }
   if (constant) {
-    center = range.low;
+    center = positive_zero(range.low);
     if (rule.needs_window()) lower = upper = center;
   } else if (rule.needs_order()) {
     const auto read = [&](auto&& group) {
-      if (rule.center == Center::kHdiMean || rule.scale == Scale::kMad) group.sort_all();
+      if (reads_all_ranks(rule)) group.sort_all();
       int64_t start = -1;
       if (rule.needs_window()) start = group.narrowest_window(k, rule.center == Center::kHdiMedian);
       if (start >= 0) {
         lower = group[start];
         upper = group[start + k - 1];
       }
-      if (takes_order(rule.center)) center = static_cast<T>(ordered_center(group, n, k, start, rule.center));
+      if (takes_order(rule.center)) {
+        center = positive_zero(static_cast<T>(ordered_center(group, n, k, start, rule.center)));
+      }
       if (rule.scale == Scale::kMad) spread = median_deviation(group, n, center);
     };
-    if (n <= largest_sorted<T>(parallel_for)) {
+    if (n <= largest_sorted<T>(rule, parallel_for)) {
       read(SortedGroup<T>(rewards, n));
     } else {
       read(RankedGroup<T>(rewards, n, range, parallel_for));
     }
   }
-  center = positive_zero(center);
   if (rule.scale == Scale::kRms) {
     spread = chunked_sum(rewards, n, parallel_for, [center](auto x) { return (x - center) * (x - center); });
   }
@@ -83,10 +92,16 @@ void report(const GroupStats& stats, T* row) {
   row[3] = static_cast<T>(stats.upper);
 }
 
-// A batch of columns costs the same for any number of groups: where few are left, each is faster alone.
+// A batch of columns costs the same however full they are: where they are mostly empty, each group is faster alone,
+// which takes up to twice its share of long columns and four times that of short ones.
 template <typename T>
-bool stand_alone(const Batch<T>& batch) {
-  return batch.lanes * 4 <= kLanes<T> && batch.lanes * 1024 <= batch.rows * kLanes<T>;
+bool stand_alone(const Rule& rule, const Batch<T>& batch) {
+  const int64_t places = batch.rows * kLanes<T>;
+  if (batch.lanes * 4 <= kLanes<T> && batch.lanes * 1024 <= places) return true;
+  if (batch.rows < kLongColumn || !rule.needs_order()) return false;
+  int64_t filled = 0;
+  for (int lane = 0; lane < batch.lanes; ++lane) filled += batch.size[lane];
+  return 2 * filled <= places;
 }
 
 template <typename T>
@@ -96,11 +111,13 @@ template <typename T>
   if (out.stats) report(stats, out.stats + 4 * g);
 }
 
-// Groups [first, last) of `order` (or of the call, where order is null), none larger than kLargestColumn.
+// Groups [first, last) of `order` (or of the call, where order is null), none larger than a column.
 template <typename T>
 void small_groups(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t first, int64_t last,
                   int64_t largest, const Output<T>& out) {
-  Buffer<Vec<T>> columns((largest + kBlock - 1) / kBlock * kBlock);
+  const int64_t padded = (largest + kBlock - 1) / kBlock * kBlock;
+  Buffer<Vec<T>> columns(padded);
+  Buffer<T> ascending(groups.offsets ? padded * kLanes<T> : 0);
   const int64_t equal_window = window_size(largest, rule.tau);
   for (int64_t begin = first; begin < last; begin += kLanes<T>) {
     const int64_t end = begin + kLanes<T> < last ? begin + kLanes<T> : last;
@@ -112,11 +129,11 @@ void small_groups(const Rule& rule, const Groups<T>& groups, const int64_t* orde
     } else {
       batch.set_equal(groups.begin(begin), groups.group_size, static_cast<int>(end - begin), equal_window);
     }
-    if (stand_alone(batch)) {
+    if (stand_alone(rule, batch)) {
       for (int lane = 0; lane < batch.lanes; ++lane) lone_group(rule, groups, group(begin + lane), out);
       continue;
     }
-    ColumnStatistics<T> statistics{rule, batch, columns.data()};
+    ColumnStatistics<T> statistics{rule, batch, columns.data(), ascending.data()};
     statistics.run();
     const LaneStats<T>& stats = statistics.stats;
     for (int lane = 0; lane < batch.lanes; ++lane) {
@@ -155,37 +172,36 @@ struct BySize {
 };
 
 template <typename T>
-void sort_by_size(const Groups<T>& groups, BySize& result) {
-  Buffer<int64_t> next(kLargestColumn + 3);
-  next.zero();
-  const auto key = [&](int64_t g) {
+void sort_by_size(const Groups<T>& groups, int64_t largest_column, BySize& result) {
+  for (int64_t g = 0; g < groups.count; ++g) {
     const int64_t n = groups.size(g);
-    return n <= kLargestColumn ? n : kLargestColumn + 1;
-  };
-  for (int64_t g = 0; g < groups.count; ++g) ++next[key(g) + 1];
-  for (int64_t n = 1; n <= kLargestColumn; ++n) {
-    if (next[n + 1] > 0) result.largest_small = n;
+    if (n <= largest_column && n > result.largest_small) result.largest_small = n;
   }
-  for (int64_t n = 0; n <= kLargestColumn + 1; ++n) next[n + 1] += next[n];
+  const int64_t large = result.largest_small + 1;
+  const auto key = [&](int64_t g) { return groups.size(g) < large ? groups.size(g) : large; };
+  Buffer<int64_t> next(large + 2);
+  next.zero();
+  for (int64_t g = 0; g < groups.count; ++g) ++next[key(g) + 1];
+  for (int64_t n = 0; n <= large; ++n) next[n + 1] += next[n];
   result.small_begin = next[1];
-  result.large_begin = next[kLargestColumn + 1];
+  result.large_begin = next[large];
   for (int64_t g = 0; g < groups.count; ++g) result.order[next[key(g)]++] = g;
 }
 
-// Whether long groups are faster one by one than in batches, each of which is one thread's: a group alone takes up to
-// twice its share of a full batch.
+// Whether groups are faster one by one than in batches, each of which is one thread's; see stand_alone.
 template <typename T>
-bool one_by_one(int64_t count, int64_t batches, int64_t largest, int64_t threads) {
-  return largest >= 1024 && 2 * divide_up(count, threads) <= kLanes<T> * divide_up(batches, threads);
+bool one_by_one(const Rule& rule, int64_t count, int64_t batches, int64_t largest, int64_t threads) {
+  const int64_t groups_a_thread = divide_up(count, threads), batches_a_thread = divide_up(batches, threads);
+  return rule.needs_order() && largest >= kLongColumn && 2 * groups_a_thread <= kLanes<T> * batches_a_thread;
 }
 
 template <typename T>
 void run_small(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t count, int64_t largest,
                const Output<T>& out, const Threads& threads) {
-  if (count == 0) return;  // and no size
+  if (count == 0) return;  // and no size to divide by
   constexpr int lanes = kLanes<T>;
   const int64_t batches = divide_up(count, lanes);
-  if (one_by_one<T>(count, batches, largest, threads.count)) {
+  if (one_by_one<T>(rule, count, batches, largest, threads.count)) {
     return threads.parallel_for(count, divide_up(kLoneGrain, largest), [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) lone_group(rule, groups, order ? order[i] : i, out);
     });
@@ -213,7 +229,7 @@ template <typename T>
 void advantage(const Rule& rule, const Groups<T>& groups, const Output<T>& out, const Threads& threads) {
   if (groups.offsets == nullptr) {
     if (groups.group_size == 0) return;
-    if (groups.group_size <= kLargestColumn) {
+    if (groups.group_size <= largest_column(rule)) {
       run_small(rule, groups, nullptr, groups.count, groups.group_size, out, threads);
     } else {
       run_large(rule, groups, nullptr, groups.count, out, threads);
@@ -221,7 +237,7 @@ void advantage(const Rule& rule, const Groups<T>& groups, const Output<T>& out, 
     return;
   }
   BySize sizes(groups.count);
-  sort_by_size(groups, sizes);
+  sort_by_size(groups, largest_column(rule), sizes);
   run_small(rule, groups, sizes.order.data() + sizes.small_begin, sizes.large_begin - sizes.small_begin,
             sizes.largest_small, out, threads);
   run_large(rule, groups, sizes.order.data() + sizes.large_begin, groups.count - sizes.large_begin, out, threads);

@@ -54,14 +54,14 @@ struct Batch {
   }
 };
 
-// Rows from `first` on, +inf where a lane has no more.
+// Rows from `first` on, which no lane lacks; +inf where a lane has no more.
 template <typename T>
 GAPO_INLINE void load_one_by_one(const Batch<T>& batch, int64_t first, Vec<T>* columns) {
   T* out = reinterpret_cast<T*>(columns);
   for (int lane = 0; lane < kLanes<T>; ++lane) {
     const int64_t n = batch.size[lane];
     for (int64_t row = first; row < n; ++row) out[row * kLanes<T> + lane] = batch.group[lane][row];
-    for (int64_t row = n > first ? n : first; row < batch.rows; ++row) {
+    for (int64_t row = n; row < batch.rows; ++row) {
       out[row * kLanes<T> + lane] = std::numeric_limits<T>::infinity();
     }
   }

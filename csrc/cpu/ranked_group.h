@@ -45,7 +45,7 @@ class RankedGroup {
       const T* high = in_bin(span.high, k - 1);
       for (int64_t i = span.begin; i < span.end; ++i) {
         const double width = static_cast<double>(high[i]) - static_cast<double>(low[i]);
-        if (width < best) {
+        if (width < best || start < 0) {  // no width is NaN here, but all may be infinite
           best = width;
           start = i;
         }

@@ -11,14 +11,14 @@ namespace gapo {
 namespace {
 
 // Values whose sum is taken by itself before it is added, so that the processor can add several such runs at once.
-inline constexpr int64_t kRun = 8;
+inline constexpr int64_t kSumRun = 8;
 
 // The sum of term(values[i]) for i in [first, first + count).
 template <typename Sequence, typename Term>
 double sum_of(Sequence&& values, int64_t first, int64_t count, Term term) {
   double total = 0.0;
-  for (int64_t begin = 0; begin < count; begin += kRun) {
-    const int64_t end = begin + kRun < count ? begin + kRun : count;
+  for (int64_t begin = 0; begin < count; begin += kSumRun) {
+    const int64_t end = begin + kSumRun < count ? begin + kSumRun : count;
     double sum = 0.0;
     for (int64_t i = begin; i < end; ++i) sum += term(values[first + i]);
     total += sum;
@@ -76,8 +76,9 @@ double sum_of_squares(Sequence&& values, int64_t n, double center) {
   return sum_of(values, 0, n, [&](double x) { return (x - center) * (x - center); });
 }
 
-// The m-th smallest |value - center|, which is the least reach of m neighbours. A rank further up, they reach less far
-// down and farther up: the least is where the two meet. Of two zeros it is `down`, which is never -0.
+// The m-th smallest |value - center|, which is the least reach of m neighbours. As they move up, their reach below the
+// centre shrinks and their reach above grows: the least is where the two meet. Of two zeros it is `down`, which is not
+// -0, since the centre is not.
 template <typename Sequence>
 double ranked_deviation(Sequence&& ascending, int64_t n, int64_t m, double center) {
   const auto down = [&](int64_t i) { return center - ascending[i]; };
