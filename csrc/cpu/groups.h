@@ -27,7 +27,7 @@ void write_group(const T* rewards, int64_t n, double center, double inverse, T* 
   }
 }
 
-inline constexpr int64_t kLongColumn = 1024;
+inline constexpr int64_t kLongColumn = 1024;  // rows; see stand_alone
 
 inline int64_t largest_column(const Rule& rule) { return rule.needs_order() ? kLargestColumn : kLargestSummedColumn; }
 
