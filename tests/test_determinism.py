@@ -78,9 +78,9 @@ def test_threads_share_large_calls_of_the_other_forms():
         assert_same_for_all_threads(lambda mask=mask: torch.ops.gapo.token_advantage(tokens, mask, few))
 
 
-# 1 … 64: columns, with and without remainders; 4096: the largest column; 4097: sorted; 9000: binned where vectors are
-# short; 33000 and 70000: chunks
-SIZES = (64, 5, 33_000, 1, 16, 17, 4096, 0, 4097, 3, 31, 64, 7, 70_000, 8, 2, 9000)
+# 1 … 64: columns, with and without remainders; 2048, 4096: the largest columns, summed and sorted; 4097: sorted alone;
+# 9000: binned where vectors are short; 33000 and 70000: chunks
+SIZES = (64, 5, 33_000, 1, 16, 17, 2048, 4096, 0, 2049, 4097, 3, 31, 64, 7, 70_000, 8, 2, 9000)
 
 
 def ragged(dtype: torch.dtype) -> list[torch.Tensor]:

@@ -71,7 +71,7 @@ void check_ids(const gapo::Rule& rule, const Rewards<T>& rewards, const std::vec
 template <typename T>
 void test_contiguous_type(Effort effort) {
   const bool full = effort == Effort::kFull;
-  std::vector<int64_t> sizes{127, 128, 129, 255, 256, 257, 1500, 4095, 4096, 4097};
+  std::vector<int64_t> sizes{127, 128, 129, 255, 256, 257, 2047, 2048, 2049, 4095, 4096, 4097};
   for (int64_t n = 1; n <= 70; n += full ? 1 : 3) sizes.push_back(n);
   if (full) {
     sizes.insert(sizes.end(), {1000, 5000});
