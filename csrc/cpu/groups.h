@@ -172,10 +172,10 @@ struct BySize {
 };
 
 template <typename T>
-void sort_by_size(const Groups<T>& groups, int64_t largest_column, BySize& result) {
+void sort_by_size(const Groups<T>& groups, int64_t longest_column, BySize& result) {
   for (int64_t g = 0; g < groups.count; ++g) {
     const int64_t n = groups.size(g);
-    if (n <= largest_column && n > result.largest_small) result.largest_small = n;
+    if (n <= longest_column && n > result.largest_small) result.largest_small = n;
   }
   const int64_t large = result.largest_small + 1;
   const auto key = [&](int64_t g) { return groups.size(g) < large ? groups.size(g) : large; };

@@ -118,15 +118,13 @@ def shared_prefix_attention(
         shared_prefix.keep(layer, key, widened(value, key.shape[-1]))  # once, not for every token
         if rules.fused:
             return sdpa_attention_forward(module, query, key, value, None, scaling=rules.scale)
-        nothing = key[:, :, :0], value[:, :, :0]
-        out = plain_attention(query, *nothing, key, value, rules)
+        prompt_key, prompt_value = key[:, :, :0], value[:, :, :0]
     else:
         prompt_key, prompt_value = shared_prefix.by_layer[layer]
-        if rules.fused:
-            out = merged_attention(query, prompt_key, prompt_value, key, value, rules.scale)
-        else:
-            prompt_value = prompt_value[..., : value.shape[-1]]
-            out = plain_attention(query, prompt_key, prompt_value, key, value, rules)
+    if rules.fused:
+        out = merged_attention(query, prompt_key, prompt_value, key, value, rules.scale)
+    else:
+        out = plain_attention(query, prompt_key, prompt_value[..., : value.shape[-1]], key, value, rules)
     return out.transpose(1, 2).contiguous(), None
 
 
