@@ -67,6 +67,18 @@ def test_gradients_equal_the_plain_paths(model, prompt_length, lengths, micro_ba
     assert relative(found, expected) < FLOAT32
 
 
+@pytest.mark.parametrize("longest", [3, 4, 5, 9])  # with the prompt: shorter than the window, as long, longer
+@pytest.mark.parametrize("name", ["mistral", "qwen2"])  # every layer slides, and all but the first
+def test_a_window_that_begins_to_hide_something(build_model, name, longest):
+    some = {"use_sliding_window": True, "max_window_layers": 1} if name == "qwen2" else {}
+    model, prompt = build_model(name, sliding_window=14, **some), prompt_of(10)
+    completions = ragged([longest, 1, longest - 1])
+    found, logprobs = train(model, prompt, completions, 2)
+    expected, plain = train_plainly(model, prompt, completions)
+    torch.testing.assert_close(logprobs, plain, rtol=1e-5, atol=1e-5)
+    assert relative(found, expected) < FLOAT32
+
+
 def test_temperature_and_entropy(build_model):
     model, prompt, completions = build_model("qwen3"), prompt_of(9), ragged([4, 6, 1])
     found, logprobs = train(model, prompt, completions, 2, temperature=0.7, with_entropy=True)
