@@ -6,22 +6,35 @@
 namespace gapo {
 namespace {
 
-// Numbers the distinct ids 0, 1, 2, … in the order of their first rows, by open addressing.
+// The rows that were the first of their id, by open addressing.
+class FirstRows {
+ public:
+  // ids: [at least every row asked for]; most: how many rows will be asked for.
+  FirstRows(const int64_t* ids, int64_t most)
+      : ids_(ids), row_(std::bit_ceil(static_cast<std::size_t>(2 * most)), -1), shift_(64 - std::countr_zero(row_.size())) {}
+
+  // The first row asked for that has the id of this one; the row itself where none had.
+  int64_t operator()(int64_t row) {
+    constexpr uint64_t golden = 0x9E3779B97F4A7C15u;  // Fibonacci hashing: the high bits of the product are well mixed
+    std::size_t slot = (static_cast<uint64_t>(ids_[row]) * golden) >> shift_;
+    while (row_[slot] >= 0 && ids_[row_[slot]] != ids_[row]) slot = (slot + 1) & (row_.size() - 1);
+    if (row_[slot] < 0) row_[slot] = row;
+    return row_[slot];
+  }
+
+ private:
+  const int64_t* ids_;
+  std::vector<int64_t> row_;
+  int shift_;
+};
+
+// Numbers the distinct ids 0, 1, 2, … in the order of their first rows.
 int64_t number_by_first_row(const int64_t* ids, int64_t n, std::vector<int64_t>& number) {
-  const std::size_t slots = std::bit_ceil(static_cast<std::size_t>(2 * n));
-  const int shift = 64 - std::countr_zero(slots);
-  constexpr uint64_t golden = 0x9E3779B97F4A7C15u;  // Fibonacci hashing: the high bits of the product are well mixed
-  std::vector<int64_t> first_row(slots, -1);
+  FirstRows first_row(ids, n);
   int64_t count = 0;
   for (int64_t row = 0; row < n; ++row) {
-    std::size_t slot = (static_cast<uint64_t>(ids[row]) * golden) >> shift;
-    while (first_row[slot] >= 0 && ids[first_row[slot]] != ids[row]) slot = (slot + 1) & (slots - 1);
-    if (first_row[slot] < 0) {
-      first_row[slot] = row;
-      number[row] = count++;
-    } else {
-      number[row] = number[first_row[slot]];
-    }
+    const int64_t first = first_row(row);
+    number[row] = first == row ? count++ : number[first];
   }
   return count;
 }
@@ -44,6 +57,24 @@ void list_rows(Grouping& grouping, int64_t groups, const bool* valid) {
 }
 
 }  // namespace
+
+std::optional<std::vector<int64_t>> contiguous_offsets(const int64_t* ids, int64_t n) {
+  std::vector<int64_t> offsets;
+  bool ascending = true;
+  for (int64_t row = 0; row < n; ++row) {
+    if (row > 0 && ids[row] == ids[row - 1]) continue;
+    if (2 * static_cast<int64_t>(offsets.size()) > n) return std::nullopt;  // runs this short tell of no order
+    ascending = ascending && (row == 0 || ids[row] > ids[row - 1]);
+    offsets.push_back(row);
+  }
+  if (!ascending) {
+    FirstRows first_row(ids, static_cast<int64_t>(offsets.size()));
+    const auto is_new = [&](int64_t row) { return first_row(row) == row; };
+    if (!std::all_of(offsets.begin(), offsets.end(), is_new)) return std::nullopt;
+  }
+  offsets.push_back(n);
+  return offsets;
+}
 
 Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid) {
   Grouping grouping;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace gapo {
@@ -17,5 +18,9 @@ struct Grouping {
 
 // ids: [n], any values; valid: [n] or null. Groups come in the order of ids or of their first rows: it decides nothing.
 Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid);
+
+// The groups' bounds, [groups + 1], where the rows of each id lie together already; nothing where they do not, or where
+// most groups would be of one row.
+std::optional<std::vector<int64_t>> contiguous_offsets(const int64_t* ids, int64_t n);
 
 }  // namespace gapo

@@ -116,12 +116,23 @@ void contiguous_advantage(const Rule& rule, const Groups<T>& groups, const bool*
 template <typename T>
 void advantage_by_id(const Rule& rule, const T* rewards, const int64_t* ids, int64_t n, const bool* valid,
                      const Output<T>& out, const Threads& threads) {
-  const Grouping grouping = group_by_id(ids, n, valid);
-  if (out.stats == nullptr) return gathered_advantage(rule, rewards, grouping, out, threads);
-  std::vector<T> stats(4 * grouping.count());
-  gathered_advantage(rule, rewards, grouping, {out.advantage, stats.data()}, threads);
-  for (int64_t row = 0; row < n; ++row) {
-    std::copy_n(stats.data() + 4 * grouping.group_of_row[row], 4, out.stats + 4 * row);
+  std::vector<T> stats;
+  const auto by_group = [&](int64_t groups) {
+    if (out.stats) stats.resize(4 * groups);
+    return Output<T>{out.advantage, out.stats ? stats.data() : nullptr};
+  };
+  const auto report = [&](int64_t row, int64_t g) { std::copy_n(stats.data() + 4 * g, 4, out.stats + 4 * row); };
+
+  if (const auto offsets = contiguous_offsets(ids, n)) {
+    const Groups<T> groups{rewards, offsets->data(), 0, static_cast<int64_t>(offsets->size()) - 1};
+    contiguous_advantage(rule, groups, valid, by_group(groups.count), threads);
+    for (int64_t g = 0; out.stats && g < groups.count; ++g) {
+      for (int64_t row = groups.offset(g); row < groups.offset(g + 1); ++row) report(row, g);
+    }
+  } else {
+    const Grouping grouping = group_by_id(ids, n, valid);
+    gathered_advantage(rule, rewards, grouping, by_group(grouping.count()), threads);
+    for (int64_t row = 0; out.stats && row < n; ++row) report(row, grouping.group_of_row[row]);
   }
 }
 

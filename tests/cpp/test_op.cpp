@@ -1,4 +1,5 @@
 // The whole op against the reference: equal and ragged groups, unordered ids, masks of valid rows.
+#include <algorithm>
 #include <map>
 
 #include "batch.h"
@@ -41,12 +42,16 @@ void check_contiguous(const gapo::Rule& rule, const Rewards<T>& rewards, Form fo
   }
 }
 
+// Rows in any order; those of each id one after the other; the same but for one row, which comes last.
+enum class Rows { kShuffled, kContiguous, kOneApart };
+
 template <typename T>
-void check_ids(const gapo::Rule& rule, const Rewards<T>& rewards, const std::vector<int64_t>& id_of_group,
+void check_ids(const gapo::Rule& rule, const Rewards<T>& rewards, const std::vector<int64_t>& id_of_group, Rows order,
                const bool* valid) {
   std::vector<int64_t> ids;
   for (int64_t g = 0; g < rewards.count(); ++g) ids.insert(ids.end(), rewards.size(g), id_of_group[g]);
-  shuffle(ids, ids.size());
+  if (order == Rows::kShuffled) shuffle(ids, ids.size());
+  if (order == Rows::kOneApart && !ids.empty()) std::rotate(ids.begin(), ids.begin() + 1, ids.end());
   const auto n = static_cast<int64_t>(ids.size());
   Result<T> result{std::vector<T>(n, static_cast<T>(kPoison)), std::vector<T>(4 * n, static_cast<T>(kPoison))};
   gapo::advantage_by_id<T>(rule, rewards.values.data(), ids.data(), n, valid,
@@ -113,10 +118,14 @@ void test_by_id_type() {
   for (const gapo::Rule& rule : every_rule()) {
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const Rewards<T> rewards = mixed_rewards<T>(sizes, i);
-      check_ids(rule, rewards, ids[i], nullptr);
-      check_ids(rule, rewards, ids[i], some_valid(static_cast<int64_t>(rewards.values.size()), i).get());
+      const auto valid = some_valid(static_cast<int64_t>(rewards.values.size()), i);
+      for (Rows order : {Rows::kShuffled, Rows::kContiguous, Rows::kOneApart}) {
+        check_ids(rule, rewards, ids[i], order, nullptr);
+        check_ids(rule, rewards, ids[i], order, valid.get());
+      }
     }
-    check_ids(rule, mixed_rewards<T>({}, 0), {}, nullptr);
+    check_ids(rule, mixed_rewards<T>({}, 0), {}, Rows::kShuffled, nullptr);
+    check_ids(rule, mixed_rewards<T>({1, 1, 1}, 0), {7, 3, 5}, Rows::kContiguous, nullptr);
   }
 }
 
