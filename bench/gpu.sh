@@ -81,7 +81,7 @@ sanitise() { # NAME TOOL [OPTION…]
   shift 2
   # without torch's cache of memory, which would hide an access past the end of a tensor
   part "$name" 120 0 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$sanitizer" --tool "$tool" --port "$port" \
-    --launch-timeout 60 --target-processes application-only --error-exitcode 9 "$@" "$python" bench/sanitized_calls.py
+    --launch-timeout 60 --target-processes application-only --error-exitcode 9 "$@" "$python" -m bench.sanitized_calls
 }
 
 finish() {
@@ -100,8 +100,8 @@ trap finish EXIT
 
 if $dry_run; then
   part tests 150 60 bash -c 'gpu_tests tests --collect-only'
-  part measure 120 30 "$python" bench/run_gpu.py --device cpu --small --budget 60 --out "$results"
-  part calls 60 0 "$python" bench/sanitized_calls.py --device cpu &
+  part measure 120 30 "$python" -m bench.run_gpu --device cpu --small --budget 60 --out "$results"
+  part calls 60 0 "$python" -m bench.sanitized_calls --device cpu &
   wait
 else
   part facts 30 500 bash -c facts
@@ -115,15 +115,17 @@ else
     "$python" -m pip install --quiet --no-index --no-deps --no-build-isolation -e . || exit 1
   part tests 170 $((at_the_end + 100)) bash -c 'gpu_tests tests'
   seconds=$((budget - SECONDS - at_the_end - 35)) # the last case may go on for half a minute
-  part measure 280 "$at_the_end" "$python" bench/run_gpu.py --out "$results" --budget $((seconds < 240 ? seconds : 240))
+  part measure 280 "$at_the_end" "$python" -m bench.run_gpu --out "$results" --budget $((seconds < 240 ? seconds : 240))
 
   sanitise memcheck memcheck --report-api-errors no &
   port=$((port + 20)) sanitise initcheck initcheck &
   port=$((port + 40)) sanitise synccheck synccheck &
-  # The large groups' kernel reads a bin's extremes, volatile, while others lower them by atomics (block.h, atomic_peek):
-  # no race by CUDA's memory model, but a sanitiser of shared memory may call it one. So it has a line of its own.
-  port=$((port + 60)) sanitise racecheck racecheck --kernel-name-exclude kns=large_groups &
+  # Two kernels read shared memory, volatile, that others change by atomics (atomic_peek: a bin's extremes, a slot of the
+  # table of ids): no race by CUDA's memory model, but a sanitiser may call it one. So they have lines of their own.
+  port=$((port + 60)) sanitise racecheck racecheck --kernel-name-exclude kns=large_groups \
+    --kernel-name-exclude kns=sort_few_ids &
   port=$((port + 80)) sanitise racecheck_of_large_groups racecheck --kernel-name kns=large_groups &
+  port=$((port + 100)) sanitise racecheck_of_few_ids racecheck --kernel-name kns=sort_few_ids &
   # Every rule, dtype and class compiles a kernel, seconds each: what is left out would compile some two thousand.
   part tests_of_triton 120 0 env GAPO_BACKEND=triton bash -c 'gpu_tests tests/gpu -k "$0"' \
     'not random_calls and not boundaries and not corner_cases and (float32 or not torch.)' &

@@ -33,13 +33,13 @@ __global__ void GAPO_BOUNDS(T, kClass) block_groups(const __grid_constant__ Call
                                      [&](int64_t i) { return Found{i, equal_slice(call, i)}; });
 }
 
-inline constexpr int kLargestClass = size_class(kLargestSorted, false);
+inline constexpr int kLargestClass = size_class(kLargestSorted);
 
 template <typename T>
 __global__ void GAPO_BOUNDS(T, kLargestClass)
     listed_block_groups(const __grid_constant__ Call call, const __grid_constant__ WorkList list) {
   follow_stream();
-  block_advantage<false, T, kLargestClass>(call, *list.count, [&](int64_t i) {
+  block_advantage<false, T, kLargestClass>(call, list.size(), [&](int64_t i) {
     const int64_t g = list.groups[i];
     return Found{g, slice_of(call, g)};
   });

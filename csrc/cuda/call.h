@@ -14,10 +14,6 @@ namespace gapo::cuda {
 // added in double.
 enum class Element { kFloat32, kFloat64, kFloat16, kBFloat16 };
 
-constexpr std::size_t size_of(Element element) {
-  return element == Element::kFloat64 ? 8 : element == Element::kFloat32 ? 4 : 2;
-}
-
 // Groups that lie one after the other: all of one size (offsets null), or group g at positions offsets[g] ..
 // offsets[g+1].
 struct Groups {
@@ -74,8 +70,10 @@ struct Ids {
 // Group numbers in device memory, appended by one kernel of the stream and read by the next.
 struct WorkList {
   int64_t* groups = nullptr;  // [capacity]
-  int32_t* count = nullptr;   // how many there are
+  int32_t* count = nullptr;   // how many there are; where groups overlap, more than there is room for
   int64_t capacity = 0;       // the most there can be
+
+  GAPO_HD int64_t size() const { return *count < capacity ? *count : capacity; }
 };
 
 }  // namespace gapo::cuda

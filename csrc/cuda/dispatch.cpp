@@ -59,7 +59,7 @@ cudaError_t launch_ragged(const Call& call, void* workspace, cudaStream_t stream
 Workspace advantage_workspace(const Call& call) {
   if (call.groups.count == 0) return {};
   if (is_ragged(call)) return RaggedMemory(call).total;
-  const bool whole = size_class(call.groups.max_group_size, call.element == Element::kFloat64) >= 0;
+  const bool whole = size_class(call.groups.max_group_size) >= 0;
   return whole ? Workspace{} : large_workspace(call, false);
 }
 
@@ -70,7 +70,7 @@ cudaError_t launch_advantage(Call call, void* workspace, cudaStream_t stream) {
     call.equal_window = static_cast<int>(window_size(call.groups.group_size, call.rule.tau));
   }
   if (is_ragged(call)) return launch_ragged(call, workspace, stream);
-  const int chosen = size_class(call.groups.max_group_size, call.element == Element::kFloat64);
+  const int chosen = size_class(call.groups.max_group_size);
   if (chosen < 0) return launch_large(call, {}, workspace, stream);
   switch (kSizeClasses[chosen].tier) {
     case Tier::kThread:

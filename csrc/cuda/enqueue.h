@@ -10,7 +10,8 @@
 
 namespace gapo::cuda {
 
-// enqueue.cu: whether the code that the current device runs waits in follow_stream().
+// enqueue.cu: whether kernels are launched that way: the code that the current device runs waits in follow_stream(),
+// and GAPO_PDL=0 did not ask for plain launches.
 bool follows_stream();
 
 namespace {
@@ -66,7 +67,7 @@ cudaError_t blocks_at_once(Kernel* kernel, int threads, std::size_t shared_bytes
     return error;
   }
   blocks = int64_t{resident} * processors;
-  return cudaSuccess;
+  return blocks > 0 ? cudaSuccess : cudaErrorLaunchOutOfResources;
 }
 
 template <typename... Parameters, typename... Arguments>

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kListThreads)
     part_list(const __grid_constant__ LargeCall large, const WorkList given) {
   follow_stream();
   const int64_t stride = int64_t{gridDim.x} * kListThreads;
-  for (int64_t i = int64_t{blockIdx.x} * kListThreads + threadIdx.x; i < listed_groups(large, given); i += stride) {
+  for (int64_t i = int64_t{blockIdx.x} * kListThreads + threadIdx.x; i < given.size(); i += stride) {
     part_group(large, given.groups[i]);
   }
 }

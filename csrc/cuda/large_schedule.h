@@ -23,10 +23,6 @@ struct LargeCall {
   GAPO_DEVICE uint32_t alone_groups() const { return plan.listed ? control().alone_count : 0; }
 };
 
-GAPO_DEVICE int64_t listed_groups(const LargeCall& large, const WorkList& given) {
-  return *given.count < large.plan.list_capacity ? *given.count : large.plan.list_capacity;
-}
-
 // Puts a listed group among those that blocks may share, from the list's front on, or among the others, from its back
 // on. The order is an accident and decides nothing.
 GAPO_DEVICE void part_group(const LargeCall& large, int64_t g) {
@@ -88,9 +84,7 @@ struct Turn {
       g = large.list()[plan.list_capacity - 1 - taken];
     }
     over = false;
-    Slice slice = slice_of(large.call, g);
-    // the host has not seen the offsets
-    if (slice.begin < 0 || slice.size < 0 || slice.size > large.call.groups.total - slice.begin) slice = {0, 0};
+    const Slice slice = slice_of(large.call, g);
     place = {g, slice.begin, static_cast<uint32_t>(slice.size)};
     exchange = exchange_at<T>(plan, large.workspace, first_block, slice);
   }

@@ -29,7 +29,7 @@ GAPO_DEVICE void ragged_advantage(T* memory, const Call& call, int64_t g, const 
   }
   const int spare = kWarpMemory<T> - Warp::kRow;
   const int thread =
-      kept(Thread::index());  // else the addresses of all classes are computed before the loop, and spill
+      opaque(Thread::index());  // else the addresses of all classes are computed before the loop, and spill
   const Warp team(memory + thread / kWarp * spare, nullptr, thread);
   group_advantage<kPlain, T, kByRow>(team, call, g, slice);
 }
@@ -43,7 +43,7 @@ GAPO_DEVICE void hand_on(const Call& call, int64_t g, const Slice& slice, const 
   }
   if (threadIdx.x % kWarp == 0) {
     const int place = atomicAdd(list.count, 1);
-    if (place < list.capacity) list.groups[place] = g;  // more only where groups overlap
+    if (place < list.capacity) list.groups[place] = g;
   }
 }
 

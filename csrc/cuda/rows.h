@@ -23,11 +23,12 @@ GAPO_DEVICE Slice equal_slice(const Call& call, int64_t g) {
   return {g * size, size, call.equal_window};
 }
 
+// The host has not seen the offsets: a group that does not lie within the rewards has none.
 GAPO_DEVICE Slice slice_of(const Call& call, int64_t g) {
   const Groups& groups = call.groups;
   if (groups.offsets == nullptr) return equal_slice(call, g);
   const auto between = [&](int64_t begin, int64_t end) {
-    const int64_t size = end > begin ? end - begin : 0;
+    const int64_t size = begin >= 0 && end > begin && end <= groups.total ? end - begin : 0;
     return Slice{begin, size, static_cast<int>(window_size(size, call.rule.tau))};
   };
   if (groups.wide_offsets) {

@@ -43,7 +43,7 @@ struct Team {
 #pragma unroll
     for (int p = 0; p < Turns::kFew; ++p) {
       const int place = slot(rank + p * kLanes);
-      turns.places[p] = memory + (kLanes > 1 ? kept(place) : place);  // else every use works it out again
+      turns.places[p] = memory + (kLanes > 1 ? opaque(place) : place);  // else every use works it out again
     }
     return turns;
   }

@@ -42,7 +42,7 @@ GAPO_DEVICE int lowest_bit(uint32_t bits) {
 }
 
 // The value, of whose origin the compiler is told nothing: it is worked out once, here.
-GAPO_DEVICE int kept(int value) {
+GAPO_DEVICE int opaque(int value) {
 #if defined(__CUDA_ARCH__)
   asm volatile("" : "+r"(value));
 #endif

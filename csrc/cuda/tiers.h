@@ -25,7 +25,6 @@ struct SizeClass {
   int lanes;             // threads that share a group
   int rewards;           // values that each of them holds
   int threads;           // in a block
-  bool doubles;          // serves float64 rewards as well
   int registers;         // budget a thread, float32, float16 and bfloat16
   int double_registers;  // budget a thread, float64
   int instructions;      // budget a reward
@@ -40,18 +39,18 @@ struct SizeClass {
 
 // clang-format off
 inline constexpr SizeClass kSizeClasses[] = {
-    // tier     lanes  rewards  threads  doubles  registers  of doubles  instructions
-    {Tier::kThread, 1,       4,      64,    true,        64,         96,           79},
-    {Tier::kThread, 1,       8,      64,    true,        64,         96,           52},
-    {Tier::kThread, 1,      16,      64,    true,        80,        128,           42},
-    {Tier::kThread, 1,      32,      64,    true,       128,        168,           39},
-    {Tier::kLanes,  4,      16,     128,    true,        96,        128,           71},
-    {Tier::kLanes,  8,      16,     128,    true,        96,        128,           85},
-    {Tier::kLanes, 16,      16,     128,    true,        96,        128,          102},
-    {Tier::kLanes, 32,      16,     128,    true,        96,        128,          122},
-    {Tier::kLanes, 32,      32,     128,    true,       128,        168,          122},
-    {Tier::kBlock, 128,     16,     128,    true,        96,        128,          175},
-    {Tier::kBlock, 256,     16,     256,    true,        96,        128,          210},
+    // tier     lanes  rewards  threads  registers  of doubles  instructions
+    {Tier::kThread, 1,       4,      64,        64,         96,           79},
+    {Tier::kThread, 1,       8,      64,        64,         96,           52},
+    {Tier::kThread, 1,      16,      64,        80,        128,           42},
+    {Tier::kThread, 1,      32,      64,       128,        168,           39},
+    {Tier::kLanes,  4,      16,     128,        96,        128,           71},
+    {Tier::kLanes,  8,      16,     128,        96,        128,           85},
+    {Tier::kLanes, 16,      16,     128,        96,        128,          102},
+    {Tier::kLanes, 32,      16,     128,        96,        128,          122},
+    {Tier::kLanes, 32,      32,     128,       128,        168,          122},
+    {Tier::kBlock, 128,      16,     128,        96,        128,          175},
+    {Tier::kBlock, 256,      16,     256,        96,        128,          210},
 };
 // clang-format on
 inline constexpr int kSizeClassCount = sizeof(kSizeClasses) / sizeof(kSizeClasses[0]);
@@ -73,9 +72,9 @@ inline constexpr int kRaggedRewards[] = {2, 4, 8, 16, 32};
 inline constexpr int kRaggedClassCount = sizeof(kRaggedRewards) / sizeof(kRaggedRewards[0]);
 static_assert(32 * kRaggedRewards[kRaggedClassCount - 1] == kLargestRagged);
 
-// A team's place in shared memory, in values of value_bytes each. One lane: a column of its own. More: a row that is
-// skewed by a value at each turn, so that lanes which read a lane's rewards apart meet different banks, and so do
-// neighbours; two of neighbours that straddle a turn meet in one.
+// A team's place in shared memory, in values of value_bytes each. One lane: a column of its own. More: a row with one
+// value of padding after every turn_of_values values, so that lanes which read the same rank of their runs hit
+// different banks. Neighbouring values hit different banks too, except for the two on either side of a padding value.
 constexpr int turn_of_values(int lanes, int rewards, int value_bytes) {
   const int banks = 128 / value_bytes, together = lanes < banks ? lanes : banks;
   return rewards < together ? together : rewards;
@@ -93,9 +92,9 @@ constexpr int scratch_doubles(int lanes) { return lanes <= 32 ? 0 : 2 * lanes / 
 constexpr int64_t scratch_bytes(const SizeClass& shape) { return 8 * scratch_doubles(shape.lanes); }
 
 // The first row that takes a group of this size; -1 where the group is binned.
-constexpr int size_class(int64_t group_size, bool doubles) {
+constexpr int size_class(int64_t group_size) {
   for (int i = 0; i < kSizeClassCount; ++i) {
-    if (group_size <= kSizeClasses[i].capacity() && (kSizeClasses[i].doubles || !doubles)) return i;
+    if (group_size <= kSizeClasses[i].capacity()) return i;
   }
   return -1;
 }

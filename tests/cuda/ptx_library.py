@@ -78,9 +78,9 @@ class Launch(NamedTuple):
     early: bool  # it may begin before what came before it has ended, and waits
 
 
-def count_launches(code: str) -> tuple[list[Launch], str]:
+def count_launches(code: str, **environment: str) -> tuple[list[Launch], str]:
     """The launches of a Python program, and what it printed."""
-    run = run_python("-c", code, GAPO_PTX_COUNT="1")
+    run = run_python("-c", code, GAPO_PTX_COUNT="1", **environment)
     run.check_returncode()
     found = re.findall(r"(\d+) instructions, (\d+) blocks of \d+(, early)?: (.*)", run.stderr)
     return [Launch(name, int(steps), int(blocks), early != "") for steps, blocks, early, name in found], run.stdout

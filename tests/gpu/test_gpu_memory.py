@@ -6,10 +6,10 @@ import pytest
 import torch
 from device_ops import INTERPRETED, needs_gpu, needs_gpu_or_interpreter
 from op_samples import DTYPES, ids_of, offsets_of, rewards_of
-from test_against_reference import TOLERANCE
 from test_gpu_execution import assert_same_bits, large_calls
+from tolerances import TOLERANCE
 
-from gapo_kernels.backends import backends
+from gapo_kernels.backends import list_backends
 
 pytestmark = [pytest.mark.gpu, needs_gpu_or_interpreter]
 DEVICE, OPS = ("cuda", torch.ops.gapo) if INTERPRETED is None else ("cpu", torch.ops.gapo_ptx)
@@ -17,7 +17,7 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 # in elements: 16 bytes at a time can be read at none of them, and float32 and float64 at their own size only
 OFFSETS = (1, 2, 3, 5) if INTERPRETED is None else (1, 2)
 SIZES = (1, 3, 4, 8, 16, 32, 64, 500, 512, 1024, 2048, 4096, 9000, 20_000)[: None if INTERPRETED is None else -2]
-CUDA_LIBRARY = INTERPRETED is not None or any(backend.name == "cuda" and backend.serves for backend in backends())
+CUDA_LIBRARY = INTERPRETED is not None or any(backend.name == "cuda" and backend.serves for backend in list_backends())
 
 
 def assert_same(found, wanted) -> None:
@@ -100,6 +100,17 @@ def test_strides(dtype):
     tokens, mask = rewards.t()[:64], (rewards > 0.2).t()[:64]
     expected = OPS.token_advantage(tokens.contiguous(), mask.contiguous(), ids)
     assert_same((OPS.token_advantage(tokens, mask, ids),), (expected,))
+
+
+@pytest.mark.parametrize("size", [8, 100, 300, 1000, 3000, 9000])
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64], ids=str)
+def test_groups_that_reach_behind_the_rewards_are_left_alone(size, kind):
+    """Offsets of another batch, which nobody reads back to check: nothing beyond the rewards may be read or written."""
+    rewards = rewards_of(2 * size).to(DEVICE)
+    offsets = torch.tensor([0, size, 2 * size + size // 2, 2 * size, -size, size], dtype=kind)
+    result = OPS.advantage_varlen(rewards, offsets.to(DEVICE), 2 * size)
+    alone = OPS.advantage_varlen(rewards, torch.tensor([0, size], dtype=kind).to(DEVICE), 2 * size)
+    assert_same((result[:size],), (alone[:size],))
 
 
 @needs_gpu

@@ -16,7 +16,8 @@ from device_ops import INTERPRETED, gpu_ops, needs_gpu, needs_gpu_or_interpreter
 from golden_cases import CASES, assert_golden
 from hypothesis import HealthCheck, given, seed, settings
 from op_samples import CENTERS, DTYPES, SAMPLES, SCALES, ids_of, offsets_of, rewards_of
-from test_against_reference import TOLERANCE, as_precision, assert_close, calls, compare
+from test_against_reference import calls, compare
+from tolerances import TOLERANCE, as_precision, assert_close
 
 from gapo_kernels import reference
 from gapo_numpy import _core

@@ -84,7 +84,7 @@ Result<T> run(const Case<T>& input, const std::vector<int64_t>& sizes, const Gri
   if (listed) {
     int32_t listed_count = static_cast<int32_t>(large.size());
     const WorkList given{large.data(), &listed_count, listed_count};
-    for (int64_t i = 0; i < listed_groups(call, given); ++i) part_group(call, large[i]);
+    for (int64_t i = 0; i < given.size(); ++i) part_group(call, large[i]);
   }
   std::vector<std::thread> blocks;
   for (int index = 0; index < grid.blocks; ++index) {

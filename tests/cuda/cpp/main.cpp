@@ -64,17 +64,14 @@ void test_networks(Effort effort) {
 
 // Every size has the first class that takes it, and there is none above the largest.
 void test_size_classes(Effort) {
-  for (bool doubles : {false, true}) {
-    for (int64_t n = 0; n <= kLargestSorted; ++n) {
-      check::current_case = "size " + std::to_string(n);
-      const int chosen = size_class(n, doubles);
-      CHECK(chosen >= 0);
-      CHECK(n <= kSizeClasses[chosen].capacity());
-      CHECK(!doubles || kSizeClasses[chosen].doubles);
-      CHECK(chosen == 0 || kSizeClasses[chosen - 1].capacity() < n || (doubles && !kSizeClasses[chosen - 1].doubles));
-    }
-    for (int64_t n : {kLargestSorted + 1, int64_t{1} << 20, int64_t{1} << 40}) CHECK_EQ(size_class(n, doubles), -1);
+  for (int64_t n = 0; n <= kLargestSorted; ++n) {
+    check::current_case = "size " + std::to_string(n);
+    const int chosen = size_class(n);
+    CHECK(chosen >= 0);
+    CHECK(n <= kSizeClasses[chosen].capacity());
+    CHECK(chosen == 0 || kSizeClasses[chosen - 1].capacity() < n);
   }
+  for (int64_t n : {kLargestSorted + 1, int64_t{1} << 20, int64_t{1} << 40}) CHECK_EQ(size_class(n), -1);
   for (const SizeClass& shape : kSizeClasses) {
     check::current_case = "class of " + std::to_string(shape.capacity());
     CHECK(shape.threads % 32 == 0 && shape.threads % shape.lanes == 0);

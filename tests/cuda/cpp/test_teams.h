@@ -76,6 +76,7 @@ void test_batch(const Rule& rule, const std::vector<int64_t>& sizes, uint64_t se
   call.groups.valid = with_mask ? valid.get() : nullptr;
   call.groups.offsets = rewards.offsets.data();
   call.groups.wide_offsets = true;
+  call.groups.total = total;
   call.groups.count = rewards.count();
   call.out = {result.advantage.data(), result.stats.data(), false};
   const auto run_all = [&](auto plain) {
