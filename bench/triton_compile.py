@@ -71,7 +71,7 @@ class Compiled:
     instructions: dict[str, int] = field(default_factory=dict)
 
 
-NUMBERS = {"count": "i64", "group_size": "i64", "above": "i64", "tau": "fp64", "eps": "fp64"}
+NUMBERS = {"count": "i64", "group_size": "i64", "above": "i64", "total": "i64", "tau": "fp64", "eps": "fp64"}
 DENSE_FORMS = ("full", "dense", "full_valid", "dense_valid", "full_stats", "dense_stats")
 FORMS = (*DENSE_FORMS, "varlen", "varlen_valid", "by_id", "by_id_stats", "by_id_valid_stats")
 
@@ -106,8 +106,8 @@ def short_variant(
 
 
 def long_variant(dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "dense") -> Variant:
-    """``long_groups``, which sorts where the batch is ragged."""
-    ragged = form.startswith(("varlen", "by_id"))
+    """``long_groups``, which sorts where torch did not: ragged batches, and on ROCm dense ones ("dense_unsorted")."""
+    sorts = form.startswith(("varlen", "by_id")) or form.endswith("unsorted")
     precision = "*fp64" if dtype == "fp64" else "*fp32"
     runs = tiers.LONG_RUNS
     layout = {"CHUNK": tiers.LONG_CHUNK, "RUNS": runs.groups, "LANES": runs.lanes, "R": runs.rewards}
@@ -117,8 +117,8 @@ def long_variant(dtype: str = "fp32", center: str = "hdi_median", scale: str = "
         {
             **_tensors(form, dtype),
             **NUMBERS,
-            "runs": precision if ragged else f"*{dtype}",
-            "spare": precision if ragged else None,
+            "runs": precision if sorts else f"*{dtype}",
+            "spare": precision if sorts else None,
         },
         {"center": center, "scale": scale, **layout},
         runs.threads,

@@ -3,6 +3,10 @@
 import triton
 import triton.language as tl
 
+from gapo_kernels import reference
+
+MAD_TO_SIGMA = tl.constexpr(reference.MAD_TO_SIGMA)
+
 
 @triton.constexpr_function
 def needs_window(center, reported):
@@ -65,7 +69,7 @@ def scale_and_inverse(n, spread, eps, center: tl.constexpr, scale: tl.constexpr)
         if scale == "rms":
             deviation = tl.sqrt(spread / (size - 1.0))
         else:
-            deviation = 1.4826 * spread  # a normal distribution's standard deviation over its MAD
+            deviation = MAD_TO_SIGMA * spread
         s = factor * deviation
         return s, factor / (s + eps)
 

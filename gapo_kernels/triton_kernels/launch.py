@@ -13,6 +13,7 @@ import triton
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
 
+from gapo_kernels.precision import precision_of
 from gapo_kernels.triton_kernels import tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.short_groups import short_groups
@@ -20,6 +21,7 @@ from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
 
 # The arguments of the scoring kernels that a plain call has not.
 EXTRAS = ("valid", "rows", "stats")
+ROCM_SEGMENTED = 128  # from so many groups on torch sorts them by one call of rocPRIM's segmented sort
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,6 @@ class Groups:
         return self.count if self.rows is None else triton.cdiv(self.count, above + 1)
 
 
-def precision_of(rewards: Tensor) -> torch.dtype:
-    """The dtype of the computation: float64 for float64, float32 for all others."""
-    return torch.float64 if rewards.dtype == torch.float64 else torch.float32
-
-
 def on_device(tensor: Tensor) -> AbstractContextManager[Any]:
     """The tensor's device is the current one, as Triton's launches ask; nothing to do for the interpreter's CPU."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
@@ -102,10 +99,11 @@ def score(
         target = _target(rewards.device)
         for above, tier in _launches(groups, rewards):
             size = groups.max_group_size
-            grid = (triton.cdiv(groups.candidates(above), tier.groups if tier else 1),)
-            arguments = (*pointers, groups.count, size, above, *numbers)
+            candidates = groups.candidates(above)
+            grid = (triton.cdiv(candidates, tier.groups) if tier else min(candidates, tiers.LONG_BLOCKS),)
+            arguments = (*pointers, groups.count, size, above, rewards.numel(), *numbers)
             if tier is None:
-                runs, spare = (rewards.view(-1, size).sort(-1).values, None) if groups.dense else _scratch(rewards)
+                runs, spare = _sorted_by_torch(rewards, groups) or _scratch(rewards)
                 long = tiers.LONG_RUNS
                 tile = (tiers.LONG_CHUNK, long.groups, long.lanes, long.rewards)
                 long_groups[grid](*arguments, runs, spare, *tile, **options(long.threads, target, extras))
@@ -116,7 +114,7 @@ def score(
 
 def _launches(groups: Groups, rewards: Tensor) -> list[tuple[int, tiers.Tier | None]]:
     """One launch a range of group sizes: (above this size, in this tier); None are the groups too long for any."""
-    largest = tiers.largest_short(precision_of(rewards).itemsize)
+    largest = tiers.largest_short(precision_of(rewards.dtype).itemsize)
     size = groups.max_group_size
     if groups.dense:
         return [(0, tiers.tier_of(size) if size <= largest else None)]
@@ -124,8 +122,15 @@ def _launches(groups: Groups, rewards: Tensor) -> list[tuple[int, tiers.Tier | N
     return short + ([(largest, None)] if size > largest else [])
 
 
+def _sorted_by_torch(rewards: Tensor, groups: Groups) -> tuple[Tensor, None] | None:
+    """Dense groups sorted, or None: also for many of them on ROCm, whose segmented sort reads back from the device."""
+    if not groups.dense or (torch.version.hip is not None and groups.count >= ROCM_SEGMENTED):
+        return None
+    return rewards.view(-1, groups.max_group_size).sort(-1).values, None
+
+
 def _scratch(rewards: Tensor) -> tuple[Tensor, Tensor]:
-    runs = torch.empty(rewards.numel(), dtype=precision_of(rewards), device=rewards.device)
+    runs = torch.empty(rewards.numel(), dtype=precision_of(rewards.dtype), device=rewards.device)
     return runs, torch.empty_like(runs)
 
 
@@ -137,7 +142,7 @@ def token_tile(length: int) -> tuple[int, int]:
 
 def sum_rows(tokens: Tensor) -> Tensor:
     """[N, L], contiguous -> [N] of the precision."""
-    sums = torch.zeros(tokens.shape[0], dtype=precision_of(tokens), device=tokens.device)
+    sums = torch.zeros(tokens.shape[0], dtype=precision_of(tokens.dtype), device=tokens.device)
     if tokens.numel() > 0:
         rows, columns = token_tile(tokens.shape[1])
         with on_device(tokens):

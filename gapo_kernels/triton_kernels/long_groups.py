@@ -145,6 +145,68 @@ def center_of(s, n, k, start, low, center: tl.constexpr, CHUNK: tl.constexpr):
         return tl.where(start == n, float("nan"), q)
 
 
+@triton.jit
+def score_group(
+    rewards, valid, rows, advantage, stats, group, begin, size, tau, eps, center: tl.constexpr, scale: tl.constexpr,
+    runs, spare, CHUNK: tl.constexpr, RUNS: tl.constexpr, LANES: tl.constexpr, R: tl.constexpr,
+):  # fmt: skip
+    """Sorts one group where that was not done before, and scores it."""
+    precision: tl.constexpr = tl.float64 if rewards.dtype.element_ty == tl.float64 else tl.float32
+    s = runs + begin
+    if spare is not None:
+        sort_runs(rewards, rows, begin, size, s, precision, RUNS, LANES, R)
+        merged = spare + begin
+        run = size * 0 + LANES * R
+        while run < size:
+            tl.debug_barrier()  # the block reads what its other threads wrote
+            merge_runs(s, merged, size, run, CHUNK)
+            s, merged = merged, s
+            run = run * 2
+        tl.debug_barrier()
+
+    n = size * 0
+    spoiled = tl.zeros([CHUNK], tl.int32)
+    for first in range(0, size, CHUNK):
+        column = first + tl.arange(0, CHUNK)
+        reward, at = load_rows(rewards, rows, begin + column, column < size, 0.0)
+        kept = column < size
+        if valid is not None:
+            kept = tl.load(valid + at, mask=kept, other=0) != 0
+        n += tl.sum(kept.to(tl.int64))
+        spoiled = spoiled | (reward != reward).to(tl.int32)
+    has_nan = tl.max(spoiled) != 0
+
+    low = value_at(s, n * 0, n)
+    constant = (low == value_at(s, n - 1, n)) & is_finite(low)
+    k = window_size(n, tau)
+    start = n * 0
+    if needs_window(center, stats is not None):
+        start = narrowest_window(s, k, n, CHUNK)
+    q = rounded_center(center_of(s, n, k, start, low, center, CHUNK), low, constant, precision)
+    deviation = q
+    if scale == "rms":
+        deviation = sum_of_squares(s, n, q, CHUNK)
+    elif scale == "mad":
+        deviation = median_deviation(s, n, q, CHUNK)
+    s_scale, inverse = scale_and_inverse(n, deviation, eps, center, scale)
+    q, s_scale, inverse = corrected(q, s_scale, inverse, n, constant, has_nan, eps, scale)
+    if stats is not None:
+        lower = window_end(value_at(s, start, n), low, n, start == n, has_nan)
+        upper = window_end(value_at(s, start + k - 1, n), low, n, start == n, has_nan)
+        report = as_row(q, s_scale, lower, upper).to(precision)
+        index = group if rows is None else begin
+        tl.store(stats + index * 4 + tl.arange(0, 4)[None, :], report)
+
+    for first in range(0, size, CHUNK):
+        column = first + tl.arange(0, CHUNK)
+        inside = column < size
+        reward, at = load_rows(rewards, rows, begin + column, inside, 0.0)
+        score = (reward.to(tl.float64) - q) * inverse
+        if valid is not None:
+            score = tl.where(tl.load(valid + at, mask=inside, other=0) != 0, score, 0.0)
+        tl.store(advantage + at, score.to(precision), mask=inside)
+
+
 @triton.jit(do_not_specialize=RUNTIME, do_not_specialize_on_alignment=[*POINTERS, "runs", "spare"])
 def long_groups(
     rewards,  # [total]; +inf where not valid
@@ -157,72 +219,24 @@ def long_groups(
     count: tl.int64,  # of groups; with rows, of positions
     group_size: tl.int64,
     above: tl.int64,  # ragged: only groups of more rewards than this
+    total: tl.int64,  # rewards
     tau: tl.float64,
     eps: tl.float64,
     center: tl.constexpr,
     scale: tl.constexpr,
-    runs,  # [total]: dense, the sorted groups; ragged, scratch of the precision
-    spare,  # ragged: [total] of scratch; else None
+    runs,  # [total]: the sorted groups, or scratch of the precision
+    spare,  # [total] of scratch, or None where runs are sorted
     CHUNK: tl.constexpr,
     RUNS: tl.constexpr,
     LANES: tl.constexpr,
     R: tl.constexpr,
 ):
-    """Scores each group of more than ``above`` rewards."""
-    precision: tl.constexpr = tl.float64 if rewards.dtype.element_ty == tl.float64 else tl.float32
-    group = tl.program_id(0).to(tl.int64)
-    begin, size = group_bounds(group, begins, ends, rows, count, group_size, above, None)
-    if size > 0:
-        s = runs + begin
-        if spare is not None:
-            sort_runs(rewards, rows, begin, size, s, precision, RUNS, LANES, R)
-            merged = spare + begin
-            run = size * 0 + LANES * R
-            while run < size:
-                tl.debug_barrier()  # the block reads what its other threads wrote
-                merge_runs(s, merged, size, run, CHUNK)
-                s, merged = merged, s
-                run = run * 2
-            tl.debug_barrier()
-
-        n = size * 0
-        spoiled = tl.zeros([CHUNK], tl.int32)
-        for first in range(0, size, CHUNK):
-            column = first + tl.arange(0, CHUNK)
-            reward, at = load_rows(rewards, rows, begin + column, column < size, 0.0)
-            kept = column < size
-            if valid is not None:
-                kept = tl.load(valid + at, mask=kept, other=0) != 0
-            n += tl.sum(kept.to(tl.int64))
-            spoiled = spoiled | (reward != reward).to(tl.int32)
-        has_nan = tl.max(spoiled) != 0
-
-        low = value_at(s, n * 0, n)
-        constant = (low == value_at(s, n - 1, n)) & is_finite(low)
-        k = window_size(n, tau)
-        start = n * 0
-        if needs_window(center, stats is not None):
-            start = narrowest_window(s, k, n, CHUNK)
-        q = rounded_center(center_of(s, n, k, start, low, center, CHUNK), low, constant, precision)
-        deviation = q
-        if scale == "rms":
-            deviation = sum_of_squares(s, n, q, CHUNK)
-        elif scale == "mad":
-            deviation = median_deviation(s, n, q, CHUNK)
-        s_scale, inverse = scale_and_inverse(n, deviation, eps, center, scale)
-        q, s_scale, inverse = corrected(q, s_scale, inverse, n, constant, has_nan, eps, scale)
-        if stats is not None:
-            lower = window_end(value_at(s, start, n), low, n, start == n, has_nan)
-            upper = window_end(value_at(s, start + k - 1, n), low, n, start == n, has_nan)
-            report = as_row(q, s_scale, lower, upper).to(precision)
-            index = group if rows is None else begin
-            tl.store(stats + index * 4 + tl.arange(0, 4)[None, :], report)
-
-        for first in range(0, size, CHUNK):
-            column = first + tl.arange(0, CHUNK)
-            inside = column < size
-            reward, at = load_rows(rewards, rows, begin + column, inside, 0.0)
-            score = (reward.to(tl.float64) - q) * inverse
-            if valid is not None:
-                score = tl.where(tl.load(valid + at, mask=inside, other=0) != 0, score, 0.0)
-            tl.store(advantage + at, score.to(precision), mask=inside)
+    """Scores each group of more than ``above`` rewards, a block one after the other: there may be none, or many."""
+    groups = count if rows is None else (count + above) // (above + 1)  # as group_bounds looks at them
+    for group in range(tl.program_id(0).to(tl.int64), groups, tl.num_programs(0)):
+        begin, size = group_bounds(group, begins, ends, rows, count, group_size, above, total, None)
+        if size > 0:
+            score_group(
+                rewards, valid, rows, advantage, stats, group, begin, size, tau, eps, center, scale,
+                runs, spare, CHUNK, RUNS, LANES, R,
+            )  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gapo_kernels.estimators import EPS, ESTIMATORS, TAU
 from gapo_kernels.triton_kernels.launch import Groups, Rule, score, sum_rows, write_over_mask
+from gapo_numpy.estimators import EPS, ESTIMATORS, TAU
 
 checks = torch.ops.gapo_checks  # refuse what every backend refuses, in the same words
 CENTER, SCALE = ESTIMATORS["gapo"]  # the dispatcher leaves out arguments from the first default on

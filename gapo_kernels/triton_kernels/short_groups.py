@@ -21,7 +21,14 @@ from gapo_kernels.triton_kernels.formulas import (
 )
 from gapo_kernels.triton_kernels.registers import shift_ranks, sort_group, spread, value_at
 
-RUNTIME = ["count", "group_size", "above", "tau", "eps"]  # nothing is compiled anew for a special value of these
+RUNTIME = [
+    "count",
+    "group_size",
+    "above",
+    "total",
+    "tau",
+    "eps",
+]  # nothing is compiled anew for a special value of these
 POINTERS = [
     "valid",
     "begins",
@@ -32,12 +39,13 @@ POINTERS = [
 
 
 @triton.jit
-def group_bounds(group, begins, ends, rows, count, group_size, above, largest: tl.constexpr):
+def group_bounds(group, begins, ends, rows, count, group_size, above, total, largest: tl.constexpr):
     """Where each group begins, and its size: 0 for what this launch does not score.
 
     Dense: begins is None. Ragged: group g is begins[g] … ends[g]. By id (rows is not None): begins and ends are of the
     segment that position p lies in. A segment of more than ``above`` rows holds a multiple of ``above + 1``, so only
-    those positions are looked at, and the first one in a segment stands for it.
+    those positions are looked at, and the first one in a segment stands for it. The host has not seen the offsets: a
+    group that does not lie within the rewards is not scored either.
     """
     if begins is None:
         return group * group_size, tl.where(group < count, group_size, 0)
@@ -47,8 +55,9 @@ def group_bounds(group, begins, ends, rows, count, group_size, above, largest: t
             position = group * (above + 1)
         inside = position < count
         begin = tl.load(begins + position, mask=inside, other=0).to(tl.int64)
-        size = tl.load(ends + position, mask=inside, other=0).to(tl.int64) - begin
-        in_range = size > above
+        end = tl.load(ends + position, mask=inside, other=0).to(tl.int64)
+        size = end - begin
+        in_range = (size > above) & (begin >= 0) & (end <= total)
         if largest is not None:
             in_range = in_range & (size <= largest)
         if rows is not None:
@@ -181,6 +190,7 @@ def short_groups(
     count: tl.int64,  # of groups; with rows, of positions
     group_size: tl.int64,
     above: tl.int64,  # ragged: only groups of more rewards than this
+    total: tl.int64,  # rewards
     tau: tl.float64,
     eps: tl.float64,
     center: tl.constexpr,
@@ -196,7 +206,7 @@ def short_groups(
     if full:
         group_size = LANES * R
     group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)[:, None]
-    begin, size = group_bounds(group, begins, ends, rows, count, group_size, above, LANES * R)
+    begin, size = group_bounds(group, begins, ends, rows, count, group_size, above, total, LANES * R)
     size = size.to(tl.int32)
     if tl.max(size) > 0:
         lane = tl.arange(0, LANES)[None, :]

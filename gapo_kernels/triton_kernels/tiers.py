@@ -52,6 +52,7 @@ RAGGED_RANGES = (32, 128)
 
 LONG_RUNS = Tier(32, 16, 256)  # how a block of long_groups.py sorts its group: runs of 512, eight at a time
 LONG_CHUNK = 1024  # rewards that it walks over at a time
+LONG_BLOCKS = 4096  # of a launch, at most: more than run at once, and few where most of a large batch is short
 TOKENS = 1024  # tokens that a block of tokens.py reads at a time
 TOKEN_THREADS = 128
 

@@ -12,7 +12,7 @@ import ptx_driver  # noqa: F401  before anything is launched
 import pytest
 import torch
 from op_samples import CENTERS, SCALES, ids_of, offsets_of, rewards_of
-from test_against_reference import as_precision, assert_close
+from tolerances import as_precision, assert_close
 
 from gapo_kernels import reference
 from gapo_kernels.triton_kernels import ops

@@ -10,14 +10,13 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("triton")
-sys.path.insert(0, str(Path(__file__).parents[2]))
+import bench_modules  # noqa: F401
 
 from bench import triton_compile
 from bench.triton_compile import Compiled, Variant, compile_variant, long_variant, short_variant, token_variants
@@ -44,6 +43,7 @@ def variants() -> list[Variant]:
             short_variant(tiers.tier_of(512), "fp64", "loo_mean", "mad", "by_id_valid_stats"),
             short_variant(tiers.tier_of(256), "bf16", "median", "mad"),
             long_variant(),
+            long_variant(form="dense_unsorted"),
             long_variant("fp64", "hdi_mean", "mad", "by_id_stats"),
             *token_variants(),
             *token_variants("fp16", "i1", 64),
@@ -56,7 +56,11 @@ def variants() -> list[Variant]:
         *(short_variant(LANES, center=c, scale=s, form="by_id_valid_stats") for c, s in rules),
         *(short_variant(tiers.tier_of(512), "fp64", c, s, "by_id_valid_stats") for c, s in rules),
         *(short_variant(tier, dtype) for tier in tiers.TIERS[:-1] for dtype in ("fp16", "bf16", "fp64")),
-        *(long_variant(center=c, scale=s, form=form) for c, s in rules for form in ("dense", "by_id_stats")),
+        *(
+            long_variant(center=c, scale=s, form=form)
+            for c, s in rules
+            for form in ("dense", "dense_unsorted", "by_id_stats")
+        ),
         *(long_variant(dtype) for dtype in ("fp16", "bf16", "fp64")),
         *(
             v

@@ -1,10 +1,8 @@
 """docs/triton.md shows the committed figures, and they are those of the table of tiers."""
 
 import json
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+import bench_modules  # noqa: F401
 
 from bench import run_triton_sass
 from gapo_kernels.triton_kernels import tiers

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
+import bench_modules  # noqa: F401
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "cuda"))
-import bench_modules  # noqa: F401
-import ptx_library
-
+from bench.interpreter import ptx_library
 from bench.run_triton_counts import RESULTS, table
 
 HERE = Path(__file__).parent
