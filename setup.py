@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 from torch.utils import cpp_extension
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated build does not put it there
-from make.cuda_build import OLDEST_TORCH, Library, find_cuda
+from make.cuda_build import OLDEST_TORCH, Library, find_cuda, jobs
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
 CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
@@ -55,6 +55,12 @@ class BuildAnew(build):
 
 class BuildSharedLibraries(build_ext):
     """Builds the torch libraries without a Python in their names: they depend on none, and are loaded by torch."""
+
+    def finalize_options(self) -> None:
+        """As ever; all extensions at once where MAX_JOBS allows more than one compiler each."""
+        super().finalize_options()
+        if self.parallel is None and jobs() > len(self.extensions):
+            self.parallel = len(self.extensions)
 
     def run(self) -> None:
         """As ever; an editable installation keeps no CUDA library of an earlier build."""
@@ -100,7 +106,7 @@ CUDA_LIBRARY = Library.for_torch(
 )
 # built by CUDA_LIBRARY; here for its place beside the others
 cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *CUDA_LIBRARY.sources])
-numpy_door = Extension(
+numpy_core = Extension(
     "gapo_numpy._core",
     sources=[*CORE, *sorted(glob("python/*.cpp"))],
     depends=HEADERS,
@@ -115,6 +121,6 @@ numpy_door = Extension(
     language="c++",
 )
 setup(
-    ext_modules=[torch_ops, *([cuda_ops] if CUDA else []), numpy_door],
+    ext_modules=[torch_ops, *([cuda_ops] if CUDA else []), numpy_core],
     cmdclass={"build": BuildAnew, "build_ext": BuildSharedLibraries},
 )

@@ -11,7 +11,9 @@ class FirstRows {
  public:
   // ids: [at least every row asked for]; most: how many rows will be asked for.
   FirstRows(const int64_t* ids, int64_t most)
-      : ids_(ids), row_(std::bit_ceil(static_cast<std::size_t>(2 * most)), -1), shift_(64 - std::countr_zero(row_.size())) {}
+      : ids_(ids),
+        row_(std::bit_ceil(static_cast<std::size_t>(2 * most)), -1),
+        shift_(64 - std::countr_zero(row_.size())) {}
 
   // The first row asked for that has the id of this one; the row itself where none had.
   int64_t operator()(int64_t row) {

@@ -8,13 +8,13 @@ tells who serves which device.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from gapo_kernels import reference_ops, triton_kernels
+from gapo_kernels import fakes, reference_ops, triton_kernels
+from gapo_numpy import build_info
 
 OPS = ("advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage")
 CUDA_LIBRARY = Path(__file__).with_name("_C_cuda.so")
@@ -42,22 +42,17 @@ def forced() -> str | None:
     return os.environ.get("GAPO_BACKEND") or None
 
 
-def backends() -> list[Backend]:
+def list_backends() -> list[Backend]:
     """Every backend, with what it serves and why."""
-    choice = forced()
-    from gapo_numpy import build_info
-
+    reference = forced() == "reference"
     cpu = f"compiled kernels, {build_info()['cpu_capability']}"
-    if choice == "reference":
-        cpu = "GAPO_BACKEND=reference"
+    asked = "GAPO_BACKEND=reference"
     return [
-        Backend("cpu", () if choice == "reference" else ("cpu",), cpu),
+        Backend("cpu", () if reference else ("cpu",), asked if reference else cpu),
         _cuda_backend(),
         _triton_backend(),
         Backend(
-            "reference",
-            ("cpu", "cuda") if choice == "reference" else (),
-            "GAPO_BACKEND=reference" if choice == "reference" else "for tests; GAPO_BACKEND=reference turns it on",
+            "reference", ("cpu", "cuda") if reference else (), asked if reference else f"for tests; {asked} turns it on"
         ),
     ]
 
@@ -75,8 +70,6 @@ def _cuda_obstacle() -> str | None:
 
 
 def _cuda_backend() -> Backend:
-    from gapo_numpy import build_info
-
     obstacle = _cuda_obstacle()
     if obstacle is not None:
         return Backend("cuda", (), obstacle)
@@ -120,39 +113,13 @@ def load() -> None:
     for op in OPS:
         # Autograd-free: the dispatcher passes the Autograd keys over, so no graph is recorded and no hop is paid.
         _library.impl(op, torch.library.fallthrough_kernel, "Autograd")
-    _register_fakes()
+    fakes.register(OPS)
     choice = forced()
     if choice == "reference":
         reference_ops.register(_library)
     if _triton_backend().serves:
         triton_kernels.register(_library, OPS)
-    named = {backend.name: backend for backend in backends()}
+    named = {backend.name: backend for backend in list_backends()}
     if choice is not None and (choice not in named or not named[choice].serves):
         why = named[choice].why if choice in named else f"expected one of {', '.join(named)}"
         raise ImportError(f"GAPO_BACKEND={choice}: {why}")
-
-
-def _register_fakes() -> None:
-    """What the ops return, without computing it: for torch.compile, torch.export and meta tensors."""
-    for op in OPS:
-        torch.library.register_fake(f"gapo::{op}", _fake(op))
-
-
-def _fake(op: str) -> Callable[..., object]:
-    names = [argument.name for argument in getattr(torch.ops.gapo, op).default._schema.arguments]
-
-    def fake(*given: object, **named: object) -> object:
-        arguments = {**dict(zip(names, given, strict=False)), **named}
-        rewards = arguments[names[0]]
-        assert isinstance(rewards, torch.Tensor)
-        for name, value in arguments.items():
-            # Tensors of two devices, one of them meta, come here as well: nothing may be made up for the other.
-            if isinstance(value, torch.Tensor) and value.device != rewards.device:
-                raise RuntimeError(f"gapo::{op} expects {name} on {rewards.device}, as {names[0]}, got {value.device}")
-        result = rewards.new_empty(rewards.shape)
-        if op != "advantage_stats":
-            return result
-        groups = rewards.shape[:-1] if arguments.get("group_ids") is None else rewards.shape
-        return result, rewards.new_empty((*groups, 4))
-
-    return fake

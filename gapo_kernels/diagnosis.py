@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 
 from gapo_kernels.adapters import presence
-from gapo_kernels.backends import OPS, Backend, backends, forced
+from gapo_kernels.backends import OPS, Backend, forced, list_backends
 from gapo_numpy import build_info
 
 
@@ -23,7 +23,7 @@ def _devices() -> list[str]:
     """One line a device: who serves it; asked of the dispatcher, not of the list of backends."""
     lines = []
     for device in ("cpu", "cuda"):
-        servers = [backend.name for backend in backends() if device in backend.serves]
+        servers = [backend.name for backend in list_backends() if device in backend.serves]
         if servers and _registered(device):
             answer = servers[0]
         elif servers:
@@ -60,7 +60,7 @@ def doctor(load_plugins: bool = False) -> str:
             f"GAPO_BACKEND {forced() or 'not set'}, CPU capability {info['cpu_capability']},"
             f" {torch.get_num_threads()} threads",
             "backends:",
-            *map(_state, backends()),
+            *map(_state, list_backends()),
             "devices:",
             *_devices(),
             "frameworks:",

@@ -9,9 +9,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gapo_kernels.estimators import EPS, TAU, resolve
 from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor
 from gapo_kernels.ops import expect_tensors
+from gapo_numpy.estimators import EPS, TAU, resolve
 
 Value = TypeVar("Value")
 

@@ -1,4 +1,7 @@
-"""``python -m gapo_kernels.doctor``: prints what ``gapo_kernels.doctor()`` returns."""
+"""``python -m gapo_kernels.doctor``: prints what ``gapo_kernels.doctor()`` returns.
+
+A command, not for import: imported, this module would take the place of the function of its name.
+"""
 
 import argparse
 

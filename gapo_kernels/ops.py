@@ -1,10 +1,10 @@
-"""The doors: ``torch.ops.gapo.*`` with names for estimators, ids of any kind, and docstrings.
+"""The Python functions: ``torch.ops.gapo.*`` with names for estimators, ids of any kind, and docstrings.
 
 The definition (arXiv 2510.21830 and ``gapo_kernels.reference``): of a group's ascending rewards the narrowest window
 that holds a share ``tau`` of them is taken, its median is the centre Q, and the advantage of a reward r is
 (r - Q) / (S + eps), S being the root mean square deviation about Q. Other estimators are other centres and scales.
 
-What all doors share:
+What all of them share:
 
 - rewards are float32, float64, float16 or bfloat16 and have no unit; float16 and bfloat16 are computed in float32.
   Deviations are squared in float64: float64 ones above 1e154 make S infinite, and below 1e-162 they make it 0.
@@ -24,12 +24,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gapo_kernels.estimators import EPS, TAU, resolve
 from gapo_kernels.ids import GroupIds, as_id_tensor
+from gapo_numpy.estimators import EPS, TAU, resolve
 
 
 def expect_tensors(**arguments: object) -> None:
-    """Refuses what the dispatcher could not tell from a missing argument, or what a door itself looks into."""
+    """Refuses what the dispatcher could not tell from a missing argument, or what is looked into before it."""
     for name, value in arguments.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} expects a tensor, got {type(value).__name__}")
@@ -67,15 +67,18 @@ def advantage(
 
     Args:
         rewards: [..., G].
-        estimator: see the module.
-        tau: see the module.
-        center: see the module.
-        scale: see the module.
-        eps: see the module.
+        estimator: a name out of ``ESTIMATORS``: a centre and a scale.
+        tau: the window's share of its group, 0 < tau <= 1.
+        center: in place of the estimator's centre.
+        scale: in place of the estimator's scale.
+        eps: >= 0, added to the scale before dividing.
         valid: bool [..., G] or None.
 
     Returns:
         [..., G], the dtype and device of ``rewards``, contiguous.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: an argument that does not fit; the message names it.
     """
     expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
@@ -102,15 +105,18 @@ def advantage_varlen(
             ``rewards[offsets[g]:offsets[g + 1]]``.
         max_group_size: at least the size of the largest group. None reads it from ``offsets``, which makes the host
             wait for a GPU; give it where that matters.
-        estimator: see the module.
-        tau: see the module.
-        center: see the module.
-        scale: see the module.
-        eps: see the module.
+        estimator: a name out of ``ESTIMATORS``: a centre and a scale.
+        tau: the window's share of its group, 0 < tau <= 1.
+        center: in place of the estimator's centre.
+        scale: in place of the estimator's scale.
+        eps: >= 0, added to the scale before dividing.
         valid: bool [N] or None.
 
     Returns:
         [N], the dtype and device of ``rewards``.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: an argument that does not fit; the message names it.
     """
     expect_tensors(rewards=rewards, offsets=offsets)
     named = resolve(estimator, center, scale)
@@ -135,15 +141,18 @@ def advantage_by_id(
     Args:
         rewards: [N].
         group_ids: [N] integers of any values, or an array or a list of anything hashable, such as verl's uid strings.
-        estimator: see the module.
-        tau: see the module.
-        center: see the module.
-        scale: see the module.
-        eps: see the module.
+        estimator: a name out of ``ESTIMATORS``: a centre and a scale.
+        tau: the window's share of its group, 0 < tau <= 1.
+        center: in place of the estimator's centre.
+        scale: in place of the estimator's scale.
+        eps: >= 0, added to the scale before dividing.
         valid: bool [N] or None.
 
     Returns:
         [N], in the order of ``rewards``, of its dtype and device.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: an argument that does not fit; the message names it.
     """
     expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
@@ -167,16 +176,19 @@ def advantage_stats(
     Args:
         rewards: [..., G], or [N] together with ``group_ids``.
         group_ids: as in ``advantage_by_id``, or None.
-        estimator: see the module.
-        tau: see the module.
-        center: see the module.
-        scale: see the module.
-        eps: see the module.
+        estimator: a name out of ``ESTIMATORS``: a centre and a scale.
+        tau: the window's share of its group, 0 < tau <= 1.
+        center: in place of the estimator's centre.
+        scale: in place of the estimator's scale.
+        eps: >= 0, added to the scale before dividing.
         valid: bool, the shape of ``rewards``, or None.
 
     Returns:
         Without ids the statistics are [...], one a group; with ids [N], each row its group's. A group with no valid
         reward, or with a NaN, has NaN there.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: an argument that does not fit; the message names it.
     """
     expect_tensors(rewards=rewards)
     named = resolve(estimator, center, scale)
@@ -204,15 +216,18 @@ def token_advantage(
         mask: [N, L], bool, integer or float: what each row's advantage is multiplied by. Where it is 0 the result is
             0, even in a NaN group.
         group_ids: [N], as in ``advantage_by_id``.
-        estimator: see the module.
-        tau: see the module.
-        center: see the module.
-        scale: see the module.
-        eps: see the module.
+        estimator: a name out of ``ESTIMATORS``: a centre and a scale.
+        tau: the window's share of its group, 0 < tau <= 1.
+        center: in place of the estimator's centre.
+        scale: in place of the estimator's scale.
+        eps: >= 0, added to the scale before dividing.
         valid: bool [N] or None.
 
     Returns:
         [N, L], the dtype and device of ``token_rewards``.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: an argument that does not fit; the message names it.
     """
     expect_tensors(token_rewards=token_rewards)
     named = resolve(estimator, center, scale)

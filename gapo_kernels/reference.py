@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gapo_kernels.estimators import EPS, TAU
+from gapo_numpy.estimators import EPS, TAU
 
 CENTERS = ("hdi_median", "hdi_mean", "quantile", "median", "mean", "loo_mean", "none")
 SCALES = ("rms", "mad", "none")
@@ -132,7 +132,7 @@ def advantage(
     Args:
         rewards: [..., G], the last dimension is a group; or [N] together with ``group_ids``. float16 and float32
             are computed with Q in float32, as the op does; pass bfloat16 rewards as float32.
-        group_ids: [N], any hashable values in any order, or None.
+        group_ids: [N], integers or strings of one kind, in any order, or None.
         tau: share of a group that the window holds, 0 < tau <= 1.
         center: one of ``CENTERS``.
         scale: one of ``SCALES``.
@@ -142,6 +142,8 @@ def advantage(
     Returns:
         (advantage, stats), both float64: advantage has the shape of ``rewards``; stats is [..., 4], without ids one
         row a group, with ids [N, 4], each row its group's (centre, scale, lower, upper).
+
+    Arguments are not checked: the ops do that.
     """
     given = np.asarray(rewards)
     precision = np.float32 if given.dtype in (np.float16, np.float32) else np.float64

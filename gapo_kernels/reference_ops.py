@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gapo_kernels import reference
-from gapo_kernels.estimators import EPS, ESTIMATORS, TAU
+from gapo_kernels.precision import precision_of
+from gapo_numpy.estimators import EPS, ESTIMATORS, TAU
 
 checks = torch.ops.gapo_checks  # refuse what every backend refuses, in the same words
 DEFAULTS = (TAU, *ESTIMATORS["gapo"], EPS, None)
@@ -23,11 +24,9 @@ def _options(given: tuple[Any, ...]) -> tuple[Any, ...]:
 def _compute(
     rewards: Tensor, ids: np.ndarray | None, tau: float, center: str, scale: str, eps: float, valid: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    # float64 stays, every other float becomes float32: the precision in which the op computes
-    precision = torch.float64 if rewards.dtype == torch.float64 else torch.float32
     advantage, stats = reference.advantage(
-        rewards.detach().to("cpu", precision).numpy(), ids, tau=tau, center=center, scale=scale, eps=eps,
-        valid=None if valid is None else valid.cpu().numpy(),
+        rewards.detach().to("cpu", precision_of(rewards.dtype)).numpy(), ids,
+        tau=tau, center=center, scale=scale, eps=eps, valid=None if valid is None else valid.cpu().numpy(),
     )  # fmt: skip
     return (
         torch.from_numpy(advantage).to(rewards.device, rewards.dtype),
@@ -65,8 +64,7 @@ def _advantage_stats(rewards: Tensor, group_ids: Tensor | None = None, *given: A
 def _token_advantage(token_rewards: Tensor, mask: Tensor, group_ids: Tensor, *given: Any) -> Tensor:
     options = _options(given)
     checks.token_advantage(token_rewards, mask, group_ids, *options)
-    precision = torch.float64 if token_rewards.dtype == torch.float64 else torch.float32
-    rewards = token_rewards.double().sum(-1).to(precision)
+    rewards = token_rewards.double().sum(-1).to(precision_of(token_rewards.dtype))
     rows = _compute(rewards, group_ids.cpu().numpy(), *options)[0].unsqueeze(-1)
     return torch.where(mask == 0, 0.0, rows * mask).to(token_rewards.dtype)
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from gapo_kernels.estimators import Estimator, resolve
+from gapo_kernels.precision import precision_of
+from gapo_numpy.estimators import Estimator, resolve
 
 
 def warmup(
@@ -22,7 +23,8 @@ def warmup(
 ) -> None:
     """Runs every op once for each of the shapes, on zeros, and waits for the device.
 
-    Only Triton compiles anything; the other backends load their kernels. Kernels are compiled for classes of dense
+    Only Triton compiles anything; the CUDA kernels are loaded, which a driver older than 12.3 does not do while a CUDA
+    graph is captured. Triton's kernels are compiled for classes of dense
     group sizes: 33 to 63 are one, 64 is one by itself, and so on. One shape of a class serves all of it.
 
     Args:
@@ -65,7 +67,7 @@ def _call_all(rewards: Tensor, valid: Tensor | None, rule: Estimator, tokens: in
     ops.advantage_by_id(rewards.flatten(), ids, **flat)
     ops.advantage_stats(rewards.flatten(), ids, **flat)
     # token_advantage scores sums, which have the precision of the computation: one row, then as many as there may be
-    sums = rewards.flatten().to(torch.promote_types(rewards.dtype, torch.float32))
+    sums = rewards.flatten().to(precision_of(rewards.dtype))
     ops.advantage_by_id(sums, ids, **flat)
     token_rewards = rewards.new_zeros(1, tokens)
     ops.token_advantage(token_rewards, torch.ones_like(token_rewards, dtype=torch.int64), ids[:1], **row)

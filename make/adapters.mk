@@ -1,6 +1,6 @@
 # The adapters' tests, inside the frameworks themselves: an environment for each, since they exclude one another's
-# requirements. What needs no framework runs in `make test`. No folder is named as a package: where that is not installed
-# the folder would pass for it.
+# requirements. What needs no framework runs in `make test`. Test folders are called inside_<framework>: a folder called
+# trl would be imported in place of a missing trl.
 
 ADAPTER_TESTS := test-adapters-trl test-adapters-verl
 

@@ -3,11 +3,11 @@
 .PHONY: bench bench-gpu report
 
 bench: setup
-	$(BIN)/python bench/run_cpu.py --fresh
-	$(BIN)/python bench/report.py
+	$(BIN)/python -m bench.run_cpu --fresh
+	$(BIN)/python -m bench.report
 
 bench-gpu: setup
 	PYTHON=$(BIN)/python bash bench/gpu.sh
 
 report: setup
-	$(BIN)/python bench/report.py
+	$(BIN)/python -m bench.report

@@ -1,4 +1,5 @@
-# The tests of the torch-free core: plain C++, no torch and no Python. Their flags are setup.py's.
+# The tests of the torch-free core: plain C++, no torch and no Python. The flags that decide a result (standard,
+# contraction, math) are setup.py's; optimisation and warnings are their own.
 #
 # cpp-test: optimised · sanitize: under AddressSanitizer and UndefinedBehaviorSanitizer · check-aarch64: cross-compiled
 # and run under QEMU. Each runs the program once for every instruction set that the CPU has.

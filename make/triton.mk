@@ -1,10 +1,8 @@
 # Compiles the Triton kernels for every target, in every class, form and rule: no GPU is needed.
 
-.PHONY: check-archs check-triton-archs check-triton-ptx
+.PHONY: check-archs check-triton-ptx
 
-check-archs: check-triton-archs
-
-check-triton-archs: setup
+check-archs: setup
 	GAPO_TRITON_TARGETS="sm_80 sm_90 sm_100 gfx942" $(BIN)/python -m pytest tests/triton_backend/test_ahead_of_time.py --timeout 0
 
 check-triton-ptx: setup

@@ -1,4 +1,4 @@
-"""The op without torch: NumPy in, NumPy out, the build's facts and the launch plan of a shape.
+"""The op without torch: NumPy in, NumPy out, the estimators, the build's facts and the launch plan of a shape.
 
 For reward workers and plotting code that should not import torch. The definition is that of ``gapo_kernels.reference``;
 the kernels are those that serve ``torch.ops.gapo.*`` on the CPU, on the calling thread.
@@ -6,15 +6,30 @@ the kernels are those that serve ``torch.ops.gapo.*`` on the CPU, on the calling
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gapo_numpy import _core
+if find_spec("gapo_numpy._core") is None:
+    raise ImportError("gapo_numpy was not built: its compiled module _core is missing; pip install . builds it")
 
-__all__ = ["CENTERS", "SCALES", "advantage", "advantage_stats", "build_info", "plan"]
+from gapo_numpy import _core
+from gapo_numpy.estimators import EPS, ESTIMATORS, TAU, Estimator, resolve
+
+__all__ = [
+    "CENTERS",
+    "ESTIMATORS",
+    "SCALES",
+    "AdvantageStats",
+    "Estimator",
+    "advantage",
+    "advantage_stats",
+    "build_info",
+    "plan",
+]
 
 CENTERS: tuple[str, ...] = _core.CENTERS
 SCALES: tuple[str, ...] = _core.SCALES
@@ -25,31 +40,50 @@ def _one_of(argument: str, value: str, names: tuple[str, ...]) -> None:
         raise ValueError(f"{argument} expects one of {', '.join(names)}, got {value!r}")
 
 
+class AdvantageStats(NamedTuple):
+    """Advantages and the statistics behind them, as ``gapo_kernels.AdvantageStats`` has them.
+
+    Attributes:
+        advantage: the shape of the rewards.
+        center: Q, [...] one a group, or with ids [N], each row its group's; for ``loo_mean`` the group's mean.
+        scale: S, before eps is added, shaped as ``center``; 1 for the scale ``none`` and for a group of one.
+        lower: the least reward of the narrowest window, shaped as ``center``.
+        upper: the greatest reward of that window, shaped as ``center``.
+    """
+
+    advantage: NDArray[Any]
+    center: NDArray[Any]
+    scale: NDArray[Any]
+    lower: NDArray[Any]
+    upper: NDArray[Any]
+
+
 def advantage_stats(
     rewards: ArrayLike,
     group_ids: ArrayLike | None = None,
     *,
-    tau: float = 0.5,
-    center: str = "hdi_median",
-    scale: str = "rms",
-    eps: float = 1e-6,
+    estimator: str = "gapo",
+    tau: float = TAU,
+    center: str | None = None,
+    scale: str | None = None,
+    eps: float = EPS,
     valid: ArrayLike | None = None,
-) -> tuple[NDArray[Any], NDArray[Any]]:
+) -> AdvantageStats:
     """The advantages of all groups and the statistics of each.
 
     Args:
         rewards: float array [..., G], the last dimension is a group; or [N] together with ``group_ids``. float64 and
             wider floats are computed in float64, everything else in float32.
         group_ids: integers [N], in any order, or None.
+        estimator: one of ``ESTIMATORS``: a centre and a scale.
         tau: share of a group that the window holds, 0 < tau <= 1.
-        center: one of ``CENTERS``.
-        scale: one of ``SCALES``.
+        center: one of ``CENTERS``, in place of the estimator's.
+        scale: one of ``SCALES``, in place of the estimator's.
         eps: added to the scale, finite and >= 0.
         valid: bool, one a reward; a row marked False is left out of its group and gets advantage 0.
 
     Returns:
-        (advantage, stats): advantage in the shape of ``rewards``; stats [..., 4] a group, or with ids [N, 4] a row:
-        centre, scale, lower and upper end of the narrowest window.
+        float32 or float64 arrays, as computed. A group with no valid reward, or with a NaN, has NaN for statistics.
 
     Raises:
         ValueError: an argument of the wrong shape or value; the message names it.
@@ -77,16 +111,30 @@ def advantage_stats(
         raise ValueError(f"tau expects 0 < tau <= 1, got {tau!r}")
     if not (isinstance(eps, Real) and 0 <= eps < np.inf):
         raise ValueError(f"eps expects a finite value >= 0, got {eps!r}")
-    _one_of("center", center, CENTERS)
-    _one_of("scale", scale, SCALES)
+    rule = resolve(estimator, center, scale)
+    _one_of("center", rule.center, CENTERS)
+    _one_of("scale", rule.scale, SCALES)
     doubles = values.dtype.kind == "f" and values.dtype.itemsize >= 8  # of either byte order
     run = _core.run_float64 if doubles else _core.run_float32
-    return run(values, ids, tau, center, scale, eps, mask)
+    result, stats = run(values, ids, tau, *rule, eps, mask)
+    return AdvantageStats(result, *np.moveaxis(stats, -1, 0))
 
 
-def advantage(rewards: ArrayLike, group_ids: ArrayLike | None = None, **options: Any) -> NDArray[Any]:
-    """The advantages of all groups; arguments and errors are those of ``advantage_stats``."""
-    return advantage_stats(rewards, group_ids, **options)[0]
+def advantage(
+    rewards: ArrayLike,
+    group_ids: ArrayLike | None = None,
+    *,
+    estimator: str = "gapo",
+    tau: float = TAU,
+    center: str | None = None,
+    scale: str | None = None,
+    eps: float = EPS,
+    valid: ArrayLike | None = None,
+) -> NDArray[Any]:
+    """The advantages of all groups, shaped as ``rewards``; arguments and errors are those of ``advantage_stats``."""
+    return advantage_stats(
+        rewards, group_ids, estimator=estimator, tau=tau, center=center, scale=scale, eps=eps, valid=valid
+    ).advantage
 
 
 def build_info() -> dict[str, Any]:
@@ -104,7 +152,8 @@ def plan(groups: int, group_size: int, device: str = "cpu", dtype: str = "float3
         dtype: "float32", "float64", "float16" or "bfloat16".
 
     Returns:
-        On the CPU: device, tier ("columns": groups side by side in SIMD lanes; "ranked": one large group at a time,
+        On the CPU, for a rule that needs the rewards in order, as the default does: device, tier ("columns": groups
+        side by side in SIMD lanes, or one by one where they would fill too few; "ranked": one large group at a time,
         sorted or binned), lanes (groups that one task computes side by side), tasks (units of work that threads share).
         On CUDA: device, tier ("thread": one thread a group; "lanes": some lanes of a warp; "block": a block; "binned":
         larger than what is sorted whole), and for all but the last largest (group of this class), lanes and
@@ -117,6 +166,5 @@ def plan(groups: int, group_size: int, device: str = "cpu", dtype: str = "float3
         raise ValueError(f"plan expects groups >= 0 and group_size >= 1, got {groups} and {group_size}")
     _one_of("device", device, ("cpu", "cuda"))
     _one_of("dtype", dtype, ("float32", "float64", "float16", "bfloat16"))
-    if device == "cuda":
-        return _core.cuda_plan(groups, group_size, dtype == "float64")
-    return _core.plan(groups, group_size)
+    planned = _core.cuda_plan if device == "cuda" else _core.plan
+    return planned(groups, group_size, dtype == "float64")

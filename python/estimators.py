@@ -1,11 +1,13 @@
-"""Estimators by name: each is a centre and a scale of the one op."""
+"""Estimators by name, each a centre and a scale of the one op; the defaults of its other options."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-TAU = 0.5  # GAPO's share of a group; the op's schema has the same defaults, and a test holds them together
-EPS = 1e-6
+from gapo_numpy import _core
+
+TAU: float = _core.TAU  # GAPO's share of a group; the op's schema has the same defaults, and a test holds them together
+EPS: float = _core.EPS
 
 
 class Estimator(NamedTuple):

@@ -1,4 +1,4 @@
-// The torch-free door: NumPy arrays into the C++ core, the build's facts, the launch plan of a shape.
+// The torch-free entry point: NumPy arrays into the C++ core, the build's facts, the launch plan of a shape.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -84,7 +84,6 @@ py::list cuda_size_classes() {
   py::list rows;
   for (const auto& shape : cuda::kSizeClasses) {
     py::dict row = describe_class(shape, false);
-    row["doubles"] = shape.doubles;
     row["registers"] = shape.registers;
     row["double_registers"] = shape.double_registers;
     row["instructions"] = shape.instructions;
@@ -93,22 +92,21 @@ py::list cuda_size_classes() {
   return rows;
 }
 
-// -1: larger than any class, binned
-int cuda_size_class(int64_t group_size, bool doubles) { return cuda::size_class(group_size, doubles); }
-
-py::dict plan(int64_t groups, int64_t group_size) {
+// A dense call on the CPU, by a rule that needs the rewards in order.
+py::dict plan(int64_t groups, int64_t group_size, bool doubles) {
   const bool columns = group_size <= kLargestColumn;
+  const int64_t lanes = columns ? backend().float_lanes / (doubles ? 2 : 1) : 1;
   py::dict chosen;
   chosen["device"] = "cpu";
   chosen["tier"] = columns ? "columns" : "ranked";
-  chosen["lanes"] = columns ? backend().float_lanes : 1;
-  chosen["tasks"] = columns ? (groups + backend().float_lanes - 1) / backend().float_lanes : groups;
+  chosen["lanes"] = lanes;
+  chosen["tasks"] = (groups + lanes - 1) / lanes;
   return chosen;
 }
 
 // A dense call on a CUDA device; larger groups than kLargestSorted are planned by the number of the GPU's processors.
 py::dict cuda_plan(int64_t groups, int64_t group_size, bool doubles) {
-  const int chosen = cuda::size_class(group_size, doubles);
+  const int chosen = cuda::size_class(group_size);
   py::dict facts;
   if (chosen < 0) {
     facts["tier"] = cuda::kTierNames[static_cast<int>(cuda::Tier::kBinned)];
@@ -128,12 +126,12 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ core; gapo_numpy checks the arguments and documents them.";
   m.attr("CENTERS") = gapo::names_of(gapo::kCenters);
   m.attr("SCALES") = gapo::names_of(gapo::kScales);
+  m.attr("TAU") = gapo::Rule{}.tau;
+  m.attr("EPS") = gapo::Rule{}.eps;
   m.def("run_float32", &gapo::run<float>);
   m.def("run_float64", &gapo::run<double>);
-  m.def("window_size", &gapo::window_size);
   m.def("build_info", &gapo::build_info);
   m.def("plan", &gapo::plan);
   m.def("cuda_plan", &gapo::cuda_plan);
   m.def("cuda_size_classes", &gapo::cuda_size_classes);
-  m.def("cuda_size_class", &gapo::cuda_size_class);
 }

@@ -32,6 +32,12 @@ def load_cases() -> list[dict]:
 CASES = load_cases()
 
 
+def options(case: dict) -> dict:
+    """The case's settings as the Python functions take them."""
+    scale = None if case["normalize"] else "none"
+    return {"estimator": ESTIMATORS[case["center"]], "tau": case["tau"], "scale": scale}
+
+
 def assert_golden(result: torch.Tensor, expected: torch.Tensor) -> None:
     tolerance = 3e-6 * expected.abs().clamp(min=1)  # golden/README.md
     excess = ((result - expected).abs() - tolerance).max().item()

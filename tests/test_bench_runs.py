@@ -8,18 +8,18 @@ import shutil
 import subprocess
 import sys
 import time
+import venv
+from pathlib import Path
 
-import bench_modules
+import bench_modules  # noqa: F401
 import pytest
 import torch
 
-from bench import figures, markdown, memory, results_file, run_gpu, sanitized_calls
+from bench import ROOT, figures, markdown, memory, results_file, run_gpu, sanitized_calls, trainer_vs_trl
 from bench.device_time import LEAST_CALLS, LEAST_REPLAYS, MOST_BYTES, device_time, host_dispatch, record_calls, rotation
 from bench.forms import FORMS, Peer
 from bench.run_cpu import summarise
 from bench.tables import SMALL, TABLES, Case, Table, cases
-
-ROOT = bench_modules.ROOT
 
 
 class Clock:
@@ -48,7 +48,8 @@ def test_a_table_is_measured_and_a_run_that_was_cut_off_goes_on(tmp_path, monkey
     for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
         monkeypatch.delenv(name)  # pytest-benchmark would believe that it shares the cores
     out = tmp_path / "cpu.json"
-    command = [sys.executable, "bench/run_cpu.py", "--small", "--seconds=0.001", "--turns=2", f"--out={out}", "--only"]
+    options = ["--small", "--seconds=0.001", "--turns=2", f"--out={out}", "--only"]
+    command = [sys.executable, "-m", "bench.run_cpu", *options]
     first = subprocess.run([*command, "ragged"], cwd=ROOT, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     (entry,) = [case for case in results_file.read(out)["ragged"]["cases"] if case["peer"] == "gapo"]
@@ -61,11 +62,28 @@ def test_a_table_is_measured_and_a_run_that_was_cut_off_goes_on(tmp_path, monkey
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="reads Linux's peak of a process")
-def test_the_peak_of_a_call_is_seen():
+def test_the_peak_of_a_call_is_seen(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     elements = 8 << 20
     torch_needs = memory.measured_apart("advantage", "torch", (1 << 17, 64))
     assert 4 * elements < torch_needs < 40 * elements  # torch.sort alone makes values and int64 indices
     assert memory.measured_apart("advantage", "gapo", (1 << 17, 64)) < 4 * elements
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="reads Linux's peak of a process")
+def test_a_trainer_is_timed_by_the_interpreter_of_another_environment(tmp_path, monkeypatch):
+    """One that has torch and transformers, but neither this package nor, from where the test stands, bench."""
+    venv.create(tmp_path / "other", symlinks=True)
+    (packages,) = (tmp_path / "other").glob("lib/python*/site-packages")
+    (packages / "installed.pth").write_text(str(Path(torch.__file__).parents[1]))  # whose own .pth files are not read
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    python = str(tmp_path / "other" / "bin" / "python")
+    absent = "from importlib.util import find_spec; print(find_spec('bench'), find_spec('gapo_trainer'))"
+    assert subprocess.check_output([python, "-c", absent], text=True) == "None None\n"
+    found = trainer_vs_trl.measure(python, "generate", trainer_vs_trl.Case(8, 2, 2, steps=2))
+    assert len(found["steps"]) == 2
+    assert 0 < found["memory_above_start_mb"] < 1000
 
 
 def test_inputs_rotate_past_the_cache_within_the_memory():
@@ -138,9 +156,9 @@ def test_a_wrong_result_is_not_timed(monkeypatch):
     case = Case("dense", "advantage", "gapo", (4, 8), "float32", 1)
     right = Peer(torch.ops.gapo.advantage)
     inputs = FORMS["advantage"].draw(case.shape, torch.float32, "cpu", torch.Generator().manual_seed(0))
-    assert run_gpu.check(case, wrong, inputs, "cpu") == 0.0  # against itself
+    assert run_gpu.check(case, wrong, inputs) == 0.0  # against itself
     with pytest.raises(run_gpu.LeftOut, match="wrong: off by"):
-        run_gpu.check(case, right, inputs, "cpu")
+        run_gpu.check(case, right, inputs)
 
 
 def test_the_gpu_tables_are_written_up_to_the_deadline(tmp_path):

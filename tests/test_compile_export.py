@@ -52,7 +52,7 @@ def test_meta_and_fake_results_are_laid_out_as_the_eager_ones(sample):
 
 
 def step(groups, rewards, offsets, ids, tokens, mask, valid):
-    """All five doors in one graph, with torch's own operations before and after."""
+    """All five functions in one graph, with torch's own operations before and after."""
     dense = gapo_kernels.advantage(groups * 2, tau=0.8)
     ragged = gapo_kernels.advantage_varlen(rewards, offsets, 100, estimator="qae")
     by_id = gapo_kernels.advantage_by_id(rewards, ids, estimator="grpo", valid=valid)

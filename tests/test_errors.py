@@ -9,6 +9,7 @@ from op_samples import CENTERS, OPS, SCALES, ids_of, offsets_of, rewards_of
 
 import gapo_kernels
 import gapo_numpy
+from gapo_numpy import ESTIMATORS
 
 GOOD = {
     "advantage": (rewards_of(2, 4),),
@@ -27,7 +28,7 @@ def message(expected: str, got: str, op: str) -> str:
 
 
 def assert_refused(op: str, args: tuple, options: dict, match: str, error: type[Exception] = RuntimeError) -> None:
-    """Through the op and through its door."""
+    """By the op and by its Python function."""
     for function in (getattr(torch.ops.gapo, op), getattr(gapo_kernels, op)):
         with pytest.raises(error, match=match):
             function(*args, **options)
@@ -255,7 +256,7 @@ def test_valid(op, valid, got):
 
 @pytest.mark.parametrize("op", OPS)
 def test_valid_on_another_device(op):
-    expected = re.escape(f"gapo::{op} expects valid on cpu, as ") + r"\w+, got meta"
+    expected = f"gapo::{op} expects valid on cpu, as the rewards, got meta"
     assert_refused(op, GOOD[op], {"valid": VALID[op].to("meta")}, expected)
 
 
@@ -265,9 +266,9 @@ def test_tensors_on_another_device(op):
     for position, value in enumerate(GOOD[op]):
         if position == 0 or not isinstance(value, torch.Tensor):
             continue
-        expected = rf"gapo::{op} expects {names[position]} on cpu, as {names[0]}, got meta"
+        expected = rf"gapo::{op} expects {names[position]} on cpu, as the rewards, got meta"
         assert_refused(op, with_argument(op, position, value.to("meta")), {}, expected)
-    expected = rf"gapo::{op} expects \w+ on meta, as {names[0]}, got cpu"
+    expected = rf"gapo::{op} expects \w+ on meta, as the rewards, got cpu"
     assert_refused(op, with_argument(op, 0, GOOD[op][0].to("meta")), {}, expected)
 
 
@@ -297,6 +298,12 @@ def test_estimator(op):
         ((np.ones(2),), {"eps": None}, ValueError, "eps expects a finite value >= 0, got None"),
         ((np.ones(2),), {"eps": -1.0}, ValueError, "eps expects a finite value >= 0, got -1.0"),
         ((np.ones(2),), {"eps": np.inf}, ValueError, "eps expects a finite value >= 0, got inf"),
+        (
+            (np.ones(2),),
+            {"estimator": "gap"},
+            ValueError,
+            f"estimator expects one of {', '.join(ESTIMATORS)}, got 'gap'",
+        ),
         ((np.ones(2),), {"center": "mode"}, ValueError, f"center expects one of {', '.join(CENTERS)}, got 'mode'"),
         ((np.ones(2),), {"scale": "std"}, ValueError, f"scale expects one of {', '.join(SCALES)}, got 'std'"),
     ],

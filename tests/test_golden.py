@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden_cases import CASES, ESTIMATORS, assert_golden, needs_golden
+from golden_cases import CASES, assert_golden, needs_golden, options
 
 import gapo_kernels
 
 pytestmark = needs_golden
-
-
-def options(case: dict) -> dict:
-    """The case's settings as the doors take them."""
-    scale = None if case["normalize"] else "none"
-    return {"estimator": ESTIMATORS[case["center"]], "tau": case["tau"], "scale": scale}
 
 
 def test_all_cases_are_there():

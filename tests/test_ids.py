@@ -1,4 +1,4 @@
-"""Ids of any kind through the doors: equal ids are one group, whatever they are and wherever they lie."""
+"""Ids of any kind: equal ones are one group, whatever they are and wherever they lie."""
 
 import uuid
 

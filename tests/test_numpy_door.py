@@ -22,6 +22,13 @@ assert "torch" not in sys.modules, "torch was imported"
     assert done.returncode == 0, done.stderr
 
 
+def assert_same(found: gapo_numpy.AdvantageStats, expected: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """What torch's op returns: the advantage, and the four statistics in one tensor."""
+    assert found._fields == gapo_kernels.AdvantageStats._fields
+    for result, wanted in zip(found, (expected[0], *expected[1].unbind(-1)), strict=True):
+        np.testing.assert_array_equal(result, wanted.numpy(), strict=True)
+
+
 @pytest.mark.parametrize("center", CENTERS)
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -34,8 +41,7 @@ def test_agreement_to_the_bit(center, scale, dtype):
             expected = torch.ops.gapo.advantage_stats(rewards, None, *options.values(), valid)
             array_mask = None if valid is None else valid.numpy()
             result = gapo_numpy.advantage_stats(rewards.numpy(), valid=array_mask, **options)
-            for found, wanted in zip(result, expected, strict=True):
-                np.testing.assert_array_equal(found, wanted.numpy(), strict=True)
+            assert_same(result, expected)
             np.testing.assert_array_equal(
                 gapo_numpy.advantage(rewards.numpy(), valid=array_mask, **options), expected[0].numpy(), strict=True
             )
@@ -46,10 +52,7 @@ def test_agreement_with_ids(dtype):
     for rows in (0, 1, 300, 5000):
         rewards, ids, keep = rewards_of(rows, dtype=dtype), ids_of(rows, 9), rewards_of(rows, seed=1) > 0.1
         expected = torch.ops.gapo.advantage_stats(rewards, ids, valid=keep)
-        for result, wanted in zip(
-            gapo_numpy.advantage_stats(rewards.numpy(), ids.numpy(), valid=keep.numpy()), expected, strict=True
-        ):
-            np.testing.assert_array_equal(result, wanted.numpy(), strict=True)
+        assert_same(gapo_numpy.advantage_stats(rewards.numpy(), ids.numpy(), valid=keep.numpy()), expected)
 
 
 def test_what_it_takes():
@@ -73,11 +76,16 @@ def test_what_it_takes():
         )
 
 
-def test_the_estimators_are_reached_by_centre_and_scale():
+def test_estimators():
+    assert gapo_numpy.ESTIMATORS is gapo_kernels.ESTIMATORS
     rewards = rewards_of(4, 8)
-    for name, (center, scale) in gapo_kernels.ESTIMATORS.items():
+    for name, (center, scale) in gapo_numpy.ESTIMATORS.items():
         expected = gapo_kernels.advantage(rewards, estimator=name).numpy()
+        np.testing.assert_array_equal(gapo_numpy.advantage(rewards.numpy(), estimator=name), expected)
         np.testing.assert_array_equal(gapo_numpy.advantage(rewards.numpy(), center=center, scale=scale), expected)
+    expected = gapo_kernels.advantage_stats(rewards, estimator="grpo", scale="mad")
+    found = gapo_numpy.advantage_stats(rewards.numpy(), estimator="grpo", scale="mad")
+    np.testing.assert_array_equal(found.scale, expected.scale.numpy())
 
 
 def test_build_info():
@@ -96,6 +104,7 @@ def test_plan():
     assert small["tasks"] == -(-1000 // small["lanes"])
     assert large == {"device": "cpu", "tier": "ranked", "lanes": 1, "tasks": 3}
     assert gapo_numpy.plan(0, 1)["tasks"] == 0
+    assert gapo_numpy.plan(1000, 4096, dtype="float64")["lanes"] == small["lanes"] // 2
 
 
 def test_cuda_plan():

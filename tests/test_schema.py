@@ -9,7 +9,7 @@ from op_samples import OPS
 import gapo_kernels
 import gapo_numpy
 from gapo_kernels import distributed, reference
-from gapo_kernels.estimators import EPS, ESTIMATORS, TAU
+from gapo_numpy.estimators import EPS, ESTIMATORS, TAU
 
 OPTIONS = (
     'float tau=0.5, str center="hdi_median", str scale="rms", float eps=9.9999999999999995e-07, Tensor? valid=None'
@@ -44,18 +44,22 @@ def test_the_schema_defaults_are_those_of_python(op):
     assert defaults["valid"] is None
 
 
-DOORS = [getattr(gapo_kernels, op) for op in OPS] + [distributed.advantage]
-WITHOUT_ESTIMATORS = [gapo_numpy.advantage_stats, reference.advantage]
+FUNCTIONS = [
+    *(getattr(gapo_kernels, op) for op in OPS),
+    distributed.advantage,
+    gapo_numpy.advantage,
+    gapo_numpy.advantage_stats,
+]
 
 
-@pytest.mark.parametrize("door", DOORS + WITHOUT_ESTIMATORS, ids=lambda door: f"{door.__module__}.{door.__name__}")
-def test_every_door_has_the_same_defaults(door):
-    defaults = {name: parameter.default for name, parameter in inspect.signature(door).parameters.items()}
+@pytest.mark.parametrize("function", [*FUNCTIONS, reference.advantage], ids=lambda f: f"{f.__module__}.{f.__name__}")
+def test_every_function_has_the_same_defaults(function):
+    defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
     assert (defaults["tau"], defaults["eps"], defaults["valid"]) == (TAU, EPS, None)
-    if door in DOORS:
-        assert (defaults["estimator"], defaults["center"], defaults["scale"]) == ("gapo", None, None)
-    else:
+    if function is reference.advantage:
         assert (defaults["center"], defaults["scale"]) == ESTIMATORS["gapo"]
+    else:
+        assert (defaults["estimator"], defaults["center"], defaults["scale"]) == ("gapo", None, None)
 
 
 def test_names_are_the_same_everywhere():

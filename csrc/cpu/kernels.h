@@ -1,7 +1,7 @@
 // Collects this instruction set's functions; each isa_*.cpp includes it once, after it has chosen the target.
 #pragma once
 
-#include "cpu/groups.h"
+#include "cpu/advantage.h"
 #include "cpu/tokens.h"
 
 namespace gapo {

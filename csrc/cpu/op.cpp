@@ -21,7 +21,7 @@ void run(const Rule& rule, const Groups<T>& groups, const Output<T>& out, const 
 }
 
 template <typename T>
-void forget(T* stats, int64_t groups) {
+void fill_with_nan(T* stats, int64_t groups) {
   if (stats) std::fill(stats, stats + 4 * groups, std::numeric_limits<T>::quiet_NaN());
 }
 
@@ -36,7 +36,7 @@ void advantage_of_copy(const Rule& rule, const std::vector<int64_t>& offsets, T*
   T* const rewards = memory.get();
   T* const advantage = rewards + kept;
   gather(rewards);
-  forget(stats, groups);
+  fill_with_nan(stats, groups);
   run<T>(rule, {rewards, offsets.data(), 0, groups}, {advantage, stats}, threads);
   scatter(advantage);
 }
@@ -109,7 +109,7 @@ template <typename T>
 void contiguous_advantage(const Rule& rule, const Groups<T>& groups, const bool* valid, const Output<T>& out,
                           const Threads& threads) {
   if (valid) return compacted_advantage(rule, groups, valid, out, threads);
-  forget(out.stats, groups.count);
+  fill_with_nan(out.stats, groups.count);
   run(rule, groups, out, threads);
 }
 

@@ -9,15 +9,13 @@
 namespace gapo::op {
 namespace {
 
-using Valid = std::optional<Tensor>;
-
 void advantage(const Tensor& rewards, double tau, const Text& center, const Text& scale, double eps,
-               const Valid& valid) {
+               const std::optional<Tensor>& valid) {
   check_advantage(rewards, {tau, center, scale, eps, valid});
 }
 
 void advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
-                      const Text& center, const Text& scale, double eps, const Valid& valid) {
+                      const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
   check_advantage_varlen(rewards, offsets, max_group_size, {tau, center, scale, eps, valid});
 }
 
@@ -29,17 +27,17 @@ void offsets(const Tensor& given, int64_t rewards, int64_t max_group_size) {
 }
 
 void advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const Text& center, const Text& scale,
-                     double eps, const Valid& valid) {
+                     double eps, const std::optional<Tensor>& valid) {
   check_advantage_by_id(rewards, group_ids, {tau, center, scale, eps, valid});
 }
 
 void advantage_stats(const Tensor& rewards, const std::optional<Tensor>& group_ids, double tau, const Text& center,
-                     const Text& scale, double eps, const Valid& valid) {
+                     const Text& scale, double eps, const std::optional<Tensor>& valid) {
   check_advantage_stats(rewards, group_ids, {tau, center, scale, eps, valid});
 }
 
 void token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids, double tau,
-                     const Text& center, const Text& scale, double eps, const Valid& valid) {
+                     const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
   check_token_advantage(token_rewards, mask, group_ids, {tau, center, scale, eps, valid});
 }
 

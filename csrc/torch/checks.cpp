@@ -59,8 +59,7 @@ std::string digits(double value) {
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
-}  // namespace
-
+// "int64 [4, 2]": dtype and shape, as a user knows them.
 std::string describe(const Tensor& tensor) {
   if (!tensor.defined()) return "None";
   std::string text = std::string(dtype_name(tensor.scalar_type())) + " [";
@@ -68,7 +67,20 @@ std::string describe(const Tensor& tensor) {
   return text + "]";
 }
 
-namespace {
+std::string device_name(const Tensor& tensor) {
+  using torch::headeronly::DeviceType;
+  const torch::stable::Device device = tensor.device();
+  switch (device.type()) {
+    case DeviceType::CPU:
+      return "cpu";
+    case DeviceType::CUDA:
+      return "cuda:" + std::to_string(device.index());
+    case DeviceType::Meta:
+      return "meta";
+    default:
+      return "a device of another type";
+  }
+}
 
 Rule check_rule(const char* op, const Options& options) {
   const auto& [tau, center, scale, eps, valid] = options;
@@ -91,8 +103,8 @@ void check_integers(const char* op, const char* argument, const Tensor& tensor, 
 }
 
 void check_same_device(const char* op, const char* argument, const Tensor& tensor, const Tensor& rewards) {
-  GAPO_CHECK(tensor.device() == rewards.device(), op, " expects ", argument,
-             " on the device of the rewards, got it on another one");
+  GAPO_CHECK(tensor.device() == rewards.device(), op, " expects ", argument, " on ", device_name(rewards),
+             ", as the rewards, got ", device_name(tensor));
 }
 
 void check_valid(const char* op, const std::optional<Tensor>& valid, const Tensor& rewards, int64_t dims) {

@@ -31,9 +31,6 @@ std::string joined(const Parts&... parts) {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// "int64 [4, 2]": dtype and shape, as a user knows them.
-std::string describe(const Tensor& tensor);
-
 // The arguments that every op ends with.
 struct Options {
   double tau;

@@ -50,10 +50,9 @@ def group_metrics(
     values, result = values.reshape(-1), stats.advantage.reshape(-1).to(values.dtype)
     keep = torch.ones_like(values, dtype=torch.bool) if valid is None else valid.reshape(-1)
     _, group, counts = ids.unique(return_inverse=True, return_counts=True)
-    number = counts.numel()
 
     def of_group(row_values: Tensor, reduce: str, start: float) -> Tensor:
-        empty = row_values.new_full((number,), start)
+        empty = row_values.new_full(counts.shape, start)
         return empty.scatter_reduce(0, group, row_values, reduce)
 
     sizes = of_group(keep.to(values.dtype), "sum", 0.0)
@@ -75,12 +74,23 @@ def group_metrics(
         "advantage_abs_mean": (result.abs(), finite),
         "group_size": (sizes, torch.ones_like(compared)),
     }
-    totals = [torch.where(counted, value, 0).sum(dtype=torch.float64) for value, counted in means.values()]
-    shares = [counted.sum(dtype=torch.float64) for _, counted in means.values()]
-    read = torch.stack([*totals, *shares, torch.where(finite, result, 0).sum(dtype=torch.float64)]).tolist()
-    metrics = {
-        PREFIX + name: total / share
-        for name, total, share in zip(means, read, read[len(means) :], strict=False)
-        if share > 0
-    }
-    return {**metrics, PREFIX + "advantage_sum": read[-1], PREFIX + "groups": float(number)}
+    found = {**_read(means, {"advantage_sum": (result, finite)}), "groups": float(counts.numel())}
+    return {PREFIX + name: number for name, number in found.items()}
+
+
+Counted = dict[str, tuple[Tensor, Tensor]]  # by name: values, and which of them count
+
+
+def _read(means: Counted, sums: Counted) -> dict[str, float]:
+    """The means, where anything counts, and the sums, by one copy from the device."""
+    both = {**means, **sums}
+    totals = [torch.where(counted, value, 0).sum(dtype=torch.float64) for value, counted in both.values()]
+    counts = [counted.sum(dtype=torch.float64) for _, counted in both.values()]
+    read = torch.stack([torch.stack(totals), torch.stack(counts)]).tolist()
+    found = {}
+    for name, total, count in zip(both, *read, strict=True):
+        if name in sums:
+            found[name] = total
+        elif count > 0:
+            found[name] = total / count
+    return found

@@ -1,4 +1,4 @@
-"""Settings of the op out of a framework's configuration, as keyword arguments for the doors of ``gapo_kernels``."""
+"""Settings of the op out of a framework's configuration, as keyword arguments for the functions of ``gapo_kernels``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gapo_kernels import ops
 
 
 class Settings(TypedDict, total=False):
-    """Only what was given: the doors' own defaults stand for the rest. ``ops.advantage(rewards, **settings)``."""
+    """Only what was given: the defaults stand for the rest. ``ops.advantage(rewards, **settings)``."""
 
     estimator: str
     tau: float
@@ -33,7 +33,7 @@ def read_settings(given: object, where: str) -> Settings:
         where: what the user calls the section, for messages; ``algorithm.gapo`` for instance.
 
     Returns:
-        The keyword arguments for any door of ``gapo_kernels``, without those that were not given.
+        The keyword arguments for any op of ``gapo_kernels``, without those that were not given.
 
     Raises:
         ValueError: a name or a value that the op does not take; the message names it and what was expected.

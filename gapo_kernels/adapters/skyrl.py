@@ -10,11 +10,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gapo_kernels import ops
 from gapo_kernels.adapters.metrics import group_metrics
+from gapo_kernels.adapters.rows import score_rows
 from gapo_kernels.adapters.settings import Settings, read_settings, without_division
 
 SECTION = "gapo"
@@ -46,8 +46,8 @@ def advantage(
         (advantages, returns), one and the same tensor [batch, response], as with SkyRL's own GRPO.
     """
     chosen = without_division(settings or {}, grpo_norm_by_std, SECTION, SWITCH)
-    _, scorable = _rows(token_level_rewards)
-    valid = None if scorable.all() else scorable
+    _, scorable = score_rows(token_level_rewards)
+    valid = None if scorable.all() else scorable  # on SkyRL's CPU: a look that spares a copy
     advantages = ops.token_advantage(token_level_rewards, response_mask, index, valid=valid, **chosen)
     return advantages, advantages
 
@@ -70,7 +70,7 @@ def metrics(
     Returns:
         What ``gapo_kernels.adapters.metrics.group_metrics`` says.
     """
-    rewards, valid = _rows(token_level_rewards)
+    rewards, valid = score_rows(token_level_rewards)
     chosen = without_division(settings or {}, grpo_norm_by_std, SECTION, SWITCH)
     stats = ops.advantage_stats(rewards, index, valid=valid, **chosen)
     return group_metrics(rewards, stats, index, valid)
@@ -95,8 +95,3 @@ def register(name: str = "gapo", **settings: Any) -> None:
             raise ValueError(f"name expects one that SkyRL does not know yet, got {name!r}")
         Registry.unregister(name)
     Registry.register(name, estimator)
-
-
-def _rows(token_rewards: Tensor) -> tuple[Tensor, Tensor]:
-    rewards = token_rewards.sum(-1, dtype=torch.promote_types(token_rewards.dtype, torch.float32))
-    return rewards, ~rewards.isnan()

@@ -19,8 +19,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from gapo_kernels.adapters.metrics import group_metrics
 from gapo_kernels.adapters.settings import Settings, read_settings
-from gapo_kernels.estimators import EPS, ESTIMATORS, TAU, Estimator, resolve
 from gapo_kernels.ops import advantage_stats
+from gapo_numpy.estimators import EPS, ESTIMATORS, TAU, Estimator, resolve
 
 # Attributes of GRPOTrainer that the replacement reads or writes.
 INTERNALS = (

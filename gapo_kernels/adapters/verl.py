@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 
 from gapo_kernels import ops
 from gapo_kernels.adapters import verl_hooks
 from gapo_kernels.adapters.metrics import group_metrics
+from gapo_kernels.adapters.rows import score_rows
 from gapo_kernels.adapters.settings import Settings, read_settings, without_division
 from gapo_kernels.ids import as_id_tensor
 
@@ -89,9 +89,8 @@ def _score(
         raise ValueError("index expects the uid of each row (non_tensor_batch['uid']), got None")
     settings = _settings(estimator, config)
     ids = as_id_tensor(index, token_rewards.device)
-    rewards = token_rewards.sum(-1, dtype=torch.promote_types(token_rewards.dtype, torch.float32))
-    scorable = ~rewards.isnan()
-    valid = None if scorable.all() else scorable
+    rewards, scorable = score_rows(token_rewards)
+    valid = None if scorable.all() else scorable  # on verl's CPU: a look that spares a copy
     advantages = ops.token_advantage(token_rewards, mask, ids, valid=valid, **settings)
     _last = _Batch(rewards, ids, scorable, _has_tokens(mask), settings)
     return advantages, advantages
