@@ -18,7 +18,7 @@ from torch import Tensor
 
 import gapo_kernels
 from bench import peers, verl_peers
-from gapo_kernels.backends import backends
+from gapo_kernels.backends import list_backends
 
 Inputs = tuple[Any, ...]
 LOOP_LIMIT = 1 << 17  # rows that a Python loop is given: seconds a call
@@ -144,7 +144,7 @@ def _triton_ops() -> Any:
 def _no_triton() -> str:
     if not importlib.util.find_spec("triton"):
         return "triton is not installed in this environment"
-    serving = [backend.name for backend in backends() if "cuda" in backend.serves]
+    serving = [backend.name for backend in list_backends() if "cuda" in backend.serves]
     return "it serves the op itself here" if serving == ["triton"] else ""
 
 

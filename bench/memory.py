@@ -1,6 +1,6 @@
 """Peak memory of one call beyond its inputs and its result, on a CPU.
 
-``python bench/memory.py FORM PEER SHAPE`` prints bytes; ``bench/run_cpu.py`` runs it in a process of its own for every
+``python -m bench.memory FORM PEER SHAPE`` prints bytes; ``bench/run_cpu.py`` runs it in a process of its own for every
 case, since what an allocator keeps from an earlier call would hide the next one's need.
 """
 
@@ -11,12 +11,12 @@ import ctypes
 import gc
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+from bench import ROOT
 from bench.forms import FORMS
+from bench.process_memory import forget_peak, resident
 
 TOKENS = (1024, 64, 1024)
 CASES = [
@@ -24,12 +24,6 @@ CASES = [
     *(("advantage_by_id", peer, (512, 512)) for peer in ("gapo", "torch")),
     *(("token_advantage", peer, TOKENS) for peer in ("gapo", "torch", "verl grpo_vectorized")),
 ]
-
-
-def resident(name: str) -> int:
-    """``VmRSS`` or ``VmHWM`` of this process, in bytes."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 def peak_beyond(form: str, peer: str, shape: tuple[int, ...]) -> int:
@@ -42,7 +36,7 @@ def peak_beyond(form: str, peer: str, shape: tuple[int, ...]) -> int:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         before = resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # sets the peak back
+        forget_peak()
         result = who.call(*inputs)
         peak = resident("VmHWM")
     return peak - before - result.nbytes
@@ -50,8 +44,8 @@ def peak_beyond(form: str, peer: str, shape: tuple[int, ...]) -> int:
 
 def measured_apart(form: str, peer: str, shape: tuple[int, ...]) -> int:
     """``peak_beyond`` in a process of its own."""
-    command = [sys.executable, __file__, form, peer, "x".join(map(str, shape))]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    command = [sys.executable, "-m", "bench.memory", form, peer, "x".join(map(str, shape))]
+    return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Writes the tables of README.md and docs/benchmarks.md, and the figures, from the committed results.
 
-``python bench/report.py``. A document marks where a table stands: ``<!-- table: NAME -->`` … ``<!-- end of table -->``.
+``python -m bench.report``. A document marks where a table stands: ``<!-- table: NAME -->`` … ``<!-- end of table -->``.
 A test fails where a document and the results differ.
 """
 
@@ -9,14 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT))
-from bench import markdown, results_file, steps  # noqa: E402
+from bench import ROOT, markdown, results_file, steps
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "adapters" / "verl.md"]
 MARK = re.compile(r"(<!-- table: (?P<name>[\w.]+) -->\n).*?(<!-- end of table -->)", flags=re.DOTALL)
@@ -65,9 +61,10 @@ def rendered(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", action="store_true", help="no figures, which need matplotlib")
+    given = parser.parse_args()
     for document in DOCUMENTS:
         document.write_text(rendered(document.read_text(encoding="utf-8")), encoding="utf-8")
-    if not parser.parse_args().tables:
+    if not given.tables:
         from bench import figures
 
         for prefix in ("cpu", "gpu"):

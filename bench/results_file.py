@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "results"
+from bench import ROOT
+
+FOLDER = ROOT / "bench" / "results"
 PACKAGES = ("gapo-kernels", "torch", "numpy", "triton", "verl")
 
 Entry = dict[str, Any]

@@ -1,6 +1,6 @@
 """Measures which share of a training step the advantages take, by the group's size, on one thread.
 
-python bench/run_advantage_share.py    writes bench/results/advantage_share.json, about two minutes
+``python -m bench.run_advantage_share`` writes bench/results/advantage_share.json, in about two minutes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from bench import results_file
 from gapo_trainer.config import load_config
 from gapo_trainer.policy import resolve_device
 from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.runlog import TIMINGS, read_log
 from gapo_trainer.train import train
 
-RESULT = Path(__file__).parent / "results" / "advantage_share.json"
+RESULT = results_file.FOLDER / "advantage_share.json"
 # (prompts a step, completions a prompt): the smallest step, where a fixed cost weighs most, to the largest group
 SIZES = [(1, 2), (1, 8), (8, 8), (8, 64), (8, 256), (1, 1024), (1, 4096)]
 STEPS = 6  # the first warms up; medians are over the others
@@ -49,7 +50,7 @@ def share(prompts: int, group_size: int) -> dict[str, Any]:
 def main() -> None:
     """Measure every size, print each and write the file."""
     torch.set_num_threads(1)  # waiting for a busy second core would lengthen the rest of a step, and flatter the share
-    origin = {**provenance("cpu"), "command": "python bench/run_advantage_share.py"}
+    origin = {**provenance("cpu"), "command": "python -m bench.run_advantage_share"}
     sizes = []
     for prompts, group_size in SIZES:
         sizes.append(share(prompts, group_size))

@@ -17,12 +17,10 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT))
-from bench import memory, results_file  # noqa: E402
-from bench.forms import FORMS  # noqa: E402
-from bench.results_file import Entry  # noqa: E402
-from bench.tables import TABLES  # noqa: E402
+from bench import ROOT, memory, results_file
+from bench.forms import FORMS
+from bench.results_file import Entry
+from bench.tables import TABLES
 
 RESULTS = results_file.FOLDER / "cpu.json"
 
@@ -102,14 +100,14 @@ def main() -> None:
     given = parser.parse_args()
     origin = {
         **provenance("cpu", results_file.PACKAGES),
-        "command": f"python bench/run_cpu.py --turns {given.turns} --seconds {given.seconds}",
+        "command": f"python -m bench.run_cpu --turns {given.turns} --seconds {given.seconds}",
         "cpu_capability": build_info()["cpu_capability"],
     }
     options = [f"--turns={given.turns}", f"--seconds={given.seconds}", *(["--small"] if given.small else [])]
     results = results_file.read(given.out)
     for name in given.only:
         kept = results.get(name, {}).get("provenance", {})
-        if not given.fresh and kept.get("commit") == origin["commit"] is not None:
+        if not given.fresh and origin["commit"] is not None and kept.get("commit") == origin["commit"]:
             continue
         before = os.getloadavg()[0]
         table = measure_memory() if name == "memory" else measure_table(name, options)

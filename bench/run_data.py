@@ -1,6 +1,6 @@
 """Mining speed and reward speed; writes bench/results/data.json.
 
-``python bench/run_data.py REPOSITORY`` where REPOSITORY is a git clone with a long history, such as apache/thrift's.
+``python -m bench.run_data REPOSITORY`` where REPOSITORY is a git clone with a long history, such as apache/thrift's.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench import ROOT, results_file
 from gapo_trainer.provenance import provenance
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results" / "data.json"
+RESULTS = results_file.FOLDER / "data.json"
 
 
 def mining(repository: Path) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def rewards() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("repository", type=Path)
-    facts = {**provenance("cpu"), "command": "python bench/run_data.py REPOSITORY"}
+    facts = {**provenance("cpu"), "command": "python -m bench.run_data REPOSITORY"}
     result = {"provenance": facts, "mining": mining(parser.parse_args().repository), "reward_ms": rewards()}
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

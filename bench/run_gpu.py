@@ -7,7 +7,6 @@ NumPy and this package is needed.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +14,11 @@ from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT))
-from bench import results_file  # noqa: E402
-from bench.device_time import Record, device_time, host_dispatch, record_calls, record_graph, record_waiting, rotation  # noqa: E402
-from bench.forms import FORMS, Inputs, Peer  # noqa: E402
-from bench.results_file import Entry  # noqa: E402
-from bench.tables import SMALL, TABLES, Case, cases  # noqa: E402
+from bench import results_file
+from bench.device_time import Record, device_time, host_dispatch, record_calls, record_graph, record_waiting, rotation
+from bench.forms import FORMS, Inputs, Peer
+from bench.results_file import Entry
+from bench.tables import SMALL, TABLES, Case, cases
 
 RESULTS = results_file.FOLDER / "gpu.json"
 ORDER = ("dense", "tokens", "unordered", "ragged", "dtypes", "by_size", "by_batch")  # the first ones matter most
@@ -54,7 +51,7 @@ def recorder(peer: Peer, device: str) -> Record:
     return record_waiting if peer.waits else record_graph
 
 
-def check(case: Case, peer: Peer, inputs: Inputs, device: str) -> float:
+def check(case: Case, peer: Peer, inputs: Inputs) -> float:
     """The greatest error against the CPU's op, relative to the greatest advantage: before speed, the same result.
 
     Raises:
@@ -83,7 +80,7 @@ def measure(case: Case, device: str, cache: int) -> Entry:
     generator = torch.Generator().manual_seed(0)
     dtype = getattr(torch, case.dtype)
     first = form.draw(case.shape, dtype, device, generator)
-    error = check(case, peer, first, device) if case.peer in ("gapo", "triton") else None
+    error = check(case, peer, first) if case.peer in ("gapo", "triton") else None
     traffic = form.traffic(*first)
     single = peer.floor or case.peer in ("gapo", "triton")
     sets = rotation(traffic, cache, *(() if single else (WAITING_CALLS if peer.waits else MANY_KERNELS,)))
@@ -107,7 +104,7 @@ def measure(case: Case, device: str, cache: int) -> Entry:
 
 def copy_bandwidth(device: str, cache: int) -> float:
     """Bytes a second, read and written, of a copy far larger than the L2 cache; the median of the replays."""
-    source = torch.randn(max(1 << 16, 8 * cache // 4), device=device)
+    source = torch.randn(max(1 << 16, 8 * cache // 4), device=device)  # float32: eight caches' worth
     target = torch.empty_like(source)
     record = record_calls if device == "cpu" else record_graph
     taken = device_time([lambda: target.copy_(source)] * 3, record, REPLAYS, keep=False)
@@ -154,7 +151,7 @@ def short_table(results: results_file.Results) -> str:
 
 
 def main() -> None:
-    from gapo_kernels.backends import backends
+    from gapo_kernels.backends import list_backends
     from gapo_trainer.provenance import provenance
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -164,7 +161,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     deadline = time.monotonic() + given.budget
-    serving = [backend.name for backend in backends() if given.device in backend.serves]
+    serving = [backend.name for backend in list_backends() if given.device in backend.serves]
     origin = provenance(given.device, results_file.PACKAGES) | {
         "command": "bench/gpu.sh",
         "served_by": serving,

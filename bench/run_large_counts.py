@@ -6,15 +6,12 @@ The interpreter has two processors, so that two blocks share a group which is lo
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests" / "cuda"))
-import ptx_library  # noqa: E402
+from bench import results_file
+from bench.interpreter import ptx_library
 
-RESULTS = ROOT / "bench" / "results" / "cuda_large.json"
+RESULTS = results_file.FOLDER / "cuda_large.json"
 SIZES = (5_000, 16_384, 131_072, 1 << 20)
 SOURCES = {"normal": "torch.randn", "uniform": "torch.rand"}
 CALL = """
@@ -48,7 +45,8 @@ def main() -> None:
     from gapo_trainer.provenance import provenance, write_result
 
     groups = [count(rewards, size) for rewards in SOURCES for size in SIZES]
-    origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
+    command = "python -m bench.run_large_counts"
+    origin = {**provenance("cpu"), "command": command, "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "groups": groups})
 
 

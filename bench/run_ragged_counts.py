@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests" / "cuda"))
-import ptx_library  # noqa: E402
+from bench import results_file
+from bench.interpreter import ptx_library
 
-RESULTS = ROOT / "bench" / "results" / "cuda_ragged.json"
+RESULTS = results_file.FOLDER / "cuda_ragged.json"
 GROUPS = 64
 RANGES = ((8, 8), (16, 16), (17, 32), (33, 64), (65, 128), (129, 256), (1, 256), (257, 512), (513, 1024), (1, 1024))
 # as the ops are called: groups side by side, and all rows shuffled
@@ -66,7 +63,8 @@ def main() -> None:
     from gapo_trainer.provenance import provenance, write_result
 
     batches = [count(*sizes, call) for sizes in RANGES for call in CALLS]
-    origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
+    command = "python -m bench.run_ragged_counts"
+    origin = {**provenance("cpu"), "command": command, "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "groups": GROUPS, "batches": batches})
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import gapo_kernels
+from bench import results_file
 from bench.sass import disassemble, find_cuobjdump, resources, straight_path
 from gapo_numpy import _core, build_info
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results" / "cuda_sass.json"
+RESULTS = results_file.FOLDER / "cuda_sass.json"
 LIBRARY = Path(gapo_kernels.__file__).with_name("_C_cuda.so")
 KERNELS = {"thread": "thread_groups", "lanes": "lane_groups", "block": "block_groups"}  # by tier
 
@@ -63,7 +63,8 @@ def main() -> None:
     info = build_info()
     if len(info["cuda_architectures"]) != 1:
         raise SystemExit(f"bench.run_sass reads a build for one architecture, got {info['cuda_architectures']}")
-    origin = {**provenance("cpu"), "nvcc": info["cuda"], "architecture": info["cuda_architectures"][0]}
+    built = {"nvcc": info["cuda"], "architecture": info["cuda_architectures"][0]}
+    origin = {**provenance("cpu"), "command": "python -m bench.run_sass", **built}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "classes": count(cuobjdump, LIBRARY)})
 
 

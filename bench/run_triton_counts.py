@@ -6,16 +6,13 @@ PTX is not what a GPU runs, and instructions are not time: one tells roughly whe
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests" / "cuda"))
-import ptx_library  # noqa: E402
+from bench import results_file
+from bench.interpreter import ptx_library
 
-RESULTS = ROOT / "bench" / "results" / "triton_counts.json"
+RESULTS = results_file.FOLDER / "triton_counts.json"
 REWARDS = 4096  # of a call
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 CALLS = """
@@ -62,7 +59,8 @@ def main() -> None:
     sizes = [
         {"group_size": size, **{backend: counts[backend][i] for backend in BACKENDS}} for i, size in enumerate(SIZES)
     ]
-    origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "triton": version("triton")}
+    command = "python -m bench.run_triton_counts"
+    origin = {**provenance("cpu"), "command": command, "nvcc": ptx_library.find_nvcc()[1], "triton": version("triton")}
     write_result(RESULTS, origin, {"rewards": REWARDS, "sizes": sizes})
 
 

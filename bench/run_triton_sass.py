@@ -1,23 +1,22 @@
 """Compiles the Triton kernels for sm_90, counts their instructions and writes bench/results/triton_sass.json.
 
-It needs no GPU. ``--table`` only writes the table of docs/triton.md anew.
+``python -m bench.run_triton_sass``; no GPU is needed. ``--table`` only writes the table of docs/triton.md anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-RESULTS = ROOT / "bench" / "results" / "triton_sass.json"
+from bench import ROOT, results_file
+
+RESULTS = results_file.FOLDER / "triton_sass.json"
 DOCUMENT = ROOT / "docs" / "triton.md"
 BEGIN, END = "<!-- table: bench/results/triton_sass.json -->", "<!-- end of table -->"
 TARGET = "sm_90"
+COMMAND = "python -m bench.run_triton_sass"
 
 
 def measure() -> dict[str, Any]:
@@ -26,7 +25,7 @@ def measure() -> dict[str, Any]:
     from gapo_kernels.triton_kernels import tiers
     from gapo_trainer.provenance import provenance
 
-    facts = provenance("cpu")
+    facts = {**provenance("cpu"), "command": COMMAND}
     facts["versions"]["triton"] = version("triton")
     chosen = [(tier, "full") for tier in tiers.TIERS]
     chosen += [(tiers.tier_of(32), form) for form in ("dense", "dense_valid", "varlen", "by_id")]
@@ -60,12 +59,14 @@ def table(results: dict[str, Any]) -> str:
             f" | {k['spilled_bytes']} | {k['per_reward']} |"
         )
     facts = results["provenance"]
+    # results of before ``python -m`` name the script alone
+    command = COMMAND if facts["command"] == COMMAND else f"python bench/{facts['command']}"
     slowest = max(k["compile_seconds"] for k in results["kernels"])
     lines += [
         "",
         f"Compiled for {results['target']} by Triton {facts['versions']['triton']}, float32, (`hdi_median`, `rms`); the"
         f" slowest took {slowest} s of processor time. {facts['date']}, commit {facts['commit'][:12]}, by"
-        " `python bench/run_triton_sass.py`.",
+        f" `{command}`.",
     ]
     return "\n".join(lines)
 

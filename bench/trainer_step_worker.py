@@ -1,5 +1,6 @@
 """Times training steps of one trainer in this process and prints them as JSON; `trainer_vs_trl.py` runs it.
 
+For TRL's side it does so by the interpreter of an environment that has TRL but not this package.
 Both sides train the same Qwen2 on the same prompt, drawing, scoring and updating on one group a step: ``engine`` with
 gapo_trainer.engine, ``trl`` with TRL's GRPOTrainer, made to score completions only, as it does on a GPU (its CPU path
 scores the prompt's positions too and would be slower still). Times are CPU seconds of one thread.
@@ -11,17 +12,19 @@ import argparse
 import json
 import tempfile
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from bench.process_memory import forget_peak, resident
 
 VOCABULARY = 2048
 NEW_TOKENS = 24
 PAD = 0
 EOS = 1
 LEARNING_RATE = 1e-5
+MB = 1 << 20
 
 
 class Step(NamedTuple):
@@ -64,16 +67,10 @@ def reward(tokens: list[int]) -> float:
     return sum(token % 2 == 0 for token in tokens) / len(tokens)
 
 
-def memory_mb(field: str) -> float:
-    """``VmRSS`` (now) or ``VmHWM`` (its peak) of this process."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return int(line.split()[1]) / 1024
-
-
 def start_memory_mb() -> float:
     """Forget the peak so far, which imports caused, and give the memory now."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return memory_mb("VmRSS")
+    forget_peak()
+    return resident("VmRSS") / MB
 
 
 def engine_steps(prompt_length: int, group: int, micro_batch: int, steps: int) -> Measured:
@@ -182,8 +179,8 @@ def trl_steps(prompt_length: int, group: int, micro_batch: int, steps: int) -> M
     return Measured(times, start_mb)
 
 
-def generate_steps(prompt_length: int, group: int, micro_batch: int, steps: int) -> Measured:
-    """Time ``generate`` of transformers alone, on the repeated prompt."""
+def generate_steps(prompt_length: int, group: int, _micro_batch: int, steps: int) -> Measured:
+    """Time ``generate`` of transformers alone, on the repeated prompt; it knows no micro-batches."""
     model, prompt = build_model().eval(), build_prompt(prompt_length)
     repeated = prompt.expand(group, -1)
     start_mb = start_memory_mb()
@@ -210,7 +207,7 @@ def main() -> None:
     torch.set_num_threads(1)
     measured = SIDES[arguments.side](arguments.prompt_length, arguments.group, arguments.micro_batch, arguments.steps)
     steps = [step._asdict() for step in measured.steps]
-    print(json.dumps({"steps": steps, "memory_above_start_mb": memory_mb("VmHWM") - measured.start_mb}))
+    print(json.dumps({"steps": steps, "memory_above_start_mb": resident("VmHWM") / MB - measured.start_mb}))
 
 
 if __name__ == "__main__":

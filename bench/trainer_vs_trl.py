@@ -5,8 +5,8 @@ own, with torch pinned in the same command (otherwise pip replaces it by a CUDA 
 
     python3 -m venv TRL_VENV
     TRL_VENV/bin/pip install torch==2.13.0 trl==1.16.0 transformers==5.23.0
-    python bench/trainer_vs_trl.py measure --trl-python TRL_VENV/bin/python
-    python bench/trainer_vs_trl.py plot
+    python -m bench.trainer_vs_trl measure --trl-python TRL_VENV/bin/python
+    python -m bench.trainer_vs_trl plot
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import ROOT, results_file
 from gapo_trainer.provenance import provenance
 
-BENCH = Path(__file__).parent
-RESULTS = BENCH / "results" / "trainer_vs_trl.json"
+RESULTS = results_file.FOLDER / "trainer_vs_trl.json"
 PACKAGES = ("torch", "transformers", "trl", "accelerate")
 
 # glibc hands tensors of 32 MB and more back to the kernel when they are freed and pays page faults for the next one.
@@ -52,9 +51,10 @@ CASES = list(dict.fromkeys([*ANCHORS, *BY_GROUP, *BY_PROMPT, KEEPING]))
 def measure(python: str, side: str, case: Case) -> dict[str, Any]:
     """Run one side at one size in a new process; medians in CPU seconds, memory in MB."""
     allocator = {} if case.allocator == "default" else KEEP_FREED_MEMORY
-    worker = [python, str(BENCH / "trainer_step_worker.py"), side, f"--prompt-length={case.prompt_length}"]
+    worker = [python, "-m", "bench.trainer_step_worker", side, f"--prompt-length={case.prompt_length}"]
     finished = subprocess.run(
         [*worker, f"--group={case.group}", f"--micro-batch={case.micro_batch}", f"--steps={case.steps}"],
+        cwd=ROOT,  # where the other environment's interpreter finds bench
         env=os.environ | allocator | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
@@ -87,7 +87,7 @@ def origin(trl_python: str) -> dict[str, Any]:
         **provenance("cpu"),
         "threads": 1,
         "versions": json.loads(subprocess.check_output([trl_python, "-c", ask], text=True)),
-        "command": "python bench/trainer_vs_trl.py measure --trl-python TRL_VENV/bin/python",
+        "command": "python -m bench.trainer_vs_trl measure --trl-python TRL_VENV/bin/python",
         "model": "Qwen2, hidden 128, 4 layers, 4 heads, 2 key heads, feed-forward 512, vocabulary 2048, tied, float32",
         "new_tokens": 24,
         "units": "CPU seconds, median of the steps after the first; peak memory above the start in MB",

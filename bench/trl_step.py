@@ -2,7 +2,7 @@
 
 To run with the environment of TRL's adapter, after `make test-adapters-trl`, in about two minutes::
 
-    .venv-trl/bin/python bench/trl_step.py      writes bench/results/trl_step.json
+    .venv-trl/bin/python -m bench.trl_step      writes bench/results/trl_step.json
 
 TRL's own computation stands inline in a long method; `trl_inline` makes the same torch calls on the same tensors.
 Times are CPU seconds of one thread.
@@ -16,21 +16,21 @@ import tempfile
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
-from trainer_step_worker import NEW_TOKENS, trl_trainer
 from transformers import TrainerCallback
 from trl.trainer.utils import nanstd
 
+from bench import results_file
+from bench.trainer_step_worker import NEW_TOKENS, trl_trainer
 from gapo_kernels import advantage
 from gapo_kernels.adapters.trl import GapoGRPOConfig, GapoGRPOTrainer, sum_rewards
 from gapo_trainer.provenance import provenance, write_result
 
-RESULT = Path(__file__).parent / "results" / "trl_step.json"
+RESULT = results_file.FOLDER / "trl_step.json"
 PACKAGES = ("gapo-kernels", "torch", "transformers", "trl")
 
 # (groups, completions a group, reward functions): TRL's default of 8 completions, a cluster's batch, a very large group
@@ -131,7 +131,7 @@ def time_step(prompt_length: int, group_size: int, micro_batch: int) -> dict[str
 
 def main() -> None:
     torch.set_num_threads(1)
-    origin = {**provenance("cpu", PACKAGES), "command": "python bench/trl_step.py"}
+    origin = {**provenance("cpu", PACKAGES), "command": "python -m bench.trl_step"}
     load = os.getloadavg()[0]
     batches = [time_batch(*batch) for batch in BATCHES]
     steps = [time_step(*step) for step in STEPS]

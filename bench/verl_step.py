@@ -2,7 +2,7 @@
 
 To run with the environment of verl's adapter, after `make test-adapters-verl`, in a few minutes::
 
-    .venv-verl/bin/python bench/verl_step.py      writes bench/results/verl_step.json
+    .venv-verl/bin/python -m bench.verl_step      writes bench/results/verl_step.json
 
 Each call is verl's own `compute_advantage` on a DataProto, as its trainers make it, everything included: row sums, uid
 strings to groups, statistics, the product with the int64 mask, and the plug-in's bookkeeping for the log. The
@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,10 @@ from verl import DataProto
 from verl.trainer.config import AlgoConfig
 from verl.trainer.ppo.ray_trainer import compute_advantage
 
+from bench import results_file
 from gapo_trainer.provenance import provenance, write_result
 
-RESULT = Path(__file__).parent / "results" / "verl_step.json"
+RESULT = results_file.FOLDER / "verl_step.json"
 PACKAGES = ("gapo-kernels", "torch", "verl", "tensordict", "numpy")
 PROMPTS, GROUP, TOKENS = 512, 16, 1024  # the paper's batch
 ESTIMATORS = ("grpo", "grpo_vectorized", "gapo")
@@ -71,7 +71,7 @@ def summary(name: str, values: tuple[float, ...]) -> dict[str, list[float]]:
 
 def main() -> None:
     """Measure and write."""
-    origin = {**provenance("cpu", PACKAGES), "threads": list(THREADS), "command": "python bench/verl_step.py"}
+    origin = {**provenance("cpu", PACKAGES), "threads": list(THREADS), "command": "python -m bench.verl_step"}
     load = os.getloadavg()[0]
     cases = [case for threads in THREADS for case in time_all(threads)]
     facts = {"prompts": PROMPTS, "group_size": GROUP, "tokens": TOKENS, "rounds": ROUNDS, "load_before": round(load, 2)}
