@@ -29,12 +29,12 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def log(self, numbers: dict[str, float], step: int) -> None:
-        """See `Board`."""
+        """See ``Board``."""
         for name, value in numbers.items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """See `Board`."""
+        """See ``Board``."""
         self._writer.close()
 
 
@@ -55,9 +55,9 @@ class WeightsAndBiases:
         )  # fmt: skip
 
     def log(self, numbers: dict[str, float], step: int) -> None:
-        """See `Board`."""
+        """See ``Board``."""
         self._run.log(numbers, step=step)
 
     def close(self) -> None:
-        """See `Board`."""
+        """See ``Board``."""
         self._run.finish()

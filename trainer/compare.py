@@ -36,7 +36,7 @@ def recipe(name: str) -> dict[str, Any]:
     if name == "dapo":
         return {"estimator": "grpo", **DAPO}
     if plus and options != "dapo":
-        raise UserError(f"--estimators: expected an estimator, dapo or <estimator>+dapo, got {name!r}")
+        raise UserError(f"--estimators expects an estimator, dapo or <estimator>+dapo, got {name!r}")
     return {"estimator": estimator, **(DAPO if plus else {})}
 
 
@@ -55,7 +55,7 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
         UserError: an unknown name, ``seeds`` below 1, or a folder that holds runs of another configuration.
     """
     if seeds < 1:
-        raise UserError(f"--seeds must be at least 1, got {seeds}")
+        raise UserError(f"--seeds expects a value >= 1, got {seeds}")
     if len(set(names)) < len(names):
         raise UserError(f"--estimators expects each name once, got {','.join(names)}")
     settle_threads(config.model)

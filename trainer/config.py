@@ -97,31 +97,31 @@ class Config:
         """Refuse values that cannot work, before anything is loaded."""
         for name, low in _AT_LEAST.items():
             if not getattr(self, name) >= low:  # a NaN is refused too
-                raise UserError(f"{name} must be at least {low}, got {getattr(self, name)}")
+                raise UserError(f"{name} expects a value >= {low}, got {getattr(self, name)}")
         if self.seed >= 2**63:  # what torch's generators take
-            raise UserError(f"seed must be below 2^63, got {self.seed}")
+            raise UserError(f"seed expects a value < 2^63, got {self.seed}")
         for name in ("lr", "temperature", "reward_timeout", "max_grad_norm"):
             if not getattr(self, name) > 0:
-                raise UserError(f"{name} must be above 0, got {getattr(self, name)}")
+                raise UserError(f"{name} expects a value > 0, got {getattr(self, name)}")
         for name in ("reward_noise", "min_lr"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+                raise UserError(f"{name} expects 0 <= {name} <= 1, got {getattr(self, name)}")
         for name, kind in _TYPES.items():
             if kind is float and name not in _MAY_BE_INFINITE and not math.isfinite(getattr(self, name)):
-                raise UserError(f"{name} must be a finite number, got {getattr(self, name)}")
+                raise UserError(f"{name} expects a finite number, got {getattr(self, name)}")
         if 0 < self.dual_clip <= 1:
-            raise UserError(f"dual_clip must be 0, for none, or above 1, got {self.dual_clip}")
+            raise UserError(f"dual_clip expects 0, for none, or a value > 1, got {self.dual_clip}")
         if not 0 < self.tau <= 1:
-            raise UserError(f"tau must be in (0, 1], got {self.tau}")
+            raise UserError(f"tau expects 0 < tau <= 1, got {self.tau}")
         if self.estimator not in ESTIMATORS:
-            raise UserError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
+            raise UserError(f"estimator expects one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
         if self.prompts_per_step % self.mini_batches:
             raise UserError(
-                f"mini_batches must divide prompts_per_step ({self.prompts_per_step}), got {self.mini_batches}"
+                f"mini_batches expects a divisor of prompts_per_step ({self.prompts_per_step}), got {self.mini_batches}"
             )
         if self.overlong_buffer > self.max_new_tokens:
             raise UserError(
-                f"overlong_buffer must be at most max_new_tokens ({self.max_new_tokens}), got {self.overlong_buffer}"
+                f"overlong_buffer expects a value <= max_new_tokens ({self.max_new_tokens}), got {self.overlong_buffer}"
             )
 
 
@@ -167,7 +167,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
     kind = _TYPES[name]
     if typing.get_origin(kind) is Literal:
         if value not in typing.get_args(kind):
-            raise UserError(f"{where}: {name} must be one of {', '.join(typing.get_args(kind))}, got {value!r}")
+            raise UserError(f"{where}: {name} expects one of {', '.join(typing.get_args(kind))}, got {value!r}")
         return value
     if kind is float and type(value) in (int, str):  # YAML 1.1 reads 3e-4 as a string
         try:
@@ -207,13 +207,13 @@ def load_config(
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"config {path}: {error}") from error
         if not isinstance(loaded, dict):
-            raise UserError(f"config {path}: expected lines of 'name: value', got a {type(loaded).__name__}")
+            raise UserError(f"config {path} expects lines of 'name: value', got a {type(loaded).__name__}")
         values |= {str(name): _checked(str(name), value, f"config {path}") for name, value in loaded.items()}
     values |= {name: _checked(name, value, "settings") for name, value in settings.items()}
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals:
-            raise UserError(f"override {override!r}: expected name=value")
+            raise UserError(f"override expects name=value, got {override!r}")
         try:
             value = text if _TYPES.get(name) is str else yaml.safe_load(text)
         except yaml.YAMLError as error:

@@ -91,7 +91,7 @@ def own_rows(group_size: int) -> slice:
     """
     share, rest = divmod(group_size, world_size())
     if rest:
-        raise UserError(f"group_size must be a multiple of the {world_size()} processes, got {group_size}")
+        raise UserError(f"group_size expects a multiple of the {world_size()} processes, got {group_size}")
     return slice(rank() * share, (rank() + 1) * share)
 
 

@@ -17,18 +17,21 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from rich.console import Console
+from torch import Tensor
 from torch.optim import Optimizer
 
 from gapo_trainer import ranks
 from gapo_trainer.advantages import group_advantages
 from gapo_trainer.checkpoint import Progress, load_optimizer, newest_checkpoint, save_checkpoint
 from gapo_trainer.config import Config
+from gapo_trainer.data.loading import iter_tasks
 from gapo_trainer.data.scoring import Scorer, Tally
-from gapo_trainer.engine import distinct, prompt_once
+from gapo_trainer.engine import RolloutEngine, distinct, prompt_once
 from gapo_trainer.episodes import Episodes
 from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import answer, scores_row
@@ -36,12 +39,12 @@ from gapo_trainer.metrics import kept_group, step_metrics
 from gapo_trainer.policy import Policy, load_policy
 from gapo_trainer.precision import forward_precision
 from gapo_trainer.progress import ProgressView, tell
-from gapo_trainer.rollout import Roller, make_engine
+from gapo_trainer.rollout import Roller, Rollout, make_engine
 from gapo_trainer.runlog import EVALS, GROUPS, METRICS, TIMINGS, RunLog
 from gapo_trainer.sampler import TaskSampler
 from gapo_trainer.schedule import learning_rate
-from gapo_trainer.sources import load_splits
-from gapo_trainer.update import update
+from gapo_trainer.sources import Splits, load_splits
+from gapo_trainer.update import UpdateStats, update
 
 CHECKPOINTS = "checkpoints"
 
@@ -60,15 +63,71 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
         UserError: something that can be mended stopped the run; its checkpoints are as they were.
     """
     warn = partial(tell, console) if console else lambda line: None
+    run = _prepare(config, folder, device, resume, warn)
+    with (
+        Scorer(config.reward, workers=config.reward_workers, time_limit=config.reward_timeout) as reward,
+        RunLog(folder if ranks.rank() == 0 else None, config, run.progress.step, run.progress.log_bytes) as log,
+        ProgressView(config.steps, run.progress.step, console) as view,
+    ):
+        roller = Roller(run.policy, run.engine, run.splits.train, run.sampler, reward, config)
+        bad_updates = run.progress.bad_updates
+        if run.progress.step == 0:
+            _evaluate(run, 0, log)
+        for step in range(run.progress.step, config.steps):
+            began = time.perf_counter()
+            seed_everything(config.seed, step)
+            lr = set_learning_rate(run.optimizer, learning_rate(step, config))
+            with forward_precision(run.policy.model, config):
+                rollout = roller.rollout(step)
+                add_reference(rollout.episodes, run.reference, config)
+            drawn = time.perf_counter()
+            advantages = group_advantages(rollout.episodes, config)
+            weighed = time.perf_counter()
+            stats = update(run.policy.model, run.optimizer, rollout.episodes, advantages, config, bad_updates)
+            run.engine.load_weights(run.policy.model)
+            bad_updates = stats.bad_updates
+            _record(_Step(step + 1, rollout, advantages, stats, lr, (began, drawn, weighed)), run, log, view)
+        _tell_failures(reward.tally, warn)
+
+
+class _Run(NamedTuple):
+    """All that the loop works with, as it stands after the ``progress`` made so far."""
+
+    config: Config
+    folder: Path
+    device: str
+    policy: Policy
+    reference: Policy | None
+    splits: Splits
+    optimizer: Optimizer
+    engine: RolloutEngine
+    sampler: TaskSampler
+    progress: Progress
+
+
+class _Step(NamedTuple):
+    """What one step came to."""
+
+    done: int  # steps, this one included
+    rollout: Rollout
+    advantages: list[Tensor]
+    stats: UpdateStats
+    lr: float
+    times: tuple[float, float, float]  # when it began, had its rollout, and had its advantages
+
+
+def _prepare(config: Config, folder: Path, device: str, resume: bool, warn: Callable[[str], None]) -> _Run:
+    """Load all that the loop works with; arguments and errors are those of ``train``."""
     found = newest_checkpoint(folder / CHECKPOINTS, warn) if resume else None
     start, progress = found or (None, Progress(step=0, tasks_taken=0, bad_updates=0, log_bytes={}))
-
     if progress.step > config.steps:
         raise UserError(f"{folder} has a checkpoint of step {progress.step}, beyond steps={config.steps}")
     policy = load_policy(str(start or config.model), config.format, device)
     reference = _reference(config, device)
     splits = load_splits(config, policy, warn)
     if not splits.train:
+        if next(iter_tasks(config.data, split="train", on_bad=lambda row: None), None) is None:
+            raise UserError(f"data={config.data} has no task of split train: all of them are held out")
         raise UserError(
             f"data={config.data} has no training task with a prompt of at most {config.max_prompt_tokens} tokens"
         )
@@ -81,42 +140,25 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
         load_optimizer(start, policy.model, optimizer)
     sampler = TaskSampler(len(splits.train), config.seed, progress.tasks_taken)
     engine = make_engine(policy, config)
-    with (
-        Scorer(config.reward, workers=config.reward_workers, time_limit=config.reward_timeout) as reward,
-        RunLog(folder if ranks.rank() == 0 else None, config, progress.step, progress.log_bytes) as log,
-        ProgressView(config.steps, progress.step, console) as view,
-    ):
-        roller = Roller(policy, engine, splits.train, sampler, reward, config)
-        if progress.step == 0:
-            _evaluate(policy, splits.held_out, config, 0, log)
-        bad_updates = progress.bad_updates
-        for step in range(progress.step, config.steps):
-            began = time.perf_counter()
-            seed_everything(config.seed, step)
-            lr = set_learning_rate(optimizer, learning_rate(step, config))
-            with forward_precision(policy.model, config):
-                rollout = roller.rollout(step)
-                add_reference(rollout.episodes, reference, config)
-            drawn = time.perf_counter()
-            advantages = group_advantages(rollout.episodes, config)
-            weighed = time.perf_counter()
-            stats = update(policy.model, optimizer, rollout.episodes, advantages, config, bad_updates)
-            engine.load_weights(policy.model)
-            bad_updates, done = stats.bad_updates, step + 1
+    return _Run(config, folder, device, policy, reference, splits, optimizer, engine, sampler, progress)
 
-            metrics = {"step": done, **step_metrics(rollout, advantages, stats, lr)}
-            timings = _timings(began, drawn, weighed, metrics["completion_tokens"] * _rows(config))
-            log.write(METRICS, metrics)
-            log.write(TIMINGS, {"step": done, **timings})
-            if done % config.groups_every == 0:
-                log.write(GROUPS, {"step": done, **kept_group(rollout.episodes[0], advantages[0])})
-            if done % config.eval_every == 0 or done == config.steps:
-                _evaluate(policy, splits.held_out, config, done, log)
-            if done % config.checkpoint_every == 0 or done == config.steps:
-                reached = Progress(done, sampler.position, bad_updates, log.flushed_bytes())
-                save_checkpoint(folder / CHECKPOINTS, reached, policy, optimizer, config.keep_checkpoints)
-            view.show(done, metrics | timings)
-        _tell_failures(reward.tally, warn)
+
+def _record(step: _Step, run: _Run, log: RunLog, view: ProgressView) -> None:
+    """Log and show a step; evaluate and save after it where the settings ask for it, and at the end."""
+    config, done, rollout, advantages = run.config, step.done, step.rollout, step.advantages
+    metrics = {"step": done, **step_metrics(rollout, advantages, step.stats, step.lr)}
+    tokens = metrics["completion_tokens"] * config.prompts_per_step * config.group_size
+    timings = {"step": done, **_timings(*step.times, tokens, run.device)}
+    log.write(METRICS, metrics)
+    log.write(TIMINGS, timings)
+    if done % config.groups_every == 0:
+        log.write(GROUPS, {"step": done, **kept_group(rollout.episodes[0], advantages[0])})
+    if done % config.eval_every == 0 or done == config.steps:
+        _evaluate(run, done, log)
+    if done % config.checkpoint_every == 0 or done == config.steps:
+        reached = Progress(done, run.sampler.position, step.stats.bad_updates, log.flushed_bytes())
+        save_checkpoint(run.folder / CHECKPOINTS, reached, run.policy, run.optimizer, config.keep_checkpoints)
+    view.show(done, metrics | timings)
 
 
 def seed_everything(seed: int, step: int) -> None:
@@ -159,11 +201,12 @@ def _reference(config: Config, device: str) -> Policy | None:
     return reference
 
 
-def _evaluate(policy: Policy, held_out: dict, config: Config, step: int, log: RunLog) -> None:
-    for split, tasks in held_out.items():
-        with forward_precision(policy.model, config):
-            answers = answer(policy, tasks, "greedy", config.max_new_tokens)
-        log.write(EVALS, {"step": step, "split": split, "decoding": "greedy", **scores_row(answers)})
+def _evaluate(run: _Run, done: int, log: RunLog) -> None:
+    """Log the greedy scores of the policy after ``done`` steps."""
+    for split, tasks in run.splits.held_out.items():
+        with forward_precision(run.policy.model, run.config):
+            answers = answer(run.policy, tasks, "greedy", run.config.max_new_tokens)
+        log.write(EVALS, {"step": done, "split": split, "decoding": "greedy", **scores_row(answers)})
 
 
 def _tell_failures(tally: Tally, warn: Callable[[str], None]) -> None:
@@ -174,17 +217,17 @@ def _tell_failures(tally: Tally, warn: Callable[[str], None]) -> None:
         )
 
 
-def _rows(config: Config) -> int:
-    return config.prompts_per_step * config.group_size
-
-
-def _timings(began: float, drawn: float, weighed: float, tokens: float) -> dict[str, float]:
+def _timings(began: float, drawn: float, weighed: float, tokens: float, device: str) -> dict[str, float]:
+    """How long a step took, from its beginning until now, and the most memory so far: of ``device`` if it is CUDA."""
     now = time.perf_counter()
-    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if device.startswith("cuda"):
+        peak_mb = torch.cuda.max_memory_allocated(device) / 1e6
+    else:
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # Linux counts in kB
     return {
         "rollout_s": drawn - began,
         "advantage_s": weighed - drawn,
         "update_s": now - weighed,
         "tokens_per_s": tokens / (now - began),
-        "peak_mb": torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else peak_kb / 1e3,
+        "peak_mb": peak_mb,
     }

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from gapo_trainer import ranks
 from gapo_trainer.config import Config
 from gapo_trainer.engine import distinct, prompt_once
+from gapo_trainer.engine.completions import first_rows
 from gapo_trainer.episodes import Episodes
 from gapo_trainer.errors import UserError
 from gapo_trainer.loss import Size, token_loss, token_weights
@@ -184,6 +185,4 @@ def merged(episodes: Episodes, advantage: Tensor) -> Merged:
     which = distinct(episodes.samples.completions).inverse
     kinds = torch.stack([which.double(), advantage.to(which.device).double()], dim=1)
     _, inverse, copies = torch.unique(kinds, dim=0, return_inverse=True, return_counts=True)
-    rows = torch.arange(len(episodes), device=which.device)
-    first = rows.new_full((len(copies),), len(episodes)).scatter_reduce(0, inverse, rows, "amin")
-    return Merged(first, copies)
+    return Merged(first_rows(inverse, len(copies)), copies)

@@ -60,10 +60,10 @@ def test_a_selection_is_trimmed_to_its_longest_row():
 @pytest.mark.parametrize(
     ("tokens", "lengths", "message"),
     [
-        (torch.zeros(2, 3), torch.tensor([1, 2]), r"tokens must be int64 \[rows, longest\], got float32 \[2, 3\]"),
-        (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([1]), r"lengths must be int64 \[2\], got int64 \[1\]"),
-        (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 3]), "lengths must be 1 … 3, got 0 … 3"),
-        (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([1, 4]), "lengths must be 1 … 3, got 1 … 4"),
+        (torch.zeros(2, 3), torch.tensor([1, 2]), r"tokens expects int64 \[rows, longest\], got float32 \[2, 3\]"),
+        (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([1]), r"lengths expects int64 \[2\], got int64 \[1\]"),
+        (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 3]), "lengths expects 1 … 3, got 0 … 3"),
+        (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([1, 4]), "lengths expects 1 … 3, got 1 … 4"),
         (torch.zeros(0, 3, dtype=torch.int64), torch.tensor([], dtype=torch.int64), "at least one completion"),
     ],
 )
@@ -73,5 +73,5 @@ def test_inconsistent_tensors_are_refused(tokens, lengths, message):
 
 
 def test_micro_batches_of_nothing_are_refused():
-    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="size expects a value >= 1, got 0"):
         next(Completions.from_lists([[1]]).micro_batches(0))

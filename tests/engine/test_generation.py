@@ -139,13 +139,13 @@ def test_rollout_samples_from_the_weights_it_was_given(build_model):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sampling(0, ()), "max_new_tokens must be at least 1, got 0"),
-        (lambda: Sampling(1, (), temperature=-1.0), "temperature must be at least 0, got -1.0"),
-        (lambda: Sampling(1, (), temperature=float("nan")), "temperature must be at least 0, got nan"),
-        (lambda: Sampling(1, (), top_p=0.0), r"top_p must be in \(0, 1\], got 0.0"),
-        (lambda: Sampling(1, (), top_k=-1), "top_k must be at least 0, got -1"),
-        (lambda: generate(None, PROMPT, 0, Sampling(1, ())), "group_size must be at least 1, got 0"),
-        (lambda: generate(None, PROMPT, 1, Sampling(1, ()), rows_at_a_time=0), "rows_at_a_time must be at least 1"),
+        (lambda: Sampling(0, ()), "max_new_tokens expects a value >= 1, got 0"),
+        (lambda: Sampling(1, (), temperature=-1.0), "temperature expects a value >= 0, got -1.0"),
+        (lambda: Sampling(1, (), temperature=float("nan")), "temperature expects a value >= 0, got nan"),
+        (lambda: Sampling(1, (), top_p=0.0), "top_p expects 0 < top_p <= 1, got 0.0"),
+        (lambda: Sampling(1, (), top_k=-1), "top_k expects a value >= 0, got -1"),
+        (lambda: generate(None, PROMPT, 0, Sampling(1, ())), "group_size expects a value >= 1, got 0"),
+        (lambda: generate(None, PROMPT, 1, Sampling(1, ()), rows_at_a_time=0), "rows_at_a_time expects a value >= 1"),
     ],
 )
 def test_bad_settings_are_refused(make, message):

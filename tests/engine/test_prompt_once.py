@@ -170,6 +170,6 @@ def test_the_model_is_left_as_it_was(build_model):
 
 @pytest.mark.parametrize("prompt", [torch.zeros(0, dtype=torch.int64), torch.zeros(1, 3, dtype=torch.int64)])
 def test_a_prompt_that_is_none_is_refused(build_model, prompt):
-    with pytest.raises(ValueError, match=r"prompt_ids must be int64 \[prompt length\], got int64"):  # noqa: SIM117
+    with pytest.raises(ValueError, match=r"prompt_ids expects int64 \[prompt length\], at least one token, got"):  # noqa: SIM117
         with prompt_once(build_model("qwen2"), prompt):
             pass

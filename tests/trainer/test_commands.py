@@ -10,6 +10,8 @@ from transformers import Qwen2Config
 from gapo_trainer.cli import main
 from gapo_trainer.compare import recipe
 from gapo_trainer.config import DAPO, load_config, to_yaml
+from gapo_trainer.data.stdlib_tasks import stdlib_tasks
+from gapo_trainer.data.writers import write_rows
 from gapo_trainer.errors import UserError
 
 
@@ -74,6 +76,13 @@ def test_what_a_person_can_mend_is_one_line(config_file, tmp_path, capsys, argum
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gapo-train: ")
     assert message in line
+
+
+def test_data_of_which_nothing_is_to_be_learnt_from_are_told(config_file, tmp_path, capsys):
+    data = tmp_path / "held_out.jsonl"
+    write_rows(data, (task.to_row() for task in stdlib_tasks("test_id", limit=3)))
+    assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", f"data={data}"]) == 1
+    assert f"data={data} has no task of split train: all of them are held out" in capsys.readouterr().err
 
 
 def test_prompts_that_leave_no_room_within_the_models_positions_are_left_out(config_file, tmp_path, capsys):
@@ -188,7 +197,7 @@ def test_recipes():
     assert recipe("gapo") == {"estimator": "gapo"}
     assert recipe("dapo") == {"estimator": "grpo", **DAPO}
     assert recipe("gapo+dapo") == {"estimator": "gapo", **DAPO}
-    with pytest.raises(UserError, match=r"got 'gapo\+ppo'"):
+    with pytest.raises(UserError, match=r"--estimators expects an estimator, .*, got 'gapo\+ppo'"):
         recipe("gapo+ppo")
 
 

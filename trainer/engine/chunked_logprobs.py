@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .logit_curve import LogitCurve
+from gapo_trainer.engine.logit_curve import LogitCurve
 
 CHUNK_LOGITS = 1 << 22  # logits computed at a time: 16 MB in float32
 CHUNK_POSITIONS = 256  # at least, however large the vocabulary: each chunk reads the head's whole weight once
@@ -28,23 +28,23 @@ def chunked_logprobs(
     a few chunks, whatever the number of positions.
 
     Args:
-        hidden: ``[positions, hidden size]``, floating point.
-        weight: ``[vocabulary, hidden size]``, the output head's.
-        bias: ``[vocabulary]`` or None.
-        targets: int64 ``[positions]``.
-        temperature: Divides the logits; above 0.
-        with_entropy: Also give the entropy of each position's distribution, in nats.
-        curve: What the model makes of its head's output.
+        hidden: [positions, hidden size], floating point.
+        weight: [vocabulary, hidden size], the output head's.
+        bias: [vocabulary] or None.
+        targets: int64 [positions].
+        temperature: divides the logits; above 0.
+        with_entropy: also give the entropy of each position's distribution, in nats.
+        curve: what the model makes of its head's output.
 
     Returns:
-        float32 (float64 for float64 inputs) ``[1, positions]``, log-probs, or ``[2, positions]``, entropies second.
+        float32 (float64 for float64 inputs) [1, positions], log-probs, or [2, positions], entropies second.
         Under autocast the logits are computed in its dtype, as a linear layer's are.
 
     Raises:
         ValueError: ``temperature`` is not above 0.
     """
     if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
+        raise ValueError(f"temperature expects a value > 0, got {temperature}")
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)

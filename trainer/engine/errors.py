@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import UserError
+from gapo_trainer.errors import UserError
 
 
 class UnsupportedModelError(UserError, ValueError):

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .completions import Completions
-from .errors import UnsupportedModelError
-from .logit_curve import LogitCurve, measured_curve
-from .model_check import longest_sequence
-from .shared_prefix import PromptKeys, attention_through
-from .shared_prompt import SharedPrompt, hidden_of, prompt_pass
+from gapo_trainer.engine.completions import Completions
+from gapo_trainer.engine.errors import UnsupportedModelError
+from gapo_trainer.engine.logit_curve import LogitCurve, measured_curve
+from gapo_trainer.engine.model_check import longest_sequence
+from gapo_trainer.engine.shared_prefix import PromptKeys, attention_through
+from gapo_trainer.engine.shared_prompt import SharedPrompt, hidden_of, prompt_pass
 
 LENGTH = 12  # tokens: one half is the prompt, the other its completion
 # Mean difference of the log-probs over 1 + the largest logit. Another order of sums makes 1e-6 of it in float32; in
@@ -40,7 +40,7 @@ _models: WeakKeyDictionary[PreTrainedModel, _Known] = WeakKeyDictionary()
 
 
 def check_example(model: PreTrainedModel, device: torch.device) -> LogitCurve:
-    """Raise `UnsupportedModelError` unless the engine and the model agree on a dozen tokens.
+    """Raise ``UnsupportedModelError`` unless the engine and the model agree on a dozen tokens.
 
     Once a model, configuration and mode, training or evaluation; under FSDP2 every rank comes here at the same time.
 
@@ -53,7 +53,7 @@ def check_example(model: PreTrainedModel, device: torch.device) -> LogitCurve:
         known = _Known(configuration, measured_curve(model, device))
     if model.training not in known.passed:
         difference, keys = _difference(model, _example(model, device), known.curve)
-        if difference > _tolerance(keys):  # not where a weight is NaN: that is not the architecture's fault
+        if difference > _tolerance(keys):  # a NaN passes: it comes from a weight, not from the architecture
             raise UnsupportedModelError(
                 f"{type(model).__name__} gives a text other log-probs than the engine does (by {difference:.1e} of its "
                 "logits): its positions or its attention are of a kind of their own, it drops out in training, or its "
@@ -76,8 +76,8 @@ def _difference(model: PreTrainedModel, tokens: Tensor, curve: LogitCurve) -> tu
     """How far the engine's log-probs of the second half are from the model's, and the first half's keys."""
     prompt, completion = tokens.tensor_split(2)
     kind = tokens.device.type
-    # What autocast rounds hides less where it is off; with some weights in half precision the model may need it. What
-    # it casts here it must not keep: it would have no gradient.
+    # Autocast is off where all weights are float32, so that its rounding hides nothing; where some are not, the model
+    # may need it. Its cache is off: weights that are cast here have no gradient, and must not serve training.
     needed = any(parameter.dtype != torch.float32 for parameter in model.parameters())
     autocast = torch.autocast(
         kind, torch.get_autocast_dtype(kind), enabled=needed and torch.is_autocast_enabled(kind), cache_enabled=False
@@ -87,7 +87,7 @@ def _difference(model: PreTrainedModel, tokens: Tensor, curve: LogitCurve) -> tu
             keys, last_hidden = prompt_pass(model, prompt, hidden_of(model))
             rows = Completions(completion[None], torch.tensor([len(completion)], device=tokens.device))
             found = SharedPrompt(model, keys.with_tensors(keys.by_layer), last_hidden, curve).logprobs(rows)
-        # behind what the engine refuses in better words
+        # after the engine's run, which refuses in better words
         logits = model(input_ids=tokens[None], use_cache=False).logits[0, len(prompt) - 1 : -1].double()
     expected = logits.log_softmax(-1).gather(-1, completion[:, None]).T
     return float((found - expected).abs().mean() / (1 + logits.abs().max())), keys

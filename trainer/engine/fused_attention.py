@@ -19,10 +19,10 @@ LSE_ALIGNMENT = 32  # the CUDA kernel reads log-sum-exps from rows padded to a m
 
 
 class FusedAttention(NamedTuple):
-    """One device's kernel pair. Queries are ``[batch, heads, queries, dim]``, keys ``[batch, heads, keys, dim]``.
+    """One device's kernel pair. Queries are [batch, heads, queries, dim], keys [batch, heads, keys, dim].
 
     ``forward(query, key, value, causal, scale)`` gives the output, shaped like the query, and the log-sum-exp of the
-    scaled scores, float32 ``[batch, heads, queries]``. ``backward(grad, query, key, value, out, lse, causal, scale)``
+    scaled scores, float32 [batch, heads, queries]. ``backward(grad, query, key, value, out, lse, causal, scale)``
     gives the gradients of query, key and value. It derives the probabilities from ``lse`` alone, so with the output and
     the log-sum-exp of a *merged* attention it gives the gradients of this part of the merge.
     """

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from ..errors import UserError
-from .completions import Completions, Samples, check_prompt
-from .example_check import check_example
-from .fsdp import gathered
-from .model_check import check_length, check_model
-from .sampling import Sampling, TokenSampler
-from .shared_prefix import PromptKeys, attention_through
-from .shared_prompt import prompt_pass
+from gapo_trainer.engine.completions import Completions, Samples, check_prompt
+from gapo_trainer.engine.example_check import check_example
+from gapo_trainer.engine.fsdp import gathered
+from gapo_trainer.engine.model_check import check_length, check_model
+from gapo_trainer.engine.sampling import Sampling, TokenSampler
+from gapo_trainer.engine.shared_prefix import PromptKeys, attention_through
+from gapo_trainer.engine.shared_prompt import prompt_pass
+from gapo_trainer.errors import UserError
 
 
 @torch.no_grad()
@@ -34,27 +34,27 @@ def generate(
     completions whatever ``rows_at_a_time`` is, up to rounding in the model itself.
 
     Args:
-        model: As for `prompt_once`; it runs in evaluation mode.
-        prompt_ids: int64 ``[prompt length]``, without padding.
-        group_size: How many completions.
-        sampling: How to draw them.
-        generator: On any device; None uses PyTorch's default one of the CPU.
-        rows_at_a_time: Rows that run together, to bound memory: logits ``[rows, vocabulary]`` and the completions'
+        model: as for ``prompt_once``; it runs in evaluation mode.
+        prompt_ids: int64 [prompt length], without padding.
+        group_size: how many completions.
+        sampling: how to draw them.
+        generator: on any device; None uses PyTorch's default one of the CPU.
+        rows_at_a_time: rows that run together, to bound memory: logits [rows, vocabulary] and the completions'
             own keys and values. None runs the whole group.
 
     Returns:
         The samples, on the prompt's device.
 
     Raises:
-        UnsupportedModelError: The engine would not compute this model exactly; the message says why.
-        UserError: The model's logits are no numbers.
+        UnsupportedModelError: the engine would not compute this model exactly; the message says why.
+        UserError: the model's logits are no numbers.
         ValueError: ``group_size``, ``rows_at_a_time`` or ``prompt_ids`` is out of range.
     """
     slice_size = group_size if rows_at_a_time is None else rows_at_a_time
     if group_size < 1:
-        raise ValueError(f"group_size must be at least 1, got {group_size}")
+        raise ValueError(f"group_size expects a value >= 1, got {group_size}")
     if slice_size < 1:
-        raise ValueError(f"rows_at_a_time must be at least 1, got {rows_at_a_time}")
+        raise ValueError(f"rows_at_a_time expects a value >= 1, got {rows_at_a_time}")
     check_model(model)
     check_prompt(prompt_ids)
     check_length(model, len(prompt_ids), sampling.max_new_tokens)
@@ -79,7 +79,7 @@ class _Decoder:
         self._eos = torch.tensor(sampling.eos_token_ids, dtype=torch.int64)
 
     def run(self, first_logits: Tensor, draws: Tensor) -> Samples:
-        """Draw a completion for each row of ``draws`` ``[rows, max_new_tokens]``, from ``first_logits`` ``[1, V]``."""
+        """Draw a completion for each row of ``draws`` [rows, max_new_tokens], from ``first_logits`` [1, V]."""
         rows, max_new_tokens = draws.shape
         eos = self._eos.to(draws.device)
         tokens = torch.zeros(rows, max_new_tokens, dtype=torch.int64, device=draws.device)

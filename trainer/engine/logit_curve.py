@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .errors import UnsupportedModelError
-from .output_head import forward_replaced
+from gapo_trainer.engine.errors import UnsupportedModelError
+from gapo_trainer.engine.output_head import forward_replaced
 
 # Powers of two, which every precision holds: a cap does not bend the least, and is all that remains of the largest.
 LEAST, LARGEST = 2.0**-14, 2.0**15
@@ -37,7 +37,7 @@ def measured_curve(model: PreTrainedModel, device: torch.device) -> LogitCurve:
     """The model's curve, by one forward; under FSDP2 every rank comes here at the same time.
 
     Raises:
-        UnsupportedModelError: It is no scale and no soft cap.
+        UnsupportedModelError: it is no scale and no soft cap.
     """
     head = model.get_output_embeddings()
     some = torch.tensor([LEAST, LARGEST, *range(-60, 61, 4)], dtype=torch.float64, device=device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .fused_attention import FUSED_ATTENTION
+from gapo_trainer.engine.fused_attention import FUSED_ATTENTION
 
 
 def merged_attention(
@@ -20,16 +20,16 @@ def merged_attention(
     the prompt's keys are repeated by row nor is a score matrix kept.
 
     Args:
-        query: ``[rows, heads, length, dim]``, floating point.
-        prompt_key: ``[1, key heads, prompt length, dim]``; ``heads`` is a multiple of ``key heads``.
-        prompt_value: Like ``prompt_key``, or with a last dimension of ``value dim``.
-        key: ``[rows, key heads, own length, dim]``. ``own length`` equals ``length`` (whole completions, causal), or
+        query: [rows, heads, length, dim], floating point.
+        prompt_key: [1, key heads, prompt length, dim]; ``heads`` is a multiple of ``key heads``.
+        prompt_value: like ``prompt_key``, or with a last dimension of ``value dim``.
+        key: [rows, key heads, own length, dim]. ``own length`` equals ``length`` (whole completions, causal), or
             ``length`` is 1 (the next token, which sees all of them).
-        value: Like ``key``, or with a last dimension of its own, ``value dim``.
-        scale: Multiplies the scores.
+        value: like ``key``, or with a last dimension of its own, ``value dim``.
+        scale: multiplies the scores.
 
     Returns:
-        ``[rows, heads, length, value dim]``, in the query's dtype.
+        [rows, heads, length, value dim], in the query's dtype.
     """
     value_dim = value.shape[-1]
     dim = max(query.shape[-1], value_dim)  # the kernels know one size of head; zeros change no score
@@ -93,12 +93,12 @@ class _MergedAttention(torch.autograd.Function):
 
 
 def _fold(tensor: Tensor, key_heads: int) -> Tensor:
-    """``[rows, heads, length, …]`` → ``[1, key heads, rows · heads / key heads · length, …]``, one batch of queries."""
+    """[rows, heads, length, …] → [1, key heads, rows · heads / key heads · length, …], one batch of queries."""
     return tensor.unflatten(1, (key_heads, -1)).transpose(0, 1).flatten(1, 3).unsqueeze(0)
 
 
 def _unfold(tensor: Tensor, rows: int, length: int) -> Tensor:
-    """Undo `_fold`."""
+    """Undo ``_fold``."""
     return tensor.squeeze(0).unflatten(1, (rows, -1, length)).transpose(0, 1).flatten(1, 2)
 
 
@@ -108,5 +108,5 @@ def _by_head(tensor: Tensor, heads: int) -> Tensor:
 
 
 def _by_key_head(grad: Tensor, key_heads: int) -> Tensor:
-    """Undo `_by_head`, for gradients."""
+    """Undo ``_by_head``, for gradients."""
     return grad.unflatten(1, (key_heads, -1)).sum(2)

@@ -7,10 +7,10 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from .errors import UnsupportedModelError
+from gapo_trainer.engine.errors import UnsupportedModelError
 
-# Beyond the length that the model was first trained for, their frequencies depend on the sequence's, so a prompt's keys
-# would differ from those of prompt and completion run together.
+# Rotary embeddings whose frequencies depend on the sequence's length, once it exceeds what the model was first trained
+# for: a prompt's keys would differ from those of prompt and completion run together.
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 ROUTER_NOISE = ("router_jitter_noise", "input_jitter_noise")  # drawn anew in each forward of training, like a dropout
@@ -19,30 +19,31 @@ SLIDING = "sliding_attention"
 
 
 def check_model(model: nn.Module) -> None:
-    """Raise `UnsupportedModelError` unless the engine computes this model exactly.
+    """Raise ``UnsupportedModelError`` unless the engine computes this model exactly.
 
     What only the layers know (dropout, say) is refused where they ask for it, at their first attention: see
-    `shared_prefix_attention`.
+    ``shared_prefix_attention``.
     """
     if not isinstance(model, PreTrainedModel):
         raise UnsupportedModelError(
-            f"model must be a transformers PreTrainedModel, got {type(model).__name__}; "
+            f"model expects a transformers PreTrainedModel, got {type(model).__name__}; "
             "of a wrapper (DistributedDataParallel, a PEFT model) pass the model inside"
         )
     name, config = type(model).__name__, model.config.get_text_config(decoder=True)
     if model.config.is_encoder_decoder or not model.can_generate():
-        raise UnsupportedModelError(f"model must be a decoder with a language-model head, got {name}")
+        raise UnsupportedModelError(f"model expects a decoder with a language-model head, got {name}")
     if not isinstance(model.get_output_embeddings(), nn.Linear):
         head = type(model.get_output_embeddings()).__name__
-        raise UnsupportedModelError(f"{name}'s output head must be a torch.nn.Linear, got {head}")
+        raise UnsupportedModelError(f"model expects a torch.nn.Linear as its output head, got {head} in {name}")
     other_layers = set(getattr(config, "layer_types", None) or ()) - {"full_attention", SLIDING}
     if other_layers:
         raise UnsupportedModelError(
-            f"{name} must attend to earlier tokens, all or a window of them, in every layer, got {sorted(other_layers)}"
+            f"model expects layers that attend to earlier tokens, all or a window of them, got {sorted(other_layers)} "
+            f"in {name}"
         )
     dropout = getattr(config, "attention_dropout", 0.0)
     if dropout:
-        raise UnsupportedModelError(f"{name}'s config.attention_dropout must be 0, got {dropout}")
+        raise UnsupportedModelError(f"{name}'s config.attention_dropout expects 0, got {dropout}")
     dropped = next((m.p for m in model.modules() if isinstance(m, nn.Dropout) and m.training and m.p), 0.0)
     if dropped:  # sampling runs without it, so that the policies' ratio would not start at 1
         raise UnsupportedModelError(
@@ -52,7 +53,7 @@ def check_model(model: nn.Module) -> None:
     for setting in ROUTER_NOISE:
         noise = getattr(config, setting, None)
         if model.training and noise:
-            raise UnsupportedModelError(f"{name} is in training mode, where config.{setting} must be 0, got {noise}")
+            raise UnsupportedModelError(f"{name}'s config.{setting} expects 0 in training mode, got {noise}")
     if any(_checkpoints_reentrantly(module) for module in model.modules()):
         raise UnsupportedModelError(
             f"{name} uses reentrant gradient checkpointing, whose gradients would be silently wrong here; "
@@ -91,7 +92,7 @@ def _ropes(config: PreTrainedConfig) -> list[dict[str, Any]]:
 
 
 def check_length(model: PreTrainedModel, prompt: int, completion: int) -> None:
-    """Raise `UnsupportedModelError` where a prompt and a completion of so many tokens are too long for the model."""
+    """Raise ``UnsupportedModelError`` where a prompt and a completion of so many tokens are too long for the model."""
     longest = longest_sequence(model)
     if longest is not None and prompt + completion > longest:
         raise UnsupportedModelError(

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from .errors import UnsupportedModelError
+from gapo_trainer.engine.errors import UnsupportedModelError
 
 HeadFunction = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
@@ -22,17 +22,17 @@ def run_with_head(model: PreTrainedModel, head_function: HeadFunction, **inputs:
     """Run the model with ``head_function(hidden, weight, bias)`` in place of its output head.
 
     Args:
-        model: A causal language model that passed `check_model`.
-        head_function: Given the final hidden states ``[rows, length, hidden size]``, the head's weight
-            ``[vocabulary, hidden size]`` and its bias or None. Its result is float32, so that wrappers which cast a
+        model: a causal language model that passed ``check_model``.
+        head_function: given the final hidden states [rows, length, hidden size], the head's weight
+            [vocabulary, hidden size] and its bias or None. Its result is float32, so that wrappers which cast a
             model's outputs to float32 leave it alone.
-        **inputs: For the model's forward.
+        **inputs: for the model's forward.
 
     Returns:
         What ``head_function`` returned. It leaves the model in the place of its logits.
 
     Raises:
-        UnsupportedModelError: The model does not call its head once, or writes to its result.
+        UnsupportedModelError: the model does not call its head once, or writes to its result.
     """
     head, forward = model.get_output_embeddings(), model.forward
     answers = []
@@ -45,9 +45,10 @@ def run_with_head(model: PreTrainedModel, head_function: HeadFunction, **inputs:
     def forward_with_answer(**inputs: Any) -> Any:
         output = forward(**inputs)
         if len(answers) != 1 or any(given._version != version for given, version in answers):
+            found = "a result that was written to" if len(answers) == 1 else f"{len(answers)} calls"
             raise UnsupportedModelError(
-                f"{type(model).__name__} must call its output head once and not write to what it gives, called it "
-                f"{len(answers)} times"
+                f"model expects one call of its output head, whose result stays as it is, got {found} in "
+                f"{type(model).__name__}"
             )
         output.logits = answers[0][0]  # not what the model made of it, by a scale or a soft cap
         return output

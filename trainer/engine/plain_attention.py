@@ -34,15 +34,15 @@ def plain_attention(
     """Let every row attend to the prompt and to its own keys, by ``rules``.
 
     Args:
-        query: ``[rows, heads, length, dim]``, of the last ``length`` positions.
-        prompt_key: ``[1, key heads, prompt length, dim]``; ``heads`` is a multiple of ``key heads``. It may be empty.
-        prompt_value: ``[1, key heads, prompt length, value dim]``.
-        key: ``[rows, key heads, own length, dim]``, with ``own length`` at least ``length``.
-        value: ``[rows, key heads, own length, value dim]``.
-        rules: The layer's.
+        query: [rows, heads, length, dim], of the last ``length`` positions.
+        prompt_key: [1, key heads, prompt length, dim]; ``heads`` is a multiple of ``key heads``. It may be empty.
+        prompt_value: [1, key heads, prompt length, value dim].
+        key: [rows, key heads, own length, dim], with ``own length`` at least ``length``.
+        value: [rows, key heads, own length, value dim].
+        rules: the layer's.
 
     Returns:
-        ``[rows, heads, length, value dim]``, in the query's dtype.
+        [rows, heads, length, value dim], in the query's dtype.
     """
     rows, heads, length, _ = query.shape
     keys = prompt_key.shape[2] + key.shape[2]

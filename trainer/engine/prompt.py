@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .completions import check_prompt
-from .example_check import check_example
-from .model_check import check_length, check_model
-from .shared_prefix import attention_through
-from .shared_prompt import SharedPrompt, hidden_of, prompt_pass
+from gapo_trainer.engine.completions import check_prompt
+from gapo_trainer.engine.example_check import check_example
+from gapo_trainer.engine.model_check import check_length, check_model
+from gapo_trainer.engine.shared_prefix import attention_through
+from gapo_trainer.engine.shared_prompt import SharedPrompt, hidden_of, prompt_pass
 
 
 @contextmanager
@@ -35,15 +35,15 @@ def prompt_once(model: PreTrainedModel, prompt_ids: Tensor) -> Iterator[SharedPr
     backward passes within the block. If the block raises, the prompt's backward pass does not run.
 
     Args:
-        model: A decoder whose attention goes through transformers' ``AttentionInterface``. Its attention
+        model: a decoder whose attention goes through transformers' ``AttentionInterface``. Its attention
             implementation is exchanged within the block.
-        prompt_ids: int64 ``[prompt length]``, without padding.
+        prompt_ids: int64 [prompt length], without padding.
 
     Yields:
         What scores completions.
 
     Raises:
-        UnsupportedModelError: The engine would not compute this model exactly; the message says why.
+        UnsupportedModelError: the engine would not compute this model exactly; the message says why.
         ValueError: ``prompt_ids`` is not an int64 vector of at least one token.
     """
     check_model(model)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .completions import Samples
-from .generation import generate
-from .sampling import Sampling
+from gapo_trainer.engine.completions import Samples
+from gapo_trainer.engine.generation import generate
+from gapo_trainer.engine.sampling import Sampling
 
 
 class RolloutEngine(Protocol):
@@ -19,7 +19,7 @@ class RolloutEngine(Protocol):
     def generate(
         self, prompt_ids: Tensor, group_size: int, sampling: Sampling, generator: torch.Generator | None = None
     ) -> Samples:
-        """Draw ``group_size`` completions of ``prompt_ids``, int64 ``[prompt length]``, on its device."""
+        """Draw ``group_size`` completions of ``prompt_ids``, int64 [prompt length], on its device."""
         ...
 
     def load_weights(self, model: PreTrainedModel) -> None:
@@ -28,7 +28,7 @@ class RolloutEngine(Protocol):
 
 
 class SharedPrefixRollout:
-    """Samples from the model that is being trained, with `generate`."""
+    """Samples from the model that is being trained, with ``generate``."""
 
     def __init__(self, model: PreTrainedModel, rows_at_a_time: int | None = None):
         self._model = model
@@ -37,7 +37,7 @@ class SharedPrefixRollout:
     def generate(
         self, prompt_ids: Tensor, group_size: int, sampling: Sampling, generator: torch.Generator | None = None
     ) -> Samples:
-        """See `RolloutEngine.generate` and `gapo_trainer.engine.generate`."""
+        """See ``RolloutEngine.generate`` and ``gapo_trainer.engine.generate``."""
         return generate(self._model, prompt_ids, group_size, sampling, generator, self._rows_at_a_time)
 
     def load_weights(self, model: PreTrainedModel) -> None:

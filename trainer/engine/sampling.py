@@ -14,11 +14,11 @@ class Sampling:
     """Settings of generation.
 
     Attributes:
-        max_new_tokens: The longest completion, end-of-sequence token included.
-        eos_token_ids: Tokens that end a sequence; empty to run every row to ``max_new_tokens``.
-        temperature: Divides the logits; 0 takes the most probable token.
-        top_p: Keep the most probable tokens that together reach this probability; 1 keeps all.
-        top_k: Keep this many of the most probable tokens; 0 keeps all.
+        max_new_tokens: the longest completion, end-of-sequence token included.
+        eos_token_ids: tokens that end a sequence; empty to run every row to ``max_new_tokens``.
+        temperature: divides the logits; 0 takes the most probable token.
+        top_p: keep the most probable tokens that together reach this probability; 1 keeps all.
+        top_k: keep this many of the most probable tokens; 0 keeps all.
     """
 
     max_new_tokens: int
@@ -29,13 +29,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+            raise ValueError(f"max_new_tokens expects a value >= 1, got {self.max_new_tokens}")
         if not self.temperature >= 0:
-            raise ValueError(f"temperature must be at least 0, got {self.temperature}")
+            raise ValueError(f"temperature expects a value >= 0, got {self.temperature}")
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be in (0, 1], got {self.top_p}")
+            raise ValueError(f"top_p expects 0 < top_p <= 1, got {self.top_p}")
         if self.top_k < 0:
-            raise ValueError(f"top_k must be at least 0, got {self.top_k}")
+            raise ValueError(f"top_k expects a value >= 0, got {self.top_k}")
 
 
 class TokenSampler:
@@ -53,12 +53,12 @@ class TokenSampler:
         """Draw by inverting the cumulative distribution, one uniform number a row.
 
         Args:
-            logits: float32 ``[rows, vocabulary]``.
-            draws: float32 ``[rows]``, in [0, 1).
+            logits: float32 [rows, vocabulary].
+            draws: float32 [rows], in [0, 1).
 
         Returns:
-            The tokens, int64 ``[rows]``, and their log-probs before truncation, float32 ``[rows]``; NaN where a row has
-            logits that are no numbers. Whoever draws many tokens looks once at the end: a look waits for the device.
+            The tokens, int64 [rows], and their log-probs before truncation, float32 [rows]; NaN where a row has
+            logits that are no numbers. Look for one only after the last token: to look is to wait for the device.
         """
         if self._temperature == 0:
             logprobs = logits.log_softmax(-1)

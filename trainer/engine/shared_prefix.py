@@ -12,16 +12,16 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from .errors import UnsupportedModelError
-from .merged_attention import merged_attention, widened
-from .model_check import declared_windows
-from .plain_attention import Rules, plain_attention
+from gapo_trainer.engine.errors import UnsupportedModelError
+from gapo_trainer.engine.merged_attention import merged_attention, widened
+from gapo_trainer.engine.model_check import declared_windows
+from gapo_trainer.engine.plain_attention import Rules, plain_attention
 
 NAME = "gapo_shared_prefix"
 
 
 class PromptKeys:
-    """Keys and values of a prompt by layer, each ``[1, key heads, prompt length, head dim]``.
+    """Keys and values of a prompt by layer, each [1, key heads, prompt length, head dim].
 
     Values that are narrower than the keys have zeros behind them. Passed through a model's forward as
     ``shared_prefix``. While ``collecting``, the tokens that run are the prompt and every layer leaves its keys and
@@ -50,7 +50,7 @@ class PromptKeys:
         self.by_layer.setdefault(layer, (key, value))
 
     def check_complete(self, model: PreTrainedModel) -> None:
-        """Raise `UnsupportedModelError` unless every layer of the model has left its keys and values."""
+        """Raise ``UnsupportedModelError`` unless every layer of the model has left its keys and values."""
         layers = model.config.get_text_config(decoder=True).num_hidden_layers
         if sorted(self.by_layer) != list(range(layers)):
             raise UnsupportedModelError(
@@ -60,9 +60,9 @@ class PromptKeys:
         self.check_room(model, 0)
 
     def check_room(self, model: PreTrainedModel, completion: int) -> None:
-        """Raise `UnsupportedModelError` where a window that its layer does not pass on is too short for a completion.
+        """Raise ``UnsupportedModelError`` where a window that its layer does not pass on is too short for a completion.
 
-        At its length already: from there on transformers makes a mask for it.
+        One of just that length is too short already: from there on transformers makes a mask for it.
         """
         kept = [window for layer, window in declared_windows(model).items() if self.windows.get(layer, window) is None]
         if kept and self.length + completion >= min(kept):
@@ -85,21 +85,21 @@ def shared_prefix_attention(
     """Attend as transformers' ``sdpa`` does, and, given ``shared_prefix``, to the prompt that is kept there as well.
 
     Args:
-        module: The attention layer; its ``layer_idx`` names its entry in ``shared_prefix``.
-        query: ``[rows, heads, length, head dim]``.
-        key: ``[rows, key heads, own length, head dim]``.
-        value: Like ``key``.
-        attention_mask: If ``shared_prefix`` is given only a layer with a sliding window may have one, and that is
-            replaced by `Rules.window`: rows are padded on the right, which needs none.
-        scaling: Multiplies the scores; 1 / √head dim if None.
-        shared_prefix: The prompt's keys and values, or where to collect them.
-        **kwargs: Whatever else the layer passes; what would change the result in other ways than `Rules` is refused.
+        module: the attention layer; its ``layer_idx`` names its entry in ``shared_prefix``.
+        query: [rows, heads, length, head dim].
+        key: [rows, key heads, own length, head dim].
+        value: like ``key``.
+        attention_mask: if ``shared_prefix`` is given only a layer with a sliding window may have one, and that is
+            replaced by ``Rules.window``: rows are padded on the right, which needs none.
+        scaling: multiplies the scores; 1 / √head dim if None.
+        shared_prefix: the prompt's keys and values, or where to collect them.
+        **kwargs: whatever else the layer passes; what would change the result in other ways than ``Rules`` is refused.
 
     Returns:
-        The output, ``[rows, length, heads, head dim]``, and None for the attention weights.
+        The output, [rows, length, heads, head dim], and None for the attention weights.
 
     Raises:
-        UnsupportedModelError: The layer asks for something that is not computed here.
+        UnsupportedModelError: the layer asks for something that is not computed here.
     """
     if shared_prefix is None:
         if kwargs.get("softcap") or kwargs.get("s_aux") is not None:
@@ -134,7 +134,7 @@ AttentionMaskInterface.register(NAME, sdpa_mask)  # without one, transformers dr
 
 @contextmanager
 def attention_through(model: PreTrainedModel) -> Iterator[None]:
-    """Route the model's attention through `shared_prefix_attention` within the block, and back at its end."""
+    """Route the model's attention through ``shared_prefix_attention`` within the block, and back at its end."""
     previous = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .chunked_logprobs import chunked_logprobs
-from .completions import Completions
-from .logit_curve import LogitCurve
-from .model_check import check_length
-from .output_head import run_with_head
-from .shared_prefix import PromptKeys
+from gapo_trainer.engine.chunked_logprobs import chunked_logprobs
+from gapo_trainer.engine.completions import Completions
+from gapo_trainer.engine.logit_curve import LogitCurve
+from gapo_trainer.engine.model_check import check_length
+from gapo_trainer.engine.output_head import run_with_head
+from gapo_trainer.engine.shared_prefix import PromptKeys
 
 
 class SharedPrompt:
-    """Scores completions of a prompt that was computed once; made by `prompt_once`."""
+    """Scores completions of a prompt that was computed once; made by ``prompt_once``."""
 
     def __init__(self, model: PreTrainedModel, keys: PromptKeys, last_hidden: Tensor, curve: LogitCurve):
         self._model = model
@@ -30,16 +30,16 @@ class SharedPrompt:
         """Log-probs of the completions' tokens under the model at ``temperature``.
 
         Args:
-            completions: A micro-batch, on the model's device.
-            temperature: Divides the logits; above 0.
+            completions: a micro-batch, on the model's device.
+            temperature: divides the logits; above 0.
 
         Returns:
-            float32 ``[rows, longest]``, 0 behind a row's length.
+            float32 [rows, longest], 0 behind a row's length.
         """
         return self._score(completions, temperature, with_entropy=False)[0]
 
     def logprobs_and_entropy(self, completions: Completions, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Like `logprobs`, and with the same shape the entropy (nats) of the distribution each token was drawn from."""
+        """Like ``logprobs``, and in the same shape the entropy, in nats, of the distribution of each token."""
         logprobs, entropy = self._score(completions, temperature, with_entropy=True)
         return logprobs, entropy
 
@@ -54,7 +54,7 @@ class SharedPrompt:
             before = torch.cat([first, hidden[:, : longest - 1]], dim=1)  # the states that predict each token
             return chunked_logprobs(before[mask], weight, bias, tokens[mask], temperature, with_entropy, self._curve)
 
-        inputs = tokens[:, : max(longest - 1, 1)]  # the last token predicts nothing, but a model wants one to run
+        inputs = tokens[:, : max(longest - 1, 1)]  # the last one predicts nothing, but a model needs one to run
         positions = torch.arange(inputs.shape[1], device=tokens.device) + self._keys.length
         scores = run_with_head(
             self._model,
@@ -71,9 +71,9 @@ def prompt_pass(model: PreTrainedModel, prompt_ids: Tensor, run: Callable[..., T
     """Run a prompt, keeping its keys and values.
 
     Args:
-        model: Within `attention_through`.
-        prompt_ids: int64 ``[prompt length]``.
-        run: Runs the model, given inputs for its forward that ask for the last position's logits only.
+        model: within ``attention_through``.
+        prompt_ids: int64 [prompt length].
+        run: runs the model, given inputs for its forward that ask for the last position's logits only.
 
     Returns:
         The keys and values, still attached to the prompt's graph, and what ``run`` returned.
@@ -85,7 +85,7 @@ def prompt_pass(model: PreTrainedModel, prompt_ids: Tensor, run: Callable[..., T
 
 
 def hidden_of(model: PreTrainedModel) -> Callable[..., Tensor]:
-    """What runs the model up to its head, for `prompt_pass`: it returns the head's input, in float32 at least."""
+    """What runs the model up to its head, for ``prompt_pass``: it returns the head's input, in float32 at least."""
 
     def itself(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return hidden.to(torch.promote_types(hidden.dtype, torch.float32))

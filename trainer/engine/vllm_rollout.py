@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ..errors import UserError
-from .completions import Completions, Samples
-from .sampling import Sampling
+from gapo_trainer.engine.completions import Completions, Samples
+from gapo_trainer.engine.sampling import Sampling
+from gapo_trainer.errors import UserError
 
 if TYPE_CHECKING:
     from vllm import LLM, SamplingParams
@@ -29,8 +29,8 @@ class VllmRollout:
         """Start the engine.
 
         Args:
-            model_path: A folder or hub name with the policy's architecture and tokenizer.
-            **engine_options: For ``vllm.LLM``: ``gpu_memory_utilization``, ``max_model_len``, …
+            model_path: a folder or hub name with the policy's architecture and tokenizer.
+            **engine_options: for ``vllm.LLM``: ``gpu_memory_utilization``, ``max_model_len``, …
 
         Raises:
             UserError: vLLM is not installed.
@@ -47,7 +47,7 @@ class VllmRollout:
     def generate(
         self, prompt_ids: Tensor, group_size: int, sampling: Sampling, generator: torch.Generator | None = None
     ) -> Samples:
-        """See `RolloutEngine.generate`; the generator only chooses vLLM's seed."""
+        """See ``RolloutEngine.generate``; the generator only chooses vLLM's seed."""
         parameters = self._parameters(
             n=group_size,
             max_tokens=sampling.max_new_tokens,
