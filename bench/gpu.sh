@@ -4,7 +4,8 @@
 #   --out      also copies results and logs there
 #   --budget   seconds for everything, 570 if not given; a part that is cut off may take 15 more to say what it found
 #   --dry-run  no build, no sanitiser, small shapes on the CPU: shows that the script works, measures nothing
-# PYTHON names the interpreter (python3); GAPO_COMMIT the commit, where the copy has no history. Nothing is downloaded.
+# PYTHON names the interpreter (python3); GAPO_COMMIT the commit, where the copy has no history; GAPO_GOLDEN the golden
+# vectors, where they are not in ../shared. Nothing is downloaded.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
