@@ -165,7 +165,7 @@ def test_the_compact_prompt():
 
 
 def test_wrong_formats_are_named():
-    with pytest.raises(UserError, match="expected one of auto, plain, chat, compact, got 'xml'"):
+    with pytest.raises(UserError, match="format expects one of auto, plain, chat, compact, got 'xml'"):
         make_format("xml")
     with pytest.raises(UserError, match="has none"):
         make_format("chat", tokenizer())

@@ -59,21 +59,21 @@ def broken(**changes) -> bytes:
     [
         (b"{", "", "is not JSON"),
         (b"", "", "is not JSON"),
-        (b"[]", "", "expected an object with the fields id, repo"),
+        (b"[]", "", "expects an object with the fields id, repo"),
         (b'"\xff"', "", "is not UTF-8: invalid start byte at byte 1"),
         (broken(path="gone"), "path", "is missing"),
         (broken(extra=1), "extra", "is unknown"),
-        (broken(region=None), "region", "expected a string, got NoneType None"),
-        (broken(id=""), "id", "expected a string that is not empty"),
-        (broken(target="\ud800"), "target", r"expected Unicode text, got '\ud800' at character 0"),
-        (broken(time="7"), "time", "expected whole seconds since 1970, got str '7'"),
+        (broken(region=None), "region", "expects a string, got NoneType None"),
+        (broken(id=""), "id", "expects a string that is not empty"),
+        (broken(target="\ud800"), "target", r"expects Unicode text, got '\ud800' at character 0"),
+        (broken(time="7"), "time", "expects whole seconds since 1970, got str '7'"),
         (broken(time=True), "time", "got bool True"),
         (broken(time=1.5), "time", "got float 1.5"),
-        (broken(split="test"), "split", "expected one of train, test_id, test_ood, got str 'test'"),
-        (broken(history={}), "history", "expected a list of hunks, got dict {}"),
-        (broken(history=["x"]), "history[0]", "expected an object with the fields path, diff"),
+        (broken(split="test"), "split", "expects one of train, test_id, test_ood, got str 'test'"),
+        (broken(history={}), "history", "expects a list of hunks, got dict {}"),
+        (broken(history=["x"]), "history[0]", "expects an object with the fields path, diff"),
         (broken(history=[{"path": "a", "diff": "b"}, {"path": "a"}]), "history[1].diff", "is missing"),
-        (broken(history=[{"path": 1, "diff": "b"}]), "history[0].path", "expected a string, got int 1"),
+        (broken(history=[{"path": 1, "diff": "b"}]), "history[0].path", "expects a string, got int 1"),
     ],
 )
 def test_a_malformed_row_is_named(tmp_path, line, field, reason):
@@ -85,7 +85,8 @@ def test_a_malformed_row_is_named(tmp_path, line, field, reason):
     bad = caught.value.row
     assert (bad.source, bad.line, bad.error.field) == (str(path), 2, field)
     assert reason in bad.error.reason
-    assert str(caught.value).startswith(f"{path}, line 2: ")
+    named = f"field {field!r}" if field else "row"
+    assert str(caught.value) == f"{path}, line 2: {named} {bad.error.reason}"
     loaded = load_tasks(path, skip_bad=True)
     assert loaded.tasks == TASKS[:2]
     assert [str(row) for row in loaded.bad] == [str(bad)]
@@ -110,8 +111,28 @@ def test_unreadable_sources_are_told(tmp_path):
     write_rows(tmp_path / "one.jsonl", [TASKS[0].to_row()])
     with pytest.raises(UserError, match="no task of split test_ood"):
         load_tasks(tmp_path / "one.jsonl", split="test_ood")
-    with pytest.raises(ValueError, match="split: expected one of"):
+    with pytest.raises(ValueError, match="split expects one of"):
         load_tasks("stdlib", split="test")
+
+
+@pytest.mark.parametrize("source", ["README.md", "tasks", "/absent/tasks", "../tasks", "data/tasks.csv", "a/b/c"])
+def test_what_is_no_name_of_a_data_set_is_not_looked_up(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *arguments, **named: pytest.fail("looked up"))
+    with pytest.raises(UserError, match=f"source expects a file or folder that is there, .* got {source}"):
+        load_tasks(source)
+
+
+@pytest.mark.parametrize("name", ["owner/name", "owner/name-1.5"])
+def test_without_a_network_a_data_set_is_given_up_at_once(name, monkeypatch):
+    def unreachable(*arguments, **named):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", unreachable)
+    monkeypatch.setattr("datasets.load_dataset", lambda *arguments, **named: pytest.fail("tries for half a minute"))
+    with pytest.raises(UserError, match=f"data set '{name}': ConnectionError: no network"):
+        load_tasks(name)
 
 
 def test_writing_is_all_or_nothing(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from histories import History, git, numbered
 
+from gapo_trainer.data.mining.changes import split_lines
 from gapo_trainer.data.mining.miner import Options, mine
 
 
@@ -108,6 +109,40 @@ def test_what_is_left_out_is_counted(history, tmp_path, path, before, after, rea
     rows, summary = mined(history.folder, tmp_path / "out.jsonl")
     assert rows == []
     assert summary.counts.get(reason) == 1
+
+
+TRANSLATION = '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE TS>\n<TS version="2.1">\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "lang"),
+    [
+        ("lang/app_de.ts", TRANSLATION, None),
+        ("lang/app_de.ts", "\ufeff<!DOCTYPE TS>\n", None),
+        ("src/app.ts", "export const page = '<?xml version=\"1.0\"?>';\n", "typescript"),
+        ("a.m", "function y = a(x)\n", None),
+        ("a.m", "#import <Foundation/Foundation.h>\n", "objective-c"),
+        ("a.m", "@implementation A\n", "objective-c"),
+        ("a.fs", "#version 330\n", None),
+        ("a.fs", "module A\n", "fsharp"),
+        ("a.pl", ":- use_module(library(lists)).\n", None),
+        ("a.pl", "use strict;\n", "perl"),
+    ],
+)
+def test_an_extension_that_others_use_too_is_told_apart_by_the_content(history, tmp_path, path, head, lang):
+    history.put(path, head + numbered())
+    history.commit()
+    history.put(path, head + numbered(**TWO_EDITS))
+    history.commit()
+    rows, summary = mined(history.folder, tmp_path / "out.jsonl")
+    assert [row["lang"] for row in rows] == ([lang] if lang else [])
+    assert summary.counts.get("file: not in the language of its extension", 0) == (0 if lang else 1)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"a", b"a\n", b"a\nb", b"\n\na\r\nb\rc\n", b"a\x0b\x0cb\x85\n\n", b"\r"])
+def test_a_line_ends_at_a_line_feed_and_nowhere_else(data):
+    pieces = data.split(b"\n")
+    assert split_lines(data) == [piece + b"\n" for piece in pieces[:-1]] + pieces[-1:] * bool(pieces[-1])
 
 
 def test_the_same_edits_in_a_plain_file_are_kept(history, tmp_path):

@@ -8,6 +8,7 @@ from collections import defaultdict
 from itertools import permutations
 from pathlib import Path
 
+import pygit2
 import pytest
 from histories import ENVIRONMENT, History, git, long_history, numbered, quietly, rows_of
 
@@ -100,6 +101,45 @@ def test_a_run_that_takes_commits_over_goes_on_to_the_same_bytes(tmp_path, branc
     assert stopped.read_bytes() == whole.read_bytes()
 
 
+def moved_in_part(tmp_path: Path) -> Path:
+    """A clone without the large pictures, of which a commit replaces one while it edits a source file."""
+    history = History(tmp_path / "one")
+    history.put("a.py", numbered())
+    history.put("old.bin", "old" * 5000)
+    history.put("was.py", numbered(40, l1="was = 1"))
+    history.commit()
+    (history.folder / "old.bin").unlink()
+    history.put("new.bin", "new" * 5000)
+    git(history.folder, "mv", "was.py", "now.py")
+    history.put("now.py", numbered(40, l1="was = 1", l3="now = 3", l20="now = 20"))
+    history.put("a.py", numbered(l5="five = 5", l30="thirty = 30"))
+    history.commit()
+    return clone(tmp_path, "--filter=blob:limit=10k", "--no-checkout")
+
+
+def test_a_missing_picture_costs_no_edits_of_source_files(tmp_path):
+    out = tmp_path / "out.jsonl"
+    (summary,) = mine([moved_in_part(tmp_path)], out, Options(), quietly)
+    assert [row["target"] for row in rows_of(out)] == ["thirty = 30\n"]
+    assert summary.counts["commit: edits in moved files, as objects are missing"] == 1
+    assert "commit: objects are missing or damaged" not in summary.counts
+
+
+@pytest.mark.parametrize("order", list(permutations(("one", "copy", "other"))))
+def test_a_full_clone_finds_the_moved_files_too_whatever_is_given_before_it(tmp_path, order):
+    shutil.copytree(moved_in_part(tmp_path), tmp_path / "other")
+    out = tmp_path / "out.jsonl"
+    mine([tmp_path / name for name in order], out, Options(), quietly)
+    assert sorted(row["target"] for row in rows_of(out)) == ["now = 20\n", "now = 3\n", "thirty = 30\n"]
+
+
+def test_two_clones_of_which_none_has_all_give_what_they_can(tmp_path):
+    shutil.copytree(moved_in_part(tmp_path), tmp_path / "other")
+    out = tmp_path / "out.jsonl"
+    mine([tmp_path / "copy", tmp_path / "other"], out, Options(), quietly)
+    assert [row["target"] for row in rows_of(out)] == ["thirty = 30\n"]
+
+
 def test_an_old_partial_clone_with_its_extension_is_read(tmp_path):
     long_history(tmp_path / "one", 10)
     copy = clone(tmp_path, "--filter=blob:none")  # the latest files are there
@@ -148,6 +188,26 @@ def test_submodules_symlinks_and_odd_names_are_survived(tmp_path):
     assert summary.counts["file: submodule"] == 2
     assert summary.counts["file: name is not UTF-8"] == 1
     assert summary.split == {"train": 2}
+
+
+def test_a_head_that_names_no_branch_is_told_with_the_branches_there_are(tmp_path):
+    history = long_history(tmp_path / "one", 1)
+    git(history.folder, "branch", "dev")
+    git(history.folder, "symbolic-ref", "HEAD", "refs/heads/master")
+    (summary,) = mine([history.folder], tmp_path / "out.jsonl", Options(), quietly)
+    assert summary.fault == "HEAD expects a branch that is there, got refs/heads/master; there are dev, main"
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_repository_of_another_user_is_told_with_the_way_to_trust_it(tmp_path, monkeypatch):
+    long_history(tmp_path / "one", 1)
+
+    def turned_away(path):
+        raise pygit2.GitError(f"repository path '{path}/' is not owned by current user")
+
+    monkeypatch.setattr("gapo_trainer.data.mining.miner.open_repository", turned_away)
+    (summary,) = mine([tmp_path / "one"], tmp_path / "out.jsonl", Options(), quietly)
+    assert summary.fault.endswith(f"git config --global --add safe.directory {tmp_path / 'one'}")
 
 
 def test_an_empty_repository_and_a_folder_that_is_none(tmp_path):

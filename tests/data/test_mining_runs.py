@@ -58,15 +58,33 @@ def test_no_task_is_in_two_splits(tmp_path, order):
     assert {summary.name: summary.split for summary in summaries} == {"one": {}, "two": {"test_ood": 16}}
 
 
-def test_a_commit_of_two_repositories_is_mined_once(tmp_path):
+@pytest.mark.parametrize("order", [("one", "fork"), ("fork", "one")])
+def test_nothing_of_a_held_out_forks_history_is_learnt(tmp_path, order):
     long_history(tmp_path / "one", 5)
     git(tmp_path, "clone", "-q", "one", "fork")
     fork_only = tmp_path / "fork" / "a.py"
     fork_only.write_text(numbered(l5="fork = 5", l30="fork = 30"))
     git(tmp_path / "fork", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qam", "fork")
     out = tmp_path / "out.jsonl"
-    mine([tmp_path / "one", tmp_path / "fork"], out, Options(held_out=("fork",)), quietly)
-    assert {row["target"] for row in rows_of(out) if row["split"] == "test_ood"} == {"fork = 30\n", "line_50 = 50\n"}
+    one = tmp_path / "one" / "a.py"
+    one.write_text(numbered(l5="one = 5", l30="one = 30"))
+    git(tmp_path / "one", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qam", "one")
+    summaries = mine([tmp_path / name for name in order], out, Options(held_out=("fork",)), quietly)
+    assert [summary.name for summary in summaries] == list(order)
+    rows = rows_of(out)
+    assert [row["repo"] for row in rows] == sorted((row["repo"] for row in rows), key=order.index)
+    forks = set(git(tmp_path / "fork", "rev-list", "HEAD").split())
+    assert {row["commit"] in forks for row in rows if row["split"] == "test_ood"} == {True}
+    assert {row["commit"] in forks for row in rows if row["split"] != "test_ood"} == {False}
+    assert "one = 30\n" in {row["target"] for row in rows if row["split"] == "train"}
+
+
+def test_a_commit_of_two_repositories_is_mined_once_in_the_first(tmp_path):
+    long_history(tmp_path / "one", 5)
+    git(tmp_path, "clone", "-q", "one", "copy")
+    out = tmp_path / "out.jsonl"
+    summaries = mine([tmp_path / "one", tmp_path / "copy"], out, Options(test_share=0), quietly)
+    assert [summary.split for summary in summaries] == [{"train": 10}, {}]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
@@ -231,7 +249,8 @@ def test_licences_are_found_and_allowed(tmp_path, files, expected, permissive):
     (summary,) = mine([tmp_path / "one"], out, Options(licenses=PERMISSIVE), quietly)
     assert summary.license == expected
     assert (summary.fault == "") == permissive
-    assert {row["license"] for row in rows_of(out)} == ({expected} if permissive else set())
+    assert out.exists() == permissive  # a run that mines nothing leaves no file
+    assert not permissive or {row["license"] for row in rows_of(out)} == {expected}
 
 
 def test_names_come_from_hosted_remotes_without_their_secrets(tmp_path):
@@ -254,7 +273,7 @@ def test_a_folder_within_a_repository_has_its_name(tmp_path):
 
 def test_folders_of_one_name_are_told_apart(tmp_path):
     for number, owner in enumerate(("a", "b")):
-        long_history(tmp_path / owner / "repo", 2 + number)
+        long_history(tmp_path / owner / "repo", 2 + number, word=owner)
     out = tmp_path / "out.jsonl"
     mine([tmp_path / "a" / "repo", tmp_path / "b" / "repo"], out, Options(held_out=("b/repo",)), quietly)
     assert {(row["repo"], row["split"] == "test_ood") for row in rows_of(out)} == {("a/repo", False), ("b/repo", True)}
@@ -297,7 +316,7 @@ def test_the_command_reports_and_fails_in_words(tmp_path, capsys):
     assert main(["mine", str(tmp_path / "one"), "--out", str(out)]) == 0
     assert "commits visited" in capsys.readouterr().out
     assert main(["mine", str(tmp_path / "one"), "--out", str(tmp_path / "out.csv")]) == 1
-    assert "expected a name that ends in .jsonl, .jsonl.gz, .parquet" in capsys.readouterr().err
+    assert "output path expects a name that ends in .jsonl, .jsonl.gz, .parquet" in capsys.readouterr().err
     assert main(["mine", str(tmp_path / "one"), "--out", str(out), "--held-out", "other"]) == 1
     assert "'other' is none of those given: one" in capsys.readouterr().err
     assert main(["mine", str(tmp_path / "one"), "--out", str(tmp_path / "absent" / "out.jsonl")]) == 1
@@ -308,7 +327,36 @@ def test_the_command_reports_and_fails_in_words(tmp_path, capsys):
     assert not list(tmp_path.glob(f"*{JOURNAL_SUFFIX}"))
     with pytest.raises(SystemExit):
         main(["mine", str(tmp_path / "nowhere"), "--out", str(out)])
-    assert "nowhere' is no folder" in capsys.readouterr().err
+    assert f"argument REPO: expects a folder, got '{tmp_path / 'nowhere'}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--allow-license=", "argument --allow-license: expects at least one name, got ''"),
+        ("--lang= ,", "argument --lang: expects at least one name, got ' ,'"),
+        ("--held-out=", "argument --held-out: expects at least one name, got ''"),
+        ("--test-share=x", "argument --test-share: expects a share >= 0 and < 1, got x"),
+        ("--test-share=1", "argument --test-share: expects a share >= 0 and < 1, got 1"),
+    ],
+)
+def test_wrong_options_are_told_in_words(tmp_path, capsys, option, message):
+    with pytest.raises(SystemExit):
+        main(["mine", str(tmp_path), "--out", str(tmp_path / "out.jsonl"), option])
+    assert message in capsys.readouterr().err
+
+
+def test_a_failed_run_leaves_no_file_and_an_unknown_licence_is_told(tmp_path, capsys):
+    history = long_history(tmp_path / "one", 1)
+    history.put("LICENSE", MIT)
+    history.commit()
+    command = ["mine", str(history.folder), "--out", str(tmp_path / "out.jsonl"), "--allow-license", "mit,ISC"]
+    assert main(command) == 1
+    out, err = capsys.readouterr()
+    assert "licence MIT is not allowed" in out
+    assert "tasks in" not in out
+    assert "--allow-license: no text is recognised as 'mit', did you mean MIT?" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
 def test_a_clone_that_adds_nothing_is_reported(tmp_path, capsys):

@@ -50,7 +50,7 @@ def test_a_reward_may_ask_for_the_task():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("edm", "expected em, ed, edem, bleu or module:function, got 'edm'"),
+        ("edm", "reward expects em, ed, edem, bleu or module:function, got 'edm'"),
         ("nowhere:f", "cannot import 'nowhere': ModuleNotFoundError"),
         ("reward_examples:absent", "has no function 'absent'"),
         ("reward_examples:not_callable", "has no function 'not_callable'"),
@@ -62,7 +62,7 @@ def test_a_wrong_name_is_told_at_once(name, message):
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="workers: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="workers expects a value >= 1, got 0"):
         Scorer("em", workers=0)
     with pytest.raises(ValueError, match="time_limit"):
         Scorer("em", time_limit=0)

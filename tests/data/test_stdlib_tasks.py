@@ -136,7 +136,7 @@ def test_a_seed_decides_all_whatever_the_hash_seed():
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="split: expected one of train, test_id, test_ood, got 'test'"):
+    with pytest.raises(ValueError, match="split expects one of train, test_id, test_ood, got 'test'"):
         stdlib_tasks("test")
     with pytest.raises(ValueError, match="limit"):
         stdlib_tasks(limit=-1)

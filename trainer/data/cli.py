@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import os
 import sqlite3
 import sys
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from gapo_trainer.data.formats import FORMATS, make_format
 from gapo_trainer.data.languages import EXTENSIONS
 from gapo_trainer.data.loading import BadRow, iter_tasks
-from gapo_trainer.data.mining.licenses import PERMISSIVE
+from gapo_trainer.data.mining.licenses import PERMISSIVE, license_doubt
 from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, RepositorySummary, mine
 from gapo_trainer.data.show import rendered
 from gapo_trainer.data.stats import Stats, draw, tables
@@ -68,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         help=f"only repositories under these licences; 'permissive' stands for {', '.join(PERMISSIVE)}",
     )
     mining.add_argument(
-        "--held-out", type=_names, default=(), metavar="NAME,…", help="repositories, by owner/name, that make test_ood"
+        "--held-out",
+        type=_some_names,
+        default=(),
+        metavar="NAME,…",
+        help="repositories, by owner/name, that make test_ood",
     )
     mining.add_argument(
         "--test-share",
@@ -109,7 +114,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 def _folder(text: str) -> Path:
     path = Path(text)
     if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is no folder")
+        raise argparse.ArgumentTypeError(f"expects a folder, got {text!r}")
     return path
 
 
@@ -117,33 +122,44 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _some_names(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    if not names:  # which would mean all of them
+        raise argparse.ArgumentTypeError(f"expects at least one name, got {text!r}")
+    return names
+
+
 def _languages(text: str) -> tuple[str, ...]:
-    unknown = sorted(set(_names(text)) - set(EXTENSIONS))
+    unknown = sorted(set(_some_names(text)) - set(EXTENSIONS))
     if unknown:
-        raise argparse.ArgumentTypeError(f"unknown language {unknown[0]!r}, expected some of {', '.join(EXTENSIONS)}")
+        raise argparse.ArgumentTypeError(f"expects some of {', '.join(EXTENSIONS)}, got {unknown[0]!r}")
     return _names(text)
 
 
 def _licenses(text: str) -> tuple[str, ...]:
-    return tuple(spdx for name in _names(text) for spdx in (PERMISSIVE if name == "permissive" else (name,)))
+    return tuple(spdx for name in _some_names(text) for spdx in (PERMISSIVE if name == "permissive" else (name,)))
 
 
 def _share(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share of at least 0 and below 1, got {text}")
+        raise argparse.ArgumentTypeError(f"expects a share >= 0 and < 1, got {text}")
     return value
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
-    return value
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"expects a number >= 0, got {text}")
+    return int(text)
 
 
 def _mine(options: argparse.Namespace) -> None:
     """Mine the histories of repositories; interrupted, the same command goes on where it stopped."""
+    for doubt in filter(None, map(license_doubt, options.allow_license)):
+        print(f"gapo-data: --allow-license: {doubt}", file=sys.stderr)
     wanted = Options(options.lang, options.allow_license, options.held_out, options.test_share)
     with tqdm(unit=" commits", disable=options.quiet, file=sys.stderr) as bar:
         found = 0
@@ -162,10 +178,10 @@ def _mine(options: argparse.Namespace) -> None:
     console = Console()
     for summary in summaries:
         console.print(_summary_table(summary))
-    total = sum(sum(summary.split.values()) for summary in summaries)
-    console.print(f"{total:,} tasks in {options.out}", soft_wrap=True, markup=False)
     if all(summary.fault for summary in summaries):
         raise UserError("none of the repositories could be mined")
+    total = sum(sum(summary.split.values()) for summary in summaries)
+    console.print(f"{total:,} tasks in {options.out}", soft_wrap=True, markup=False)
 
 
 def _summary_table(summary: RepositorySummary) -> Table:
@@ -217,7 +233,7 @@ def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is anything said at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at the exit would complain
         raise SystemExit(1) from None  # as rich does
 
 

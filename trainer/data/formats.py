@@ -172,7 +172,7 @@ def make_format(name: str, tokenizer: Any = None, template_options: Mapping[str,
         UserError: an unknown name, or ``chat`` with a tokenizer that has no chat template.
     """
     if name not in FORMATS:
-        raise UserError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
+        raise UserError(f"format expects one of {', '.join(FORMATS)}, got {name!r}")
     vocabulary = tokenizer.get_vocab() if tokenizer is not None else {}
     template = getattr(tokenizer, "chat_template", None)
     if name == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 EXTENSIONS: dict[str, tuple[str, ...]] = {
@@ -48,9 +49,28 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
     "zig": (".zig",),
 }
 
+# Extensions that others use too, and how to tell by the content: what must be there, or must not.
+_MUST_HAVE = {".m": re.compile(rb"^\s*(?:#\s*(?:import|include)|@(?:interface|implementation|protocol|class))\b", re.M)}
+_MUST_NOT_HAVE = {
+    ".ts": re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<(?:\?xml|!DOCTYPE)"),  # Qt's translations
+    ".fs": re.compile(rb"^\s*#version\s|\bvoid\s+main\s*\(|\bgl_Frag", re.M),  # fragment shaders
+    ".pl": re.compile(rb"^:-\s", re.M),  # Prolog
+}
+
 _LANGUAGE_OF = {extension: language for language, extensions in EXTENSIONS.items() for extension in extensions}
 
 
 def language_of(path: str) -> str | None:
     """The language of the file at ``path``, or None where it is no source file that is known here."""
     return _LANGUAGE_OF.get(PurePosixPath(path).suffix.lower())
+
+
+def is_written_in(path: str, data: bytes) -> bool:
+    """Whether the content of the file at ``path`` may be in the language that its extension stands for.
+
+    MATLAB's ``.m`` is no Objective-C, and ``.ts`` is also what Qt's translations, which are XML, are called.
+    """
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix in _MUST_HAVE:
+        return _MUST_HAVE[suffix].search(data) is not None
+    return suffix not in _MUST_NOT_HAVE or _MUST_NOT_HAVE[suffix].search(data) is None

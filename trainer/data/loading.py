@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.task import SPLITS, Task, TaskError
 from gapo_trainer.data.writers import SUFFIXES
 from gapo_trainer.errors import UserError
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FILE_SUFFIX = re.compile(r"\.[A-Za-z]{2,}\w*$")  # a version, as in owner/name-1.5, is none
+_HUB_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def iter_tasks(
         BadRowError, UserError, ValueError: as for ``load_tasks``; an empty source just ends.
     """
     if split is not None and split not in SPLITS:
-        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+        raise ValueError(f"split expects one of {', '.join(SPLITS)}, got {split!r}")
     if str(source) == "stdlib":
         for name in SPLITS:
             yield from stdlib_tasks(name) if split in (None, name) else ()
@@ -125,7 +130,11 @@ def _rows(source: str) -> Iterator[tuple[str, int, Any]]:
     """(file or data set, line, bytes of a JSON line or decoded row)."""
     if not source.endswith(SUFFIXES):
         if Path(source).is_file():  # no name of a data set, which would be looked up elsewhere
-            raise UserError(f"{source}: expected a name that ends in {', '.join(SUFFIXES)}")
+            raise UserError(f"source expects a file whose name ends in {', '.join(SUFFIXES)}, got {source}")
+        if not Path(source).is_dir() and (not _HUB_NAME.fullmatch(source) or _FILE_SUFFIX.search(source)):
+            raise UserError(
+                f"source expects a file or folder that is there, stdlib or a data set's owner/name, got {source}"
+            )
         yield from _named_rows(source)
         return
     if not Path(source).is_file():
@@ -156,8 +165,12 @@ def _json_lines(path: str) -> Iterator[dict[str, bytes]]:
 
 def _named_rows(name: str) -> Iterator[tuple[str, int, Any]]:
     import datasets
+    import huggingface_hub
 
     try:
+        if not Path(name).is_dir() and not huggingface_hub.constants.HF_HUB_OFFLINE:
+            # Where there is no network, this says so at once, and load_dataset only after half a minute.
+            huggingface_hub.HfApi().dataset_info(name, timeout=_HUB_SECONDS)
         for split, rows in datasets.load_dataset(name, streaming=True).items():
             for line, row in enumerate(rows, 1):
                 yield f"{name}, split {split}", line, row

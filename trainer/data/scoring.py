@@ -75,9 +75,9 @@ class Scorer:
             ValueError: ``workers`` or ``time_limit`` is not positive.
         """
         if workers < 1:
-            raise ValueError(f"workers: expected at least 1, got {workers}")
+            raise ValueError(f"workers expects a value >= 1, got {workers}")
         if not time_limit > 0:
-            raise ValueError(f"time_limit: expected seconds > 0, got {time_limit}")
+            raise ValueError(f"time_limit expects seconds > 0, got {time_limit}")
         self.tally = Tally()
         self._reward = reward
         self._builtin = reward in REWARDS

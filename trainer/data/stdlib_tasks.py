@@ -63,9 +63,9 @@ def stdlib_tasks(split: str = "train", *, seed: int = 0, limit: int | None = Non
         UserError: this Python has no standard library in source.
     """
     if split not in SPLITS:
-        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+        raise ValueError(f"split expects one of {', '.join(SPLITS)}, got {split!r}")
     if limit is not None and limit < 0:
-        raise ValueError(f"limit: expected a number of tasks >= 0, got {limit}")
+        raise ValueError(f"limit expects a number of tasks >= 0, got {limit}")
     claimed: set[tuple[str, str, str, str]] = set()
     for name in SPLITS[:0:-1]:  # the small splits choose first: what they hold is not learnt from
         pairs = _unclaimed(_pairs(name, seed), claimed)

@@ -19,11 +19,11 @@ class TaskError(ValueError):
 
     Attributes:
         field: the name of the field that is wrong, such as ``history[1].diff``; empty where the whole row is.
-        reason: what was expected and what came.
+        reason: what the field, or the row, expects and what came; it reads on from the field's name.
     """
 
     def __init__(self, field: str, reason: str):
-        super().__init__(f"field {field!r}: {reason}" if field else reason)
+        super().__init__(f"field {field!r} {reason}" if field else f"row {reason}")
         self.field = field
         self.reason = reason
 
@@ -86,7 +86,7 @@ class Task:
         _check_fields("", row, FIELDS)
         history = row["history"]
         if not isinstance(history, (list, tuple)):
-            raise TaskError("history", f"expected a list of hunks, got {_shown(history)}")
+            raise TaskError("history", f"expects a list of hunks, got {_shown(history)}")
         return cls(
             **{name: _text(name, row[name]) for name in TEXT_FIELDS},
             time=_time(row["time"]),
@@ -109,39 +109,37 @@ MAY_BE_EMPTY = ("prefix", "region", "suffix", "target", "commit")  # a file's en
 
 def _check_fields(where: str, row: Any, names: tuple[str, ...]) -> None:
     if not isinstance(row, Mapping):
-        raise TaskError(where, f"expected an object with the fields {', '.join(names)}, got {_shown(row)}")
+        raise TaskError(where, f"expects an object with the fields {', '.join(names)}, got {_shown(row)}")
     dot = f"{where}." if where else ""
     for name in names:
         if name not in row:
             raise TaskError(f"{dot}{name}", "is missing")
     for name in row:
         if name not in names:
-            raise TaskError(f"{dot}{name}", f"is unknown, expected only {', '.join(names)}")
+            raise TaskError(f"{dot}{name}", f"is unknown: the fields are {', '.join(names)}")
 
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TaskError(name, f"expected a string, got {_shown(value)}")
+        raise TaskError(name, f"expects a string, got {_shown(value)}")
     if not value and name not in MAY_BE_EMPTY:
-        raise TaskError(name, "expected a string that is not empty, got ''")
+        raise TaskError(name, "expects a string that is not empty, got ''")
     try:
         value.encode()
     except UnicodeEncodeError as error:  # half of a surrogate pair: no tokenizer and no file could take it
-        raise TaskError(
-            name, f"expected Unicode text, got {value[error.start]!r} at character {error.start}"
-        ) from error
+        raise TaskError(name, f"expects Unicode text, got {value[error.start]!r} at character {error.start}") from error
     return value
 
 
 def _time(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TaskError("time", f"expected whole seconds since 1970, got {_shown(value)}")
+        raise TaskError("time", f"expects whole seconds since 1970, got {_shown(value)}")
     return value
 
 
 def _split(value: Any) -> str:
     if value not in SPLITS:
-        raise TaskError("split", f"expected one of {', '.join(SPLITS)}, got {_shown(value)}")
+        raise TaskError("split", f"expects one of {', '.join(SPLITS)}, got {_shown(value)}")
     return value
 
 

@@ -29,7 +29,7 @@ def load_user_reward(name: str) -> Callable[[str, Task], Outcome]:
     """
     module_name, colon, function_name = name.partition(":")
     if not (module_name and colon and function_name):
-        raise UserError(f"reward: expected em, ed, edem, bleu or module:function, got {name!r}")
+        raise UserError(f"reward expects em, ed, edem, bleu or module:function, got {name!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -59,9 +59,9 @@ def _checked(value: Any) -> Outcome:
     if value is None:
         return None
     if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"expected a number or None from the reward, got {value!r}")
+        raise TypeError(f"scoring expects a number or None from the reward, got {value!r}")
     with np.errstate(over="ignore"):
         number = float(np.float32(value))
     if not math.isfinite(number):
-        raise ValueError(f"expected a finite float32 number or None from the reward, got {value!r}")
+        raise ValueError(f"scoring expects a finite float32 number or None from the reward, got {value!r}")
     return number

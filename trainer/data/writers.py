@@ -33,7 +33,7 @@ def suffix_of(path: Path) -> str:
     for suffix in SUFFIXES:
         if path.name.endswith(suffix):
             return suffix
-    raise UserError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
+    raise UserError(f"output path expects a name that ends in {', '.join(SUFFIXES)}, got {path}")
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import pygit2
 from pygit2.enums import DeltaStatus, DiffFind, DiffOption, FileMode
 
-from gapo_trainer.data.languages import language_of
+from gapo_trainer.data.languages import is_written_in, language_of
 from gapo_trainer.data.mining.file_filters import file_fault, path_fault
 from gapo_trainer.data.mining.objects import read_blob
 
@@ -49,13 +50,17 @@ class Change:
     new: range
 
 
-def commit_changes(repo: pygit2.Repository, commit: pygit2.Commit, counts: Counter[str]) -> list[Change]:
+def commit_changes(
+    repo: pygit2.Repository, commit: pygit2.Commit, counts: Counter[str], *, renames: bool = True
+) -> list[Change]:
     """The hunks of a commit in files that people write.
 
     Args:
         repo: where the commit is.
         commit: any commit.
         counts: files left out are counted here, by reason.
+        renames: whether to look for what was edited in files that were moved. It takes the contents of all files that
+            were added or removed, whatever they are.
 
     Raises:
         Skipped: the commit is not one edit by one person, or has too few or too many hunks.
@@ -64,7 +69,7 @@ def commit_changes(repo: pygit2.Repository, commit: pygit2.Commit, counts: Count
     if len(commit.parent_ids) != 1:
         raise Skipped("commit: merge" if commit.parent_ids else FIRST)
     diff = commit.parents[0].tree.diff_to_tree(commit.tree, DiffOption.INDENT_HEURISTIC)
-    _find_renames(diff)
+    _find_renames(diff, renames)
     changes: list[Change] = []
     for version, patch in _versions(repo, diff, counts):
         changes += [
@@ -80,12 +85,10 @@ def commit_changes(repo: pygit2.Repository, commit: pygit2.Commit, counts: Count
 
 def split_lines(data: bytes) -> list[bytes]:
     """The lines of a file with their ends, as git counts them: a line ends at a line feed and nowhere else."""
-    lines = [line + b"\n" for line in data.split(b"\n")]
-    last = lines.pop()[:-1]
-    return [*lines, last] if last else lines
+    return io.BytesIO(data).readlines()
 
 
-def _find_renames(diff: pygit2.Diff) -> None:
+def _find_renames(diff: pygit2.Diff, edited: bool) -> None:
     """Pair the files that were moved, so that what was edited on the way shows."""
     removed, added = [], []
     for delta in diff.deltas:
@@ -96,7 +99,7 @@ def _find_renames(diff: pygit2.Diff) -> None:
     if len(set(removed) & set(added)) > MOST_RENAMES:
         raise Skipped("commit: mass rename")
     # Similarity compares every pair of contents; with more files than this it is a reorganisation all the same.
-    if removed and added and max(len(removed), len(added)) <= 2 * MOST_RENAMES:
+    if edited and removed and added and max(len(removed), len(added)) <= 2 * MOST_RENAMES:
         diff.find_similar(DiffFind.FIND_RENAMES)  # whatever diff.renames the user has configured
         if sum(delta.status == DeltaStatus.RENAMED for delta in diff.deltas) > MOST_RENAMES:
             raise Skipped("commit: mass rename")
@@ -124,6 +127,8 @@ def _versions(
         if fault is None:
             old, new = read_blob(repo, delta.old_file.id), read_blob(repo, delta.new_file.id)
             fault = "large" if max(old.size, new.size) > LARGEST_FILE else file_fault(new.data)
+        if fault is None and not is_written_in(path, new.data):
+            fault = "not in the language of its extension"
         if fault is not None:
             counts[f"file: {fault}"] += 1
             continue

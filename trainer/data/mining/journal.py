@@ -93,6 +93,10 @@ class Journal:
             taken, (last,) = taken or bool(found), page[-1]
         return taken
 
+    def cut_in(self, commit: bytes) -> list[int]:
+        """The repositories that could not read all of a commit."""
+        return [repo for (repo,) in self._database.execute("SELECT repo FROM cut WHERE id = ?", (commit,))]
+
     @contextmanager
     def visit(self) -> Iterator[None]:
         """Around all that one commit changes here: it is kept together or not at all."""
@@ -135,10 +139,6 @@ class Journal:
     def counts(self, repo: int) -> dict[str, int]:
         """All numbers of a repository, sorted by name."""
         return dict(self._database.execute("SELECT what, number FROM counts WHERE repo = ? ORDER BY what", (repo,)))
-
-    def number_of_tasks(self, repo: int) -> int:
-        """Tasks kept from a repository."""
-        return self._database.execute("SELECT count(*) FROM tasks WHERE repo = ?", (repo,)).fetchone()[0]
 
     def latest_commits(self, repo: int, share: float) -> tuple[int, str] | None:
         """(time, id) of the earliest of the latest ``share`` of a repository's commits with tasks; None for no commit.

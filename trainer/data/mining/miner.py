@@ -8,7 +8,7 @@ commits are ``test_id``. All tasks of a commit are in one split, and no task is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import pygit2
 
-from gapo_trainer.data.mining.changes import FIRST, Skipped, commit_changes
+from gapo_trainer.data.mining.changes import FIRST, Change, Skipped, commit_changes
 from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
 from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.licenses import is_allowed, repository_license
@@ -26,12 +26,14 @@ from gapo_trainer.data.writers import suffix_of, write_rows
 from gapo_trainer.errors import UserError
 
 JOURNAL_SUFFIX = ".journal"
-FORMAT = 2  # of the journal and of what is mined; a journal of another is not resumed
+FORMAT = 3  # of the journal and of what is mined; a journal of another is not resumed
 
+_BRANCHES_SHOWN = 5
 _PARENT_MISSING = "commit: parent is missing"
 _OBJECTS_MISSING = "commit: objects are missing or damaged"
-# What says that another clone may know more of a commit; neither goes with tasks, nor does the first commit of a
-# history, as which a shallow clone's earliest appear.
+_RENAMES_MISSING = "commit: edits in moved files, as objects are missing"
+# The counts that say that another clone may have more of a commit. A commit with either gives no tasks; nor does the
+# first of a history, which is what the earliest commits of a shallow clone look like.
 _CUT = frozenset((_PARENT_MISSING, _OBJECTS_MISSING))
 
 
@@ -129,7 +131,7 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
     try:
         _walk_all(sources, options, journal, progress)
         splits: Counter[tuple[int, str]] = Counter()
-        if any(source.repo for source in sources) or not out.exists():  # a wrong path empties no earlier file
+        if any(source.repo for source in sources):  # a wrong path empties no earlier file and leaves no empty one
             write_rows(out, _split_rows(journal, sources, options, splits))
     except BaseException:
         journal.close()
@@ -156,14 +158,30 @@ def _open(path: Path, options: Options) -> Source:
         folder = folder_of(repo)
         name = hosted_name(repo) or folder_names([folder])[folder]
         if repo.head_is_unborn:
-            return Source(name, "", None, "", "has no commit")
+            return Source(name, "", None, "", _without_head(repo))
         head = repo.head.peel(pygit2.Commit)
         spdx = repository_license(repo, head)
     except GIT_ERRORS as error:
-        return Source(name, spdx, None, "", f"cannot be read: {str(error).strip() or type(error).__name__}")
+        return Source(name, spdx, None, "", f"cannot be read: {_explained(error, folder)}")
     if options.licenses and not is_allowed(spdx, options.licenses):
         return Source(name, spdx, None, "", f"licence {spdx} is not allowed")
     return Source(name, spdx, repo, str(head.id), "")
+
+
+def _without_head(repo: pygit2.Repository) -> str:
+    branches = sorted(repo.branches)
+    if not branches:
+        return "has no commit"
+    missing = repo.lookup_reference("HEAD").target
+    shown = ", ".join(branches[:_BRANCHES_SHOWN]) + (", …" if len(branches) > _BRANCHES_SHOWN else "")
+    return f"HEAD expects a branch that is there, got {missing}; there are {shown}"
+
+
+def _explained(error: Exception, folder: Path) -> str:
+    text = str(error).strip() or type(error).__name__
+    if "not owned by current user" in text:
+        return f"{text}; if you trust it: git config --global --add safe.directory {folder}"
+    return text
 
 
 def _told_apart(sources: Sequence[Source]) -> list[Source]:
@@ -179,12 +197,15 @@ def _told_apart(sources: Sequence[Source]) -> list[Source]:
 def _walk_all(sources: Sequence[Source], options: Options, journal: Journal, progress: Progress) -> None:
     """Walk all histories; what comes next depends on the journal alone, so that a stop changes nothing."""
     mined = [(number, source, source.repo) for number, source in enumerate(sources) if source.repo is not None]
+    # What a repository that is held out shares with others is its own: nothing of it may be learnt.
+    mined.sort(key=lambda m: m[1].name not in options.held_out)
+    repos = {number: repo for number, _, repo in mined}
     for number, source, repo in mined:
         head = read_commit(repo, pygit2.Oid(hex=source.head))
         journal.add_commit(head.id.raw, number, head.commit_time)
-        _walk(number, source, repo, options, journal, progress)
+        _walk(number, source, repos, options, journal, progress)
     while taker := next((m for m in mined if journal.take_over(m[0], partial(_has, m[2]))), None):
-        _walk(*taker, options, journal, progress)
+        _walk(*taker[:2], repos, options, journal, progress)
 
 
 def _has(repo: pygit2.Repository, commit: bytes) -> bool:
@@ -192,26 +213,37 @@ def _has(repo: pygit2.Repository, commit: bytes) -> bool:
 
 
 def _walk(
-    number: int, source: Source, repo: pygit2.Repository, options: Options, journal: Journal, progress: Progress
+    number: int,
+    source: Source,
+    repos: Mapping[int, pygit2.Repository],
+    options: Options,
+    journal: Journal,
+    progress: Progress,
 ) -> None:
     while (commit_id := journal.next_commit(number)) is not None:
         counts = Counter({"commits": 1})
         with journal.visit():
-            for place, task in _commit_tasks(repo, commit_id, number, source, journal, counts):
+            for place, task in _commit_tasks(repos, commit_id, number, source, journal, counts):
                 if not options.languages or task.lang in options.languages:
                     counts["tasks"] += 1
                     journal.add_task(key_of(task), number, place, task.to_row())
             for what, n in counts.items():
                 journal.count(number, what, n)
-            cut = not _CUT.isdisjoint(counts) or (FIRST in counts and repo.is_shallow)
+            cut = not _CUT.isdisjoint(counts) or (FIRST in counts and repos[number].is_shallow)
             journal.finish_commit(commit_id, number, cut)
         progress(source.name, counts["tasks"])
 
 
 def _commit_tasks(
-    repo: pygit2.Repository, commit_id: bytes, number: int, source: Source, journal: Journal, counts: Counter[str]
+    repos: Mapping[int, pygit2.Repository],
+    commit_id: bytes,
+    number: int,
+    source: Source,
+    journal: Journal,
+    counts: Counter[str],
 ) -> list[tuple[int, Any]]:
     """The tasks of a commit, after its parents are put on the list; what cannot be read is counted."""
+    repo = repos[number]
     try:
         commit = read_commit(repo, pygit2.Oid(raw=commit_id))
         for parent_id in commit.parent_ids:
@@ -222,12 +254,36 @@ def _commit_tasks(
             else:
                 journal.add_commit(parent_id.raw, number, parent.commit_time)
         origin = Origin(source.name, source.license, str(commit.id), commit.commit_time)
-        return list(tasks_of(commit_changes(repo, commit, counts), origin, counts))
+        changes = _changes(repos, commit, number, journal, counts)
+        return list(tasks_of(changes, origin, counts))
     except Skipped as reason:
         counts[str(reason)] += 1
     except GIT_ERRORS:
         counts[_OBJECTS_MISSING] += 1
     return []
+
+
+def _changes(
+    repos: Mapping[int, pygit2.Repository],
+    commit: pygit2.Commit,
+    number: int,
+    journal: Journal,
+    counts: Counter[str],
+) -> list[Change]:
+    """The hunks of a commit; in the last repository that has it, those that can be found without all objects."""
+    before = counts.copy()
+    try:
+        return commit_changes(repos[number], commit, counts)
+    except GIT_ERRORS:
+        tried = {number, *journal.cut_in(commit.id.raw)}
+        if any(n not in tried and commit.id in other for n, other in repos.items()):
+            raise  # that one may have all of it
+    # Moved files are paired by their contents, also those that nobody mines and that a partial clone may not have.
+    counts.clear()
+    counts.update(before)
+    changes = commit_changes(repos[number], commit, counts, renames=False)
+    counts[_RENAMES_MISSING] += 1
+    return changes
 
 
 def _split_rows(

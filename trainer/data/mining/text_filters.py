@@ -8,28 +8,63 @@ import re
 # are tried, which is what makes the filter cheap. A false alarm costs a task, a miss publishes a key.
 _RUN = re.compile(r"[\w.+/=:-]{16,}")
 _TOKEN = re.compile(
-    r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b"  # AWS
-    r"|\bgh[pousr]_[A-Za-z0-9]{36}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20}"
-    r"|\bxox[abeoprs]-[\w-]{10,}|hooks\.slack\.com/services/\w+/"
-    r"|\bAIza[\w-]{35}|\bya29\.[\w-]{20,}|\b\d+-\w{32}\.apps\.googleusercontent\.com"
-    r"|\b[srp]k_(?:live|test)_[A-Za-z0-9]{16,}|\bwhsec_\w{20,}"  # Stripe
-    r"|\bsk-(?:ant-|proj-|or-)?[\w-]{20,}|\bhf_[A-Za-z0-9]{30,}|\bgsk_[A-Za-z0-9]{30,}|\br8_[A-Za-z0-9]{30,}"
-    r"|\bnpm_[A-Za-z0-9]{36}|\bpypi-AgEI[\w-]{20,}|\bdckr_pat_[\w-]{20,}|\bdop_v1_[a-f0-9]{64}"
-    r"|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bSK[a-f0-9]{32}\b|\bAC[a-f0-9]{32}\b|\bkey-[a-f0-9]{32}\b"  # mail and telephony
-    r"|\b\d{8,10}:AA[\w-]{33}\b|\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b"  # Telegram, Shopify
-    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}"  # a JSON web token
-    r"|\bAccountKey=[A-Za-z0-9+/]{40,}"  # Azure
+    r"\b(?:"
+    r"(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b"  # AWS
+    r"|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|glpat-[\w-]{20}"
+    r"|xox[abeoprs]-[\w-]{10,}|hooks\.slack\.com/services/\w+/"
+    r"|AIza[\w-]{35}|ya29\.[\w-]{20,}|\d+-\w{32}\.apps\.googleusercontent\.com"
+    r"|[srp]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_\w{20,}"  # Stripe
+    r"|sk-(?:ant-|proj-|or-)?[\w-]{20,}|hf_[A-Za-z0-9]{30,}|gsk_[A-Za-z0-9]{30,}|r8_[A-Za-z0-9]{30,}"
+    r"|npm_[A-Za-z0-9]{36}|pypi-AgEI[\w-]{20,}|dckr_pat_[\w-]{20,}|dop_v1_[a-f0-9]{64}"
+    r"|SG\.[\w-]{16,}\.[\w-]{16,}|SK[a-f0-9]{32}\b|AC[a-f0-9]{32}\b|key-[a-f0-9]{32}\b"  # mail and telephony
+    r"|(?:bot)?\d{8,10}:AA[\w-]{33}\b|discord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d+/[\w-]{20,}"  # Telegram before it
+    r"|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b"  # Shopify
+    r"|GOCSPX-[\w-]{20,}|hvs\.[\w-]{24,}|dapi[a-f0-9]{32}\b|glsa_\w{32,}|sq0csp-[\w-]{30,}|lin_api_\w{32,}"
+    r"|MII[\w+/]{3}IB(?:AAK[BC]|ADANBgkqhki)|MHcCAQEEI|MIGHAgEAMBMG|b3BlbnNzaC1rZXkt"  # how private keys begin
+    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}"  # a JSON web token
+    r"|AccountKey=[A-Za-z0-9+/]{40,}"  # Azure
+    r")"
 )
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")
+_PRIVATE_KEY = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]*PRIVATE KEY")
+# Between these lines, where the context shows neither: lines of base64, quoted or not. Certificates look the same.
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/]{40,}")
+_KEY_LINES, _KEY_LINE_LENGTH = 3, 40
+_AROUND_KEY_LINE = " \t\r\"'`|+-*/#.,;=()[]<>\\"  # quotes, signs of diffs, operators; a line may lose its own + and /
 _PASSWORD_IN_ADDRESS = re.compile(r"(?<=\w)://[^\s/:@'\"<>{}$%]+:[^\s/:@'\"<>{}$%]+@")
-# A literal with a digit and a letter, given to a name that says what it holds.
-_NAMES = ("pass", "secret", "token", "key", "credential", "bearer")
+# A literal given to a name that says what it holds: assigned, with or without a type; in a mapping; in a call, such as
+# setPassword("…") or define('PASSWORD', '…').
+_WORDS = ("pass", "pwd", "secret", "token", "key", "credential", "bearer", "basic")  # one of them is in what follows
+_NAME = (
+    r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credentials?|bearer"
+    r"|(?:api|app|access|account|auth|client|private|encryption|signing)[-_]?key)[\w-]{0,12}"
+)
+_TYPE = r"[ \t]*(?::[ \t]*|[ \t])[\w&'.:<>?\[\]*|]{1,30}(?: [\w&'.:<>?\[\]*|]{1,30}){0,2}"
+_LITERAL = r"[A-Za-z@$]{0,2}\\?['\"`]([^'\"`\s]{12,})['\"`]"
 _ASSIGNED = re.compile(
-    r"(?:pass(?:word|wd|phrase)|secret|token|credentials?|bearer|(?:api|access|auth|private|encryption|signing)[-_]?key)"
-    r"[\w-]{0,12}['\"]?\]?\s*(?::=|=>|[:=])\s*['\"](?=[^'\"\s]*\d)(?=[^'\"\s]*[a-z])[^'\"\s$%{}()<>]{12,}['\"]",
+    rf"{_NAME}(?:[?!]|\\?['\"`]?\]?|\[\w*\])(?:(?:{_TYPE})?\s*(?::=|=>|[:=])|(?<=['\"])\s*,|[ \t])\s*{_LITERAL}"
+    rf"|(?:\.|->|::|\b(?:set|with|use)[-_]?(?:[A-Za-z]\w{{0,15}})?){_NAME}\(\s*{_LITERAL}",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(r"(?<=[\w.+-])@(?!(?:[\w-]+\.)*example\.|(?:users\.)?noreply\b)(?:[a-z0-9-]+\.)+[a-z]{2,}\b")
+# Without quotes only as in a shell: nothing else on the line, and no white space around the sign.
+_EXPORTED = re.compile(
+    rf"^[-+ \t]*(?:export[ \t]+\w*?{_NAME}|(?=\w*?{_NAME}=)(?-i:[A-Z][A-Z0-9_]*))="
+    r"([A-Za-z0-9][\w+/-]{15,}={0,2})\s*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_IN_HEADER = re.compile(r"\b(?:bearer|basic|token) +([\w.~+/=-]{20,})", re.IGNORECASE)
+_DJANGO_KEY = re.compile(
+    r"django-insecure-[^'\"\s]{4,}|SECRET_KEY['\"]?\]?\s*[:=]\s*['\"][a-z0-9!@#$%^&*(\-_=+)]{40,}['\"]"
+)
+# No secret: a pattern to fill in, an address, a constant's name, what stands for a key in an example.
+_NO_SECRET = re.compile(
+    r"[$%{}()<>]|://|\.{3}|\*{3}|(?i:x{4}|your[-_]|example|placeholder|change[-_]?me)|^[A-Z0-9]+_[A-Z0-9_]*$"
+)
+# The domain in small letters, or in any where it ends like one: Kotlin's this@Stream.notifyAll is no address.
+_ADDRESS = re.compile(
+    r"(?<=[\w.+-])(?<!\bthis)(?<!\bsuper)@(?!(?i:(?:[\w-]+\.)*example\.|(?:users\.)?noreply\b))"
+    r"(?:(?:[a-z0-9-]+\.)+[a-z]{2,}\b"
+    r"|(?:[A-Za-z0-9-]+\.)+(?:(?i:com|org|net|edu|gov|info|dev)|[a-z]{2}|[A-Z]{2})\b(?![(\[]))"
+)
 _CONFLICT = re.compile(r"^(?:<{7}|>{7}|\|{7}) ", re.MULTILINE)
 
 
@@ -44,11 +79,42 @@ def text_fault(text: str) -> str | None:
 
 def has_secret(text: str) -> bool:
     """Whether a key, a token or a password stands in ``text``."""
-    if any(_TOKEN.search(run) for run in _RUN.findall(text)):
+    runs = _RUN.findall(text)
+    if any(_TOKEN.search(run) for run in runs):
         return True
     if "://" in text and _PASSWORD_IN_ADDRESS.search(text):
         return True
     if "PRIVATE KEY" in text and _PRIVATE_KEY.search(text):
         return True
+    if sum(len(run) >= _KEY_LINE_LENGTH for run in runs) >= _KEY_LINES and _has_key_body(text):
+        return True
     lowered = text.lower()
-    return any(name in lowered for name in _NAMES) and _ASSIGNED.search(text) is not None
+    return any(word in lowered for word in _WORDS) and _names_a_secret(text)
+
+
+def _has_key_body(text: str) -> bool:
+    lines = 0  # one after the other
+    for line in text.split("\n"):
+        lines = lines + 1 if _is_key_line(line) else 0
+        if lines == _KEY_LINES:
+            return True
+    return False
+
+
+def _is_key_line(line: str) -> bool:
+    body = line.replace("\\n", "").replace("\\r", "").strip(_AROUND_KEY_LINE)
+    if _KEY_LINE.fullmatch(body) is None:
+        return False
+    # hexadecimal digests have letters of one case, long names and paths seldom a digit
+    return not body.islower() and not body.isupper() and any(map(str.isdigit, body))
+
+
+def _names_a_secret(text: str) -> bool:
+    if _DJANGO_KEY.search(text):
+        return True
+    for pattern in (_ASSIGNED, _EXPORTED, _IN_HEADER):
+        for match in pattern.finditer(text):
+            value = match[match.lastindex or 0]
+            if any(map(str.isdigit, value)) and any(map(str.isalpha, value)) and not _NO_SECRET.search(value):
+                return True
+    return False
