@@ -44,8 +44,8 @@ def group_bounds(group, begins, ends, rows, count, group_size, above, total, lar
 
     Dense: begins is None. Ragged: group g is begins[g] … ends[g]. By id (rows is not None): begins and ends are of the
     segment that position p lies in. A segment of more than ``above`` rows holds a multiple of ``above + 1``, so only
-    those positions are looked at, and the first one in a segment stands for it. The host has not seen the offsets: a
-    group that does not lie within the rewards is not scored either.
+    those positions are looked at, and the first one in a segment stands for it. The host has not seen a
+    caller's offsets: a ragged group that does not lie within the rewards is not scored either.
     """
     if begins is None:
         return group * group_size, tl.where(group < count, group_size, 0)
@@ -57,7 +57,9 @@ def group_bounds(group, begins, ends, rows, count, group_size, above, total, lar
         begin = tl.load(begins + position, mask=inside, other=0).to(tl.int64)
         end = tl.load(ends + position, mask=inside, other=0).to(tl.int64)
         size = end - begin
-        in_range = (size > above) & (begin >= 0) & (end <= total)
+        in_range = size > above
+        if rows is None:
+            in_range = in_range & (begin >= 0) & (end <= total)
         if largest is not None:
             in_range = in_range & (size <= largest)
         if rows is not None:
