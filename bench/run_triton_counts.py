@@ -28,7 +28,7 @@ BACKENDS = {
     "cuda": ("import device_ops", "torch.ops.gapo_ptx.advantage(rewards)"),
     "triton": (
         "import ptx_driver\nfrom gapo_kernels.triton_kernels import ops",
-        "ops.advantage(rewards, 0.5, 'hdi_median', 'rms', 1e-6, None)",
+        "ops.advantage(rewards)",
     ),
 }
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import yaml
 
-from gapo_kernels import ESTIMATORS
+from gapo_numpy.estimators import ESTIMATORS, TAU
 from gapo_trainer.errors import UserError
 
 # What DAPO (arXiv 2503.14476) changes, as options that go with any estimator; `--dapo` and `compare` set them together.
@@ -54,7 +54,7 @@ class Config:
 
     # advantage
     estimator: str = "gapo"
-    tau: float = 0.5
+    tau: float = TAU
     dynamic_sampling: bool = False  # DAPO: replace groups whose rewards are all equal
     max_resamples: int = 3  # rounds of replacement a step
     overlong_buffer: int = 0  # DAPO: the last tokens before max_new_tokens, punished linearly up to -overlong_penalty

@@ -125,10 +125,12 @@ def _versions(
             continue
         fault = path_fault(path)
         if fault is None:
-            old, new = read_blob(repo, delta.old_file.id), read_blob(repo, delta.new_file.id)
+            new = read_blob(repo, delta.new_file.id)
+            if not is_written_in(path, new.data):  # first of all: translations are many and long
+                fault = "not in the language of its extension"
+        if fault is None:
+            old = read_blob(repo, delta.old_file.id)
             fault = "large" if max(old.size, new.size) > LARGEST_FILE else file_fault(new.data)
-        if fault is None and not is_written_in(path, new.data):
-            fault = "not in the language of its extension"
         if fault is not None:
             counts[f"file: {fault}"] += 1
             continue
