@@ -59,14 +59,12 @@ def table(results: dict[str, Any]) -> str:
             f" | {k['spilled_bytes']} | {k['per_reward']} |"
         )
     facts = results["provenance"]
-    # results of before ``python -m`` name the script alone
-    command = COMMAND if facts["command"] == COMMAND else f"python bench/{facts['command']}"
     slowest = max(k["compile_seconds"] for k in results["kernels"])
     lines += [
         "",
         f"Compiled for {results['target']} by Triton {facts['versions']['triton']}, float32, (`hdi_median`, `rms`); the"
         f" slowest took {slowest} s of processor time. {facts['date']}, commit {facts['commit'][:12]}, by"
-        f" `{command}`.",
+        f" `{facts['command']}`.",
     ]
     return "\n".join(lines)
 

@@ -20,7 +20,7 @@ struct Grouping {
 Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid);
 
 // The groups' bounds, [groups + 1], where the rows of each id lie together already; nothing where they do not, or where
-// most groups would be of one row.
+// many groups of one row come first.
 std::optional<std::vector<int64_t>> contiguous_offsets(const int64_t* ids, int64_t n);
 
 }  // namespace gapo

@@ -102,7 +102,8 @@ def advantage_varlen(
     Args:
         rewards: [N].
         offsets: int32 or int64 [B + 1], from 0, not decreasing, to N: group g is
-            ``rewards[offsets[g]:offsets[g + 1]]``.
+            ``rewards[offsets[g]:offsets[g + 1]]``. On a GPU nobody looks at the values: wrong ones give wrong results,
+            and what lies in no group is undefined.
         max_group_size: at least the size of the largest group. None reads it from ``offsets``, which makes the host
             wait for a GPU; give it where that matters.
         estimator: a name out of ``ESTIMATORS``: a centre and a scale.

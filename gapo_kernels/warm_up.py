@@ -23,9 +23,9 @@ def warmup(
 ) -> None:
     """Runs every op once for each of the shapes, on zeros, and waits for the device.
 
-    Only Triton compiles anything; the CUDA kernels are loaded, which a driver older than 12.3 does not do while a CUDA
-    graph is captured. Triton's kernels are compiled for classes of dense
-    group sizes: 33 to 63 are one, 64 is one by itself, and so on. One shape of a class serves all of it.
+    Triton compiles its kernels, for classes of dense group sizes: 33 to 63 are one, 64 is one by itself, and so on. One
+    shape of a class serves all of it. The CUDA library's kernels are loaded, which with drivers before 12.3 has to
+    happen before a graph is captured.
 
     Args:
         shapes: of dense rewards, [..., G]; the ragged and the unordered ops are called with as many rewards, in groups

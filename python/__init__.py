@@ -117,7 +117,7 @@ def advantage_stats(
     doubles = values.dtype.kind == "f" and values.dtype.itemsize >= 8  # of either byte order
     run = _core.run_float64 if doubles else _core.run_float32
     result, stats = run(values, ids, tau, *rule, eps, mask)
-    return AdvantageStats(result, *np.moveaxis(stats, -1, 0))
+    return AdvantageStats(result, *(stats[..., i] for i in range(4)))
 
 
 def advantage(

@@ -15,6 +15,8 @@ import torch
 
 BESIDE = Path(__file__).parents[2] / "shared" / "golden" / "gapo_golden.npz"
 GOLDEN = Path(os.environ.get("GAPO_GOLDEN") or BESIDE)
+if GOLDEN != BESIDE and not GOLDEN.exists():
+    raise FileNotFoundError(f"GAPO_GOLDEN expects a file that is there, got {GOLDEN}")
 needs_golden = pytest.mark.skipif(not GOLDEN.exists(), reason="the golden vectors (../shared/golden) are not here")
 
 ESTIMATORS = {"median": "gapo", "mean": "gapo_mean"}

@@ -308,7 +308,7 @@ def test_estimator(op):
         ((np.ones(2),), {"scale": "std"}, ValueError, f"scale expects one of {', '.join(SCALES)}, got 'std'"),
     ],
 )
-def test_the_numpy_door(args, options, error, text):
+def test_numpy_arguments(args, options, error, text):
     for function in (gapo_numpy.advantage, gapo_numpy.advantage_stats):
         with pytest.raises(error, match=re.escape(text)):
             function(*args, **options)

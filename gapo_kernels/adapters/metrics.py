@@ -9,6 +9,7 @@ from gapo_kernels.ids import GroupIds, as_id_tensor
 from gapo_kernels.ops import AdvantageStats
 
 PREFIX = "gapo/"
+Counted = dict[str, tuple[Tensor, Tensor]]  # by name: values, and which of them count
 
 
 def group_metrics(
@@ -76,9 +77,6 @@ def group_metrics(
     }
     found = {**_read(means, {"advantage_sum": (result, finite)}), "groups": float(counts.numel())}
     return {PREFIX + name: number for name, number in found.items()}
-
-
-Counted = dict[str, tuple[Tensor, Tensor]]  # by name: values, and which of them count
 
 
 def _read(means: Counted, sums: Counted) -> dict[str, float]:

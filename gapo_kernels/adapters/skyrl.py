@@ -47,7 +47,7 @@ def advantage(
     """
     chosen = without_division(settings or {}, grpo_norm_by_std, SECTION, SWITCH)
     _, scorable = score_rows(token_level_rewards)
-    valid = None if scorable.all() else scorable  # on SkyRL's CPU: a look that spares a copy
+    valid = None if scorable.all() else scorable  # does not wait, on the CPU; without a mask nothing is copied
     advantages = ops.token_advantage(token_level_rewards, response_mask, index, valid=valid, **chosen)
     return advantages, advantages
 

@@ -90,7 +90,7 @@ def _score(
     settings = _settings(estimator, config)
     ids = as_id_tensor(index, token_rewards.device)
     rewards, scorable = score_rows(token_rewards)
-    valid = None if scorable.all() else scorable  # on verl's CPU: a look that spares a copy
+    valid = None if scorable.all() else scorable  # does not wait, on the CPU; without a mask nothing is copied
     advantages = ops.token_advantage(token_rewards, mask, ids, valid=valid, **settings)
     _last = _Batch(rewards, ids, scorable, _has_tokens(mask), settings)
     return advantages, advantages

@@ -21,21 +21,10 @@ from gapo_kernels.triton_kernels.formulas import (
 )
 from gapo_kernels.triton_kernels.registers import shift_ranks, sort_group, spread, value_at
 
-RUNTIME = [
-    "count",
-    "group_size",
-    "above",
-    "total",
-    "tau",
-    "eps",
-]  # nothing is compiled anew for a special value of these
-POINTERS = [
-    "valid",
-    "begins",
-    "ends",
-    "rows",
-    "stats",
-]  # nor for how these are aligned
+# Nothing is compiled anew for a special value of these
+RUNTIME = ["count", "group_size", "above", "total", "tau", "eps"]
+# nor for how these are aligned.
+POINTERS = ["valid", "begins", "ends", "rows", "stats"]
 
 
 @triton.jit
@@ -44,8 +33,8 @@ def group_bounds(group, begins, ends, rows, count, group_size, above, total, lar
 
     Dense: begins is None. Ragged: group g is begins[g] … ends[g]. By id (rows is not None): begins and ends are of the
     segment that position p lies in. A segment of more than ``above`` rows holds a multiple of ``above + 1``, so only
-    those positions are looked at, and the first one in a segment stands for it. The host has not seen a
-    caller's offsets: a ragged group that does not lie within the rewards is not scored either.
+    those positions are looked at, and the first one in a segment stands for it. The host has not seen a caller's
+    offsets: a ragged group that does not lie within the rewards is not scored either.
     """
     if begins is None:
         return group * group_size, tl.where(group < count, group_size, 0)

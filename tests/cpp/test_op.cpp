@@ -1,6 +1,7 @@
 // The whole op against the reference: equal and ragged groups, unordered ids, masks of valid rows.
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "batch.h"
 #include "check.h"
@@ -125,7 +126,7 @@ void test_by_id_type() {
       }
     }
     check_ids(rule, mixed_rewards<T>({}, 0), {}, Rows::kShuffled, nullptr);
-    check_ids(rule, mixed_rewards<T>({1, 1, 1}, 0), {7, 3, 5}, Rows::kContiguous, nullptr);
+    check_ids(rule, mixed_rewards<T>({2, 1, 1}, 0), {7, 3, 5}, Rows::kContiguous, nullptr);
   }
 }
 
@@ -137,6 +138,19 @@ void test_contiguous(Effort effort) {
 }
 
 void test_by_id(Effort) {
+  using Offsets = std::vector<int64_t>;
+  const auto offsets_of = [](const Offsets& ids) {
+    return gapo::contiguous_offsets(ids.data(), static_cast<int64_t>(ids.size()));
+  };
+  check::current_case = "contiguous ids";
+  CHECK(offsets_of({}) == Offsets({0}));
+  CHECK(offsets_of({7}) == Offsets({0, 1}));
+  CHECK(offsets_of({-1, -1, 4, 4, 9}) == Offsets({0, 2, 4, 5}));
+  CHECK(offsets_of({5, 5, 3, 3, 4}) == Offsets({0, 2, 4, 5}));
+  CHECK(!offsets_of({5, 5, 3, 3, 5}));
+  Offsets lone(1000);
+  std::iota(lone.begin(), lone.end(), 0);
+  CHECK(!offsets_of(lone));  // whether they repeat would take a look at all of them
   test_by_id_type<float>();
   test_by_id_type<double>();
 }

@@ -113,6 +113,15 @@ def test_groups_that_reach_behind_the_rewards_are_left_alone(size, kind):
     assert_same((result[:size],), (alone[:size],))
 
 
+@pytest.mark.parametrize("size", [2000, 9000])
+def test_overlapping_groups_do_not_overflow_the_lists(size):
+    """More long groups than the rewards have room for: each is scored, or left out, and nothing else is touched."""
+    rewards = rewards_of(size).to(DEVICE)
+    offsets = torch.tensor([0, size, 0, size, 0, size, 0, size], device=DEVICE)
+    result = OPS.advantage_varlen(rewards, offsets, size)
+    assert_same((result,), (OPS.advantage_varlen(rewards, offsets[:2], size),))
+
+
 @needs_gpu
 @every_dtype
 def test_fresh_memory_is_not_read(dtype, request):

@@ -78,7 +78,7 @@ def test_what_a_person_can_mend_is_one_line(config_file, tmp_path, capsys, argum
     assert message in line
 
 
-def test_data_of_which_nothing_is_to_be_learnt_from_are_told(config_file, tmp_path, capsys):
+def test_data_without_a_training_task_are_refused(config_file, tmp_path, capsys):
     data = tmp_path / "held_out.jsonl"
     write_rows(data, (task.to_row() for task in stdlib_tasks("test_id", limit=3)))
     assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", f"data={data}"]) == 1

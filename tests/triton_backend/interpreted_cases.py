@@ -171,6 +171,17 @@ def test_long_groups_that_torch_does_not_sort(center, scale, monkeypatch):
         assert_reference(groups, center, scale, valid=valid)
 
 
+def test_blocks_that_score_several_long_groups(monkeypatch):
+    monkeypatch.setattr(tiers, "LONG_BLOCKS", 1)
+    sizes = (1030, 3, 1100, 1, 1200)
+    rewards = rewards_of(sum(sizes))
+    ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    expected = reference.advantage(rewards.numpy(), ids.numpy())[0]
+    ragged = torch.ops.gapo.advantage_varlen(rewards, offsets_of(*sizes), max(sizes))
+    assert_close(ragged, expected, torch.float32)
+    assert_close(torch.ops.gapo.advantage_by_id(rewards, ids), expected, torch.float32)
+
+
 def test_a_group_alone_or_in_a_ragged_batch():
     """The same bits, for one max_group_size."""
     groups = [rewards_of(size, seed=size) for size in RAGGED]

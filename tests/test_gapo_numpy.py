@@ -86,6 +86,8 @@ def test_estimators():
     expected = gapo_kernels.advantage_stats(rewards, estimator="grpo", scale="mad")
     found = gapo_numpy.advantage_stats(rewards.numpy(), estimator="grpo", scale="mad")
     np.testing.assert_array_equal(found.scale, expected.scale.numpy())
+    alone = gapo_numpy.advantage_stats(rewards[0].numpy(), estimator="grpo", scale="mad")
+    np.testing.assert_array_equal(alone.scale, expected.scale[0].numpy(), strict=True)
 
 
 def test_build_info():
