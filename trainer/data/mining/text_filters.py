@@ -27,8 +27,8 @@ _TOKEN = re.compile(
 )
 _PRIVATE_KEY = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]*PRIVATE KEY")
 # Between these lines, where the context shows neither: lines of base64, quoted or not. Certificates look the same.
-_KEY_LINE = re.compile(r"[A-Za-z0-9+/]{40,}")
-_KEY_LINES, _KEY_LINE_LENGTH = 3, 40
+_KEY_LINES, _KEY_LINE_LENGTH = 3, 40  # at least
+_KEY_LINE = re.compile(rf"[A-Za-z0-9+/]{{{_KEY_LINE_LENGTH},}}")
 _AROUND_KEY_LINE = " \t\r\"'`|+-*/#.,;=()[]<>\\"  # quotes, signs of diffs, operators; a line may lose its own + and /
 _PASSWORD_IN_ADDRESS = re.compile(r"(?<=\w)://[^\s/:@'\"<>{}$%]+:[^\s/:@'\"<>{}$%]+@")
 # A literal given to a name that says what it holds: assigned, with or without a type; in a mapping; in a call, such as
