@@ -17,6 +17,10 @@ from triton.compiler import ASTSource, make_backend
 from bench.sass import run_tool
 from gapo_kernels.triton_kernels import launch, tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
+from gapo_kernels.triton_kernels.memory_sort import sort_groups
+from gapo_kernels.triton_kernels.options import EXTRAS
+from gapo_kernels.triton_kernels.options import options as launch_options
+from gapo_kernels.triton_kernels.shared_groups import shared_groups, steps_of
 from gapo_kernels.triton_kernels.short_groups import short_groups
 from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
 
@@ -73,11 +77,17 @@ class Compiled:
 
 NUMBERS = {"count": "i64", "group_size": "i64", "above": "i64", "total": "i64", "tau": "fp64", "eps": "fp64"}
 DENSE_FORMS = ("full", "dense", "full_valid", "dense_valid", "full_stats", "dense_stats")
+LONG_TILE = dict(zip(("CHUNK", "RUNS", "LANES", "R"), tiers.LONG_TILE, strict=True))
 FORMS = (*DENSE_FORMS, "varlen", "varlen_valid", "by_id", "by_id_stats", "by_id_valid_stats")
 
 
+def _precision(dtype: str) -> str:
+    """Type of a tensor of the precision of rewards of a dtype."""
+    return "*fp64" if dtype == "fp64" else "*fp32"
+
+
 def _tensors(form: str, dtype: str) -> dict[str, str | None]:
-    """Types of the tensor arguments that short_groups and long_groups share."""
+    """Types of the tensor arguments that the kernels share."""
     ragged = "*i64" if form.startswith(("varlen", "by_id")) else None
     return {
         "rewards": f"*{dtype}",
@@ -105,29 +115,44 @@ def short_variant(
     )
 
 
-def long_variant(dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "dense") -> Variant:
-    """``long_groups``, which sorts where torch did not: ragged batches, and on ROCm dense ones ("dense_unsorted")."""
-    sorts = form.startswith(("varlen", "by_id")) or form.endswith("unsorted")
-    precision = "*fp64" if dtype == "fp64" else "*fp32"
-    runs = tiers.LONG_RUNS
-    layout = {"CHUNK": tiers.LONG_CHUNK, "RUNS": runs.groups, "LANES": runs.lanes, "R": runs.rewards}
+def long_variant(dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "varlen") -> Variant:
+    """``long_groups``, in a ragged form."""
+    scratch = _precision(dtype)
     return Variant(
         f"long_groups {dtype} {center} {scale} {form}",
         long_groups,
-        {
-            **_tensors(form, dtype),
-            **NUMBERS,
-            "runs": precision if sorts else f"*{dtype}",
-            "spare": precision if sorts else None,
-        },
-        {"center": center, "scale": scale, **layout},
-        runs.threads,
+        {**_tensors(form, dtype), **NUMBERS, "runs": scratch, "spare": scratch},
+        {"center": center, "scale": scale, **LONG_TILE},
+        tiers.LONG_RUNS.threads,
     )
+
+
+def sort_variant(dtype: str = "fp32") -> Variant:
+    """``sort_groups``."""
+    numbers, scratch = {"count": "i64", "group_size": "i64"}, _precision(dtype)
+    types = {"rewards": f"*{dtype}", "runs": scratch, "spare": scratch, **numbers}
+    return Variant(f"sort_groups {dtype}", sort_groups, types, LONG_TILE, tiers.LONG_RUNS.threads)
+
+
+def shared_variants(
+    dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "dense"
+) -> Iterator[Variant]:
+    """The steps of ``shared_groups``, of a dense form."""
+    tensors = {name: kind for name, kind in _tensors(form, dtype).items() if name not in ("begins", "ends", "rows")}
+    tensors |= {"ascending": f"*{dtype}", "counts": "*i64" if "valid" in form else None, "findings": "*fp64"}
+    for step in steps_of(center, scale, "stats" in form):
+        yield Variant(
+            f"shared_groups {dtype} {center} {scale} {form} {step}",
+            shared_groups,
+            {**tensors, **NUMBERS, "span": "i64"},
+            {"center": center, "scale": scale, "STEP": step, "SPANS": tiers.MOST_SPANS, "CHUNK": tiers.LONG_CHUNK},
+            tiers.LONG_RUNS.threads,
+        )
 
 
 def token_variants(dtype: str = "fp32", mask: str = "i64", length: int = 1024) -> Iterator[Variant]:
     """The two passes of token_advantage."""
-    numbers, values = {"count": "i64", "length": "i64"}, "*fp64" if dtype == "fp64" else "*fp32"
+    numbers, values = {"count": "i64", "length": "i64"}, _precision(dtype)
     tile = dict(zip(("ROWS", "COLUMNS"), launch.token_tile(length), strict=True))
     sums = {"tokens": f"*{dtype}", "sums": values, **numbers}
     spread = {"values": values, "mask": f"*{mask}", "out": f"*{dtype}", **numbers}
@@ -148,7 +173,7 @@ def compile_variant(variant: Variant, target: str = "sm_90", **options: Any) -> 
         for name, kind in variant.types.items()
         if name not in absent and kind.startswith("*")
     }
-    given = launch.options(variant.threads, gpu, map(variant.types.get, launch.EXTRAS))
+    given = launch_options(variant.threads, gpu, map(variant.types.get, EXTRAS))
     source = ASTSource(variant.kernel, signature, constexprs=constants, attrs=attributes)
     with tempfile.TemporaryDirectory() as cache, triton.knobs.cache.scope():
         triton.knobs.cache.dir = cache

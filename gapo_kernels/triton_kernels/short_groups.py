@@ -20,6 +20,7 @@ from gapo_kernels.triton_kernels.formulas import (
     window_size,
 )
 from gapo_kernels.triton_kernels.registers import shift_ranks, sort_group, spread, value_at
+from gapo_kernels.triton_kernels.rows import load_rows, write_scores
 
 # Nothing is compiled anew for a special value of these
 RUNTIME = ["count", "group_size", "above", "total", "tau", "eps"]
@@ -63,15 +64,6 @@ def in_group(column, size, full: tl.constexpr):
         return size > 0
     else:
         return column < size
-
-
-@triton.jit
-def load_rows(pointer, rows, position, inside, other):
-    """What lies at the positions, and in which rows."""
-    at = position
-    if rows is not None:
-        at = tl.load(rows + position, mask=inside, other=0)
-    return tl.load(pointer + at, mask=inside, other=other), at
 
 
 @triton.jit
@@ -246,8 +238,4 @@ def short_groups(
             # The rewards are read again, from the cache: kept in registers, they would cost as many as the sorted ones.
             column = first + tl.arange(0, width)[None, :]
             inside = in_group(column, size, full)
-            reward, at = load_rows(rewards, rows, begin + column, inside, 0.0)
-            score = (reward.to(tl.float64) - q) * inverse
-            if valid is not None:
-                score = tl.where(tl.load(valid + at, mask=inside, other=0) != 0, score, 0.0)
-            tl.store(advantage + at, score.to(precision), mask=inside)
+            write_scores(rewards, valid, rows, advantage, begin + column, inside, q, inverse, precision)

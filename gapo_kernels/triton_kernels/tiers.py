@@ -1,11 +1,13 @@
 """Which layout serves which group size: the one table that the launches, the tests and docs/triton.md read.
 
-A group of up to ``capacity`` = lanes x rewards is sorted in registers, in one launch; a longer one in memory, by
-``long_groups.py``. One class a power of two: a training run whose group sizes change compiles each class once.
+A group of up to ``capacity`` = lanes x rewards is sorted in registers, in one launch; a longer one in memory, where
+``shared_groups.py`` and ``long_groups.py`` score it. One class a power of two: a training run whose group sizes change
+compiles each class once.
 """
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 
@@ -50,9 +52,15 @@ TIERS = (
 # largest group would leave most lanes idle on the small ones. Upper ends; the last range ends at the largest group.
 RAGGED_RANGES = (32, 128)
 
-LONG_RUNS = Tier(32, 16, 256)  # how a block of long_groups.py sorts its group: runs of 512, eight at a time
-LONG_CHUNK = 1024  # rewards that it walks over at a time
+# Longer groups. Dense ones are sorted by torch, and a block walks over each span of LONG_SPAN rewards, of at most
+# MOST_SPANS: each reads what all of them found. Ragged ones are sorted and scored by one block each.
+LONG_CHUNK = 1024  # rewards that a block walks over at a time
+LONG_SPAN = 4 * LONG_CHUNK
+MOST_SPANS = 1024
+LONG_RUNS = Tier(32, 16, 256)  # how a block sorts a group in memory: runs of 512, eight at a time
+LONG_TILE = (LONG_CHUNK, LONG_RUNS.groups, LONG_RUNS.lanes, LONG_RUNS.rewards)
 LONG_BLOCKS = 4096  # of a launch, at most: more than run at once, and few where most of a large batch is short
+
 TOKENS = 1024  # tokens that a block of tokens.py reads at a time
 TOKEN_THREADS = 128
 
@@ -74,3 +82,14 @@ def ragged_tiers(largest: int) -> list[tuple[int, Tier]]:
     """Which launches score groups of up to ``largest`` rewards: (sizes above this, in this tier)."""
     ends = [end for end in RAGGED_RANGES if end < largest] + [largest]
     return list(zip([0, *ends], map(tier_of, ends), strict=False))
+
+
+def span_of(group_size: int) -> int:
+    """The rewards of one block of ``shared_groups.py``: whole chunks. Of the group's size only, as its bits are."""
+    chunks = max(LONG_SPAN, -(-group_size // MOST_SPANS)) / LONG_CHUNK
+    return ceil(chunks) * LONG_CHUNK
+
+
+def merges_of(group_size: int) -> int:
+    """How often runs are merged two by two until one is left."""
+    return (-(-group_size // LONG_RUNS.capacity) - 1).bit_length()

@@ -14,7 +14,7 @@ from tolerances import TOLERANCE, as_precision, assert_close
 
 import gapo_kernels
 from gapo_kernels import reference, reference_ops
-from gapo_kernels.triton_kernels import launch, tiers
+from gapo_kernels.triton_kernels import launch_shared, tiers
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of inf - inf
 RULES = list(itertools.product(CENTERS, SCALES))
@@ -42,10 +42,18 @@ def test_dense(i, size):
         assert_reference(rewards_of(2 if few else 5, size, seed=i), center, scale, tau=(0.5, 0.3, 0.8)[(i + j) % 3])
 
 
+@pytest.fixture
+def short_spans(monkeypatch):
+    """Blocks that share a long group walk over as little of it as they can, so that a group of 1,025 has two."""
+    monkeypatch.setattr(tiers, "LONG_SPAN", tiers.LONG_CHUNK)
+
+
 @pytest.mark.parametrize(("center", "scale"), RULES)
-def test_every_rule(center, scale):
-    for size in (4, 7, 1100):
-        assert_reference(rewards_of(2, size, seed=size), center, scale, tau=0.6)
+def test_every_rule(center, scale, short_spans):
+    for size in (4, 7, 2100):
+        groups = rewards_of(2, size, seed=size)
+        groups[1].neg_()  # the narrowest window lies at the other end
+        assert_reference(groups, center, scale, tau=0.6 if size < 10 else 0.1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
@@ -57,7 +65,7 @@ def test_dtypes(dtype):
     assert torch.equal(torch.ops.gapo.advantage(group, 0.5, "median", "none"), group - (1 + 1.5 * step))
 
 
-def test_infinities():
+def test_infinities(short_spans):
     for size, center, scale in itertools.product((2, 9, 1030), ("hdi_median", "hdi_mean", "mean"), ("rms", "mad")):
         groups = rewards_of(4, size)
         groups[0, 0], groups[1, : size // 2], groups[2], groups[3, -1] = INF, -INF, INF, -INF
@@ -65,7 +73,7 @@ def test_infinities():
 
 
 @pytest.mark.parametrize("size", [2, 9, 40, 1030])
-def test_a_nan_stays_in_its_group(size):
+def test_a_nan_stays_in_its_group(size, short_spans):
     groups = rewards_of(3, size)
     clean = torch.ops.gapo.advantage(groups)
     groups[1, size // 2] = NAN
@@ -84,7 +92,7 @@ def test_equal_rewards_have_advantage_zero(size):
         assert not (stats[0, 0] == 0 and stats[0, 0].signbit())
 
 
-def test_of_equal_windows_the_leftmost_wins():
+def test_of_equal_windows_the_leftmost_wins(short_spans):
     for size in (4, 26, 64, 2050):
         order = torch.randperm(size, generator=torch.Generator().manual_seed(1))
         group = torch.arange(size, dtype=torch.float32)[order]
@@ -105,7 +113,7 @@ def test_the_window_holds_the_share():
         assert_reference(order.float()[None], "quantile", "rms", tau=tau)
 
 
-def test_valid():
+def test_valid(short_spans):
     for size, center, scale in itertools.product((4, 20, 1500), ("hdi_median", "loo_mean"), ("rms", "mad")):
         groups = rewards_of(4, size)
         keep = torch.rand(4, size, generator=torch.Generator().manual_seed(size)) < 0.7
@@ -158,17 +166,28 @@ def test_groups_that_reach_behind_the_rewards_are_nan(size):
     assert result[size:].isnan().all()
 
 
-@pytest.mark.parametrize(("center", "scale"), [("hdi_median", "rms"), ("hdi_mean", "mad")])
-def test_long_groups_that_torch_does_not_sort(center, scale, monkeypatch):
-    """On ROCm, where its sort of many groups waits for the device, as if this were one."""
+@pytest.mark.parametrize("size", [1100, 2500])  # merged twice and three times: sorted in one place, and in the other
+def test_long_groups_that_torch_does_not_sort(size, monkeypatch):
+    """On ROCm, where its sort of many groups waits for the device: sorted by our own kernel, to the same bits."""
+    groups = rewards_of(5, size)
+    keep = rewards_of(5, size, seed=1) > 0.1
+    groups[1, size // 3] = NAN
+    expected = [torch.ops.gapo.advantage_stats(groups, None, valid=valid) for valid in (None, keep)]
     monkeypatch.setattr(torch.version, "hip", "7.0")
-    monkeypatch.setattr(launch, "ROCM_SEGMENTED", 3)
+    monkeypatch.setattr(launch_shared, "ROCM_SEGMENTED", 3)
     monkeypatch.setattr(torch.Tensor, "sort", None)
     monkeypatch.setattr(tiers, "LONG_BLOCKS", 2)
-    groups = rewards_of(5, 1100)
-    keep = rewards_of(5, 1100, seed=1) > 0.1
-    for valid in (None, keep):
-        assert_reference(groups, center, scale, valid=valid)
+    for valid, (advantage, stats) in zip((None, keep), expected, strict=True):
+        found = torch.ops.gapo.advantage_stats(groups, None, valid=valid)
+        torch.testing.assert_close(found, (advantage, stats), rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_group_of_very_many_rewards_has_longer_spans():
+    """Each block reads what all blocks of its group found: their number is limited."""
+    assert tiers.span_of(1025) == tiers.span_of(4096 * 1024) == 4096
+    for size in (4096 * 1024 + 1, 2**26 + 5, 2**30):
+        assert size / tiers.span_of(size) <= tiers.MOST_SPANS
+        assert tiers.span_of(size) % tiers.LONG_CHUNK == 0
 
 
 def test_blocks_that_score_several_long_groups(monkeypatch):

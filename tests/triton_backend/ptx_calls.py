@@ -20,10 +20,11 @@ from gapo_kernels.triton_kernels import ops
 RULE = (0.5, "hdi_median", "rms", 1e-6)
 
 
-# one thread a group, exactly full or not; several lanes; more than one of each lane's registers; beyond the tiers
-@pytest.mark.parametrize("size", [16, 13, 40, 200, 1000, 2500])
+# one thread a group, exactly full or not; several lanes; more than one of each lane's registers; beyond the tiers: one
+# block and two blocks a group
+@pytest.mark.parametrize("size", [16, 13, 40, 200, 1000, 2500, 5000])
 def test_dense(size):
-    rewards = rewards_of(11, size, seed=size)
+    rewards = rewards_of(11 if size < 2000 else 2, size, seed=size)
     expected, _ = reference.advantage(as_precision(rewards))
     assert_close(ops.advantage(rewards, *RULE, None), expected, rewards.dtype, "advantage")
 

@@ -19,10 +19,20 @@ pytest.importorskip("triton")
 import bench_modules  # noqa: F401
 
 from bench import triton_compile
-from bench.triton_compile import Compiled, Variant, compile_variant, long_variant, short_variant, token_variants
+from bench.triton_compile import (
+    Compiled,
+    Variant,
+    compile_variant,
+    long_variant,
+    shared_variants,
+    short_variant,
+    sort_variant,
+    token_variants,
+)
 from gapo_kernels.reference import CENTERS, SCALES
 from gapo_kernels.triton_kernels import tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
+from gapo_kernels.triton_kernels.memory_sort import sort_groups
 
 ALL_TARGETS = os.environ.get("GAPO_TRITON_TARGETS", "").split()
 BUDGET = 20  # seconds of processor time for one kernel
@@ -43,8 +53,10 @@ def variants() -> list[Variant]:
             short_variant(tiers.tier_of(512), "fp64", "loo_mean", "mad", "by_id_valid_stats"),
             short_variant(tiers.tier_of(256), "bf16", "median", "mad"),
             long_variant(),
-            long_variant(form="dense_unsorted"),
             long_variant("fp64", "hdi_mean", "mad", "by_id_stats"),
+            sort_variant(),
+            *shared_variants(),
+            *shared_variants("fp64", "hdi_mean", "mad", "dense_valid_stats"),
             *token_variants(),
             *token_variants("fp16", "i1", 64),
         ]
@@ -56,12 +68,11 @@ def variants() -> list[Variant]:
         *(short_variant(LANES, center=c, scale=s, form="by_id_valid_stats") for c, s in rules),
         *(short_variant(tiers.tier_of(512), "fp64", c, s, "by_id_valid_stats") for c, s in rules),
         *(short_variant(tier, dtype) for tier in tiers.TIERS[:-1] for dtype in ("fp16", "bf16", "fp64")),
-        *(
-            long_variant(center=c, scale=s, form=form)
-            for c, s in rules
-            for form in ("dense", "dense_unsorted", "by_id_stats")
-        ),
+        *(long_variant(center=c, scale=s, form=form) for c, s in rules for form in ("varlen", "by_id_stats")),
+        *(v for c, s in rules for form in ("dense", "dense_valid_stats") for v in shared_variants("fp32", c, s, form)),
         *(long_variant(dtype) for dtype in ("fp16", "bf16", "fp64")),
+        *(sort_variant(dtype) for dtype in ("fp32", "fp16", "bf16", "fp64")),
+        *(v for dtype in ("fp16", "bf16", "fp64") for v in shared_variants(dtype)),
         *(
             v
             for dtype in ("fp32", "fp16", "fp64")
@@ -93,7 +104,7 @@ def test_compiles(compiled, name, target):
     assert result.binary[:4] == b"\x7fELF"
     assert result.seconds < BUDGET
     assert result.registers > 0
-    if VARIANTS[name].kernel is not long_groups:  # which, sorting float64 in memory, keeps some of it on the stack
+    if VARIANTS[name].kernel not in (long_groups, sort_groups):  # float64, sorted in memory, lies partly on the stack
         assert result.spilled == 0
 
 
@@ -111,7 +122,7 @@ def test_full_groups_are_read_and_written_16_bytes_at_a_time(compiled):
 def test_every_class_and_every_kernel_is_among_them():
     assert {v.capacity for v in VARIANTS.values() if v.capacity} == {tier.capacity for tier in tiers.TIERS}
     sources = Path(importlib.import_module("gapo_kernels.triton_kernels.ops").__file__).parent.glob("*.py")
-    kernels = {name for path in sources for name in re.findall(r"@triton\.jit\(.*\)\ndef (\w+)\(", path.read_text())}
+    kernels = {name for path in sources for name in re.findall(r"@triton\.jit\([^@]*\)\ndef (\w+)\(", path.read_text())}
     assert kernels == {variant.kernel.__name__ for variant in VARIANTS.values()}
 
 

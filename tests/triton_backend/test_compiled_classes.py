@@ -9,12 +9,17 @@ from op_samples import ids_of, offsets_of, rewards_of
 pytest.importorskip("triton")
 
 from gapo_kernels import warmup
-from gapo_kernels.triton_kernels import launch, ops, tiers
+from gapo_kernels.triton_kernels import launch, launch_shared, ops, tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
+from gapo_kernels.triton_kernels.memory_sort import sort_groups
+from gapo_kernels.triton_kernels.shared_groups import shared_groups
 from gapo_kernels.triton_kernels.short_groups import short_groups
 from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
 
-KERNELS = {kernel.__name__: kernel for kernel in (short_groups, long_groups, row_sums, spread_over_mask)}
+KERNELS = {
+    kernel.__name__: kernel
+    for kernel in (short_groups, long_groups, sort_groups, shared_groups, row_sums, spread_over_mask)
+}
 
 
 class Recorder:
@@ -41,7 +46,8 @@ class Recorder:
 def compiled(monkeypatch):
     found: set[tuple] = set()
     for name, kernel in KERNELS.items():
-        monkeypatch.setattr(launch, name, Recorder(kernel, found))
+        module = launch if hasattr(launch, name) else launch_shared
+        monkeypatch.setattr(module, name, Recorder(kernel, found))
     return found
 
 
@@ -60,7 +66,8 @@ def test_numbers_are_never_specialised(name):
 def test_dense(compiled):
     for size in range(1, 1200, 1):
         ops.advantage(rewards_of(1, size))
-    assert len(compiled) == 2 * len(tiers.TIERS) + 1  # the class's own size, every other size; one for the long groups
+    steps = 3  # of scoring long groups, a kernel each
+    assert len(compiled) == 2 * len(tiers.TIERS) + steps  # for the class's own size and for every other size
 
 
 def test_varlen(compiled):
