@@ -9,6 +9,7 @@
 
 #include "cpu/op.h"
 #include "cuda/tiers.h"
+#include "rule.h"
 
 namespace py = pybind11;
 
@@ -22,7 +23,7 @@ using Mask = std::optional<Array<bool>>;
 
 // [count] of every entry's name in a table of the definition
 template <typename Table>
-py::tuple names_of(const Table& table) {
+py::tuple tuple_of_names(const Table& table) {
   py::list names;
   for (const auto& entry : table) names.append(std::string(entry.name));
   return py::tuple(names);
@@ -31,7 +32,10 @@ py::tuple names_of(const Table& table) {
 template <typename T>
 py::tuple run(const Array<T>& rewards, const Ids& ids, double tau, const std::string& center, const std::string& scale,
               double eps, const Mask& valid) {
-  const Rule rule{tau, find_name(kCenters, center).value(), find_name(kScales, scale).value(), eps, true};
+  const auto read = read_rule(tau, center, scale, eps);
+  if (const auto* wrong = std::get_if<std::string>(&read)) throw py::value_error("advantage " + *wrong);
+  Rule rule = std::get<Rule>(read);
+  rule.report_window = true;
   std::vector<py::ssize_t> shape(rewards.shape(), rewards.shape() + rewards.ndim());
   Array<T> advantage(shape);
   const int64_t group_size = ids ? 0 : shape.back();
@@ -123,9 +127,9 @@ py::dict cuda_plan(int64_t groups, int64_t group_size, bool doubles) {
 }  // namespace gapo
 
 PYBIND11_MODULE(_core, m) {
-  m.doc() = "The C++ core; gapo_numpy checks the arguments and documents them.";
-  m.attr("CENTERS") = gapo::names_of(gapo::kCenters);
-  m.attr("SCALES") = gapo::names_of(gapo::kScales);
+  m.doc() = "The C++ core; gapo_numpy checks the arrays and documents the arguments.";
+  m.attr("CENTERS") = gapo::tuple_of_names(gapo::kCenters);
+  m.attr("SCALES") = gapo::tuple_of_names(gapo::kScales);
   m.attr("TAU") = gapo::Rule{}.tau;
   m.attr("EPS") = gapo::Rule{}.eps;
   m.def("run_float32", &gapo::run<float>);

@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import yaml
 
-from gapo_numpy.estimators import ESTIMATORS, TAU
+import gapo_numpy
+from gapo_numpy.estimators import TAU
 from gapo_trainer.errors import UserError
 
 # What DAPO (arXiv 2503.14476) changes, as options that go with any estimator; `--dapo` and `compare` set them together.
@@ -111,10 +112,10 @@ class Config:
                 raise UserError(f"{name} expects a finite number, got {getattr(self, name)}")
         if 0 < self.dual_clip <= 1:
             raise UserError(f"dual_clip expects 0, for none, or a value > 1, got {self.dual_clip}")
-        if not 0 < self.tau <= 1:
-            raise UserError(f"tau expects 0 < tau <= 1, got {self.tau}")
-        if self.estimator not in ESTIMATORS:
-            raise UserError(f"estimator expects one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
+        try:
+            gapo_numpy.advantage([0.0], estimator=self.estimator, tau=self.tau)  # refuses what the op does
+        except ValueError as error:
+            raise UserError(str(error)) from None
         if self.prompts_per_step % self.mini_batches:
             raise UserError(
                 f"mini_batches expects a divisor of prompts_per_step ({self.prompts_per_step}), got {self.mini_batches}"

@@ -1,6 +1,6 @@
 #include "torch/checks.h"
 
-#include <charconv>
+#include "rule.h"
 
 namespace gapo {
 namespace {
@@ -46,19 +46,6 @@ bool is_integer(const Tensor& tensor) {
          type == ScalarType::Long;
 }
 
-template <typename Table>
-std::string names_of(const Table& table) {
-  std::string names;
-  for (const auto& entry : table) names += (names.empty() ? "" : ", ") + std::string(entry.name);
-  return names;
-}
-
-// The shortest digits that read back as this value: 1.0000001 is not called 1.
-std::string digits(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
-}
-
 // "int64 [4, 2]": dtype and shape, as a user knows them.
 std::string describe(const Tensor& tensor) {
   if (!tensor.defined()) return "None";
@@ -83,14 +70,10 @@ std::string device_name(const Tensor& tensor) {
 }
 
 Rule check_rule(const char* op, const Options& options) {
-  const auto& [tau, center, scale, eps, valid] = options;
-  GAPO_CHECK(tau > 0 && tau <= 1, op, " expects 0 < tau <= 1, got ", digits(tau));
-  GAPO_CHECK(eps >= 0 && std::isfinite(eps), op, " expects a finite eps >= 0, got ", digits(eps));
-  const auto known_center = find_name(kCenters, center.value);
-  GAPO_CHECK(known_center, op, " expects center to be one of ", names_of(kCenters), ", got '", center.value, "'");
-  const auto known_scale = find_name(kScales, scale.value);
-  GAPO_CHECK(known_scale, op, " expects scale to be one of ", names_of(kScales), ", got '", scale.value, "'");
-  return {tau, *known_center, *known_scale, eps};
+  const auto read = read_rule(options.tau, options.center.value, options.scale.value, options.eps);
+  const auto* wrong = std::get_if<std::string>(&read);
+  GAPO_CHECK(wrong == nullptr, op, " ", *wrong);
+  return std::get<Rule>(read);
 }
 
 void check_rewards(const char* op, const char* argument, const Tensor& tensor, const char* shape, bool fits) {

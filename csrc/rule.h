@@ -1,0 +1,40 @@
+// A rule out of an op's arguments, or what is wrong with them: torch's door and NumPy's refuse it in the same words.
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "definition.h"
+
+namespace gapo {
+
+template <typename Table>
+std::string names_of(const Table& table) {
+  std::string names;
+  for (const auto& entry : table) names += (names.empty() ? "" : ", ") + std::string(entry.name);
+  return names;
+}
+
+// The shortest digits that read back as this value: 1.0000001 is not called 1.
+inline std::string digits(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
+
+// "expects …, got …", for an op's name to stand before it, where the arguments name no rule.
+inline std::variant<Rule, std::string> read_rule(double tau, std::string_view center, std::string_view scale,
+                                                 double eps) {
+  using std::string;
+  const auto named = find_name(kCenters, center);
+  const auto scaled = find_name(kScales, scale);
+  if (!(tau > 0 && tau <= 1)) return "expects 0 < tau <= 1, got " + digits(tau);
+  if (!(eps >= 0 && std::isfinite(eps))) return "expects a finite eps >= 0, got " + digits(eps);
+  if (!named) return "expects center to be one of " + names_of(kCenters) + ", got '" + string(center) + "'";
+  if (!scaled) return "expects scale to be one of " + names_of(kScales) + ", got '" + string(scale) + "'";
+  return Rule{tau, *named, *scaled, eps};
+}
+
+}  // namespace gapo
