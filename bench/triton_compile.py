@@ -18,7 +18,6 @@ from bench.sass import run_tool
 from gapo_kernels.triton_kernels import launch, tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.memory_sort import sort_groups
-from gapo_kernels.triton_kernels.options import EXTRAS
 from gapo_kernels.triton_kernels.options import options as launch_options
 from gapo_kernels.triton_kernels.shared_groups import shared_groups, steps_of
 from gapo_kernels.triton_kernels.short_groups import short_groups
@@ -30,6 +29,7 @@ TARGETS = {
     **{name: GPUTarget("hip", name, 32) for name in ("gfx1100", "gfx1201")},
 }
 CUOBJDUMP = str(Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump")  # it comes with triton
+EXTRAS = ("valid", "rows", "stats")  # the arguments by which a launch's options change
 # The pointers for whose alignment a kernel is compiled anew; those of fresh tensors have it.
 ALIGNED = {"rewards", "advantage", "tokens", "sums", "values", "mask", "out"}
 
@@ -76,6 +76,7 @@ class Compiled:
 
 NUMBERS = {"count": "i64", "group_size": "i64", "above": "i64", "total": "i64", "tau": "fp64", "eps": "fp64"}
 DENSE_FORMS = ("full", "dense", "full_valid", "dense_valid", "full_stats", "dense_stats")
+SHARED_TILE = {"SPANS": tiers.MOST_SPANS, "CHUNK": tiers.LONG_CHUNK}
 LONG_TILE = dict(zip(("CHUNK", "RUNS", "LANES", "R"), tiers.LONG_TILE, strict=True))
 FORMS = (*DENSE_FORMS, "varlen", "varlen_valid", "by_id", "by_id_stats", "by_id_valid_stats")
 
@@ -128,8 +129,7 @@ def long_variant(dtype: str = "fp32", center: str = "hdi_median", scale: str = "
 
 def sort_variant(dtype: str = "fp32") -> Variant:
     """``sort_groups``."""
-    numbers, scratch = {"count": "i64", "group_size": "i64"}, _precision(dtype)
-    types = {"rewards": f"*{dtype}", "runs": scratch, "spare": scratch, **numbers}
+    types = dict.fromkeys(("rewards", "runs", "spare"), f"*{dtype}") | {"count": "i64", "group_size": "i64"}
     return Variant(f"sort_groups {dtype}", sort_groups, types, LONG_TILE, tiers.LONG_RUNS.threads)
 
 
@@ -139,12 +139,12 @@ def shared_variants(
     """The steps of ``shared_groups``, of a dense form."""
     tensors = {name: kind for name, kind in _tensors(form, dtype).items() if name not in ("begins", "ends", "rows")}
     tensors |= {"ascending": f"*{dtype}", "counts": "*i64" if "valid" in form else None, "findings": "*fp64"}
-    for step in steps_of(center, scale, "stats" in form):
+    for step, *rule in steps_of(center, scale, "stats" in form):
         yield Variant(
-            f"shared_groups {dtype} {center} {scale} {form} {step}",
+            f"shared_groups {dtype} {' '.join(rule)} {form} {step}",
             shared_groups,
             {**tensors, **NUMBERS, "span": "i64"},
-            {"center": center, "scale": scale, "STEP": step, "SPANS": tiers.MOST_SPANS, "CHUNK": tiers.LONG_CHUNK},
+            {"center": rule[0], "scale": rule[1], "STEP": step, **SHARED_TILE},
             tiers.LONG_RUNS.threads,
         )
 

@@ -40,6 +40,15 @@ def _one_of(argument: str, value: str, names: tuple[str, ...]) -> None:
         raise ValueError(f"{argument} expects one of {', '.join(names)}, got {value!r}")
 
 
+def _number(argument: str, value: object) -> float:
+    if not isinstance(value, Real):
+        raise TypeError(f"{argument} expects a number, got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return np.inf
+
+
 class AdvantageStats(NamedTuple):
     """Advantages and the statistics behind them, as ``gapo_kernels.AdvantageStats`` has them.
 
@@ -87,7 +96,7 @@ def advantage_stats(
 
     Raises:
         ValueError: an argument of the wrong shape or value; the message names it.
-        TypeError: rewards or ids of a type that is not floating or integer; a tau or eps that is no number.
+        TypeError: rewards or ids of a type that is not floating or integer; another argument of another type.
     """
     values = np.asarray(rewards)
     if values.dtype.kind not in "fiu":
@@ -107,13 +116,13 @@ def advantage_stats(
         mask = np.asarray(valid)
         if mask.dtype != np.bool_ or mask.shape != values.shape:
             raise ValueError(f"valid expects bool {list(values.shape)}, got {mask.dtype} {list(mask.shape)}")
-    for name, number in (("tau", tau), ("eps", eps)):
-        if not isinstance(number, Real):
-            raise TypeError(f"{name} expects a number, got {number!r}")
     rule = resolve(estimator, center, scale)
+    for argument, name in rule._asdict().items():
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} expects a name, got {name!r}")
     doubles = values.dtype.kind == "f" and values.dtype.itemsize >= 8  # of either byte order
     run = _core.run_float64 if doubles else _core.run_float32
-    result, stats = run(values, ids, tau, *rule, eps, mask)
+    result, stats = run(values, ids, _number("tau", tau), *rule, _number("eps", eps), mask)
     return AdvantageStats(result, *(stats[..., i] for i in range(4)))
 
 

@@ -298,6 +298,9 @@ def test_estimator(op):
         ((np.ones(2),), {"eps": None}, TypeError, "eps expects a number, got None"),
         ((np.ones(2),), {"eps": -1.0}, ValueError, "advantage expects a finite eps >= 0, got -1"),
         ((np.ones(2),), {"eps": np.inf}, ValueError, "advantage expects a finite eps >= 0, got inf"),
+        ((np.ones(2),), {"tau": 10**400}, ValueError, "advantage expects 0 < tau <= 1, got inf"),
+        ((np.ones(2),), {"center": 7}, TypeError, "center expects a name, got 7"),
+        ((np.ones(2),), {"scale": ["rms"]}, TypeError, "scale expects a name, got ['rms']"),
         (
             (np.ones(2),),
             {"estimator": "gap"},

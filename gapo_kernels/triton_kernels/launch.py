@@ -9,7 +9,7 @@ from torch import Tensor
 from gapo_kernels.precision import precision_of
 from gapo_kernels.triton_kernels import tiers
 from gapo_kernels.triton_kernels.call import Groups, Rule
-from gapo_kernels.triton_kernels.launch_shared import score_shared, scratch
+from gapo_kernels.triton_kernels.launch_shared import score_shared
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.options import on_device, options, target_of
 from gapo_kernels.triton_kernels.short_groups import short_groups
@@ -39,7 +39,7 @@ def score(
                 score_shared(rule, rewards, valid, size, advantage, stats)
             else:
                 grid, threads = (min(candidates, tiers.LONG_BLOCKS),), tiers.LONG_RUNS.threads
-                long_groups[grid](*arguments, *scratch(rewards), *tiers.LONG_TILE, **options(threads, target, extras))
+                long_groups[grid](*arguments, *_scratch(rewards), *tiers.LONG_TILE, **options(threads, target, extras))
 
 
 def _launches(groups: Groups, rewards: Tensor) -> list[tuple[int, tiers.Tier | None]]:
@@ -50,6 +50,12 @@ def _launches(groups: Groups, rewards: Tensor) -> list[tuple[int, tiers.Tier | N
         return [(0, tiers.tier_of(size) if size <= largest else None)]
     short: list[tuple[int, tiers.Tier | None]] = [*tiers.ragged_tiers(min(size, largest))]
     return short + ([(largest, None)] if size > largest else [])
+
+
+def _scratch(rewards: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors of as many values of the precision, in which blocks sort."""
+    runs = torch.empty(rewards.shape, dtype=precision_of(rewards.dtype), device=rewards.device)
+    return runs, torch.empty_like(runs)
 
 
 def token_tile(length: int) -> tuple[int, int]:

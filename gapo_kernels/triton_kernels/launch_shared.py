@@ -1,11 +1,10 @@
-"""Scores dense groups above 1,024 rewards: sorts them, then launches the steps of ``shared_groups.py``."""
+"""Scores long dense groups: sorts them, then launches the steps of ``shared_groups.py``."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from gapo_kernels.precision import precision_of
 from gapo_kernels.triton_kernels import tiers
 from gapo_kernels.triton_kernels.call import Rule
 from gapo_kernels.triton_kernels.memory_sort import sort_groups
@@ -24,16 +23,11 @@ def score_shared(
     counts = None if valid is None else valid.view(groups, group_size).sum(-1)
     findings = torch.empty(FINDINGS, groups, spans, dtype=torch.float64, device=rewards.device)
     tensors = (_sorted(rewards.view(groups, group_size)), rewards, valid, counts, advantage, stats, findings)
-    numbers = (groups, group_size, span, rule.tau, rule.eps, rule.center, rule.scale)
+    numbers = (groups, group_size, span, rule.tau, rule.eps)
     compiled = options(tiers.LONG_RUNS.threads, target_of(rewards.device), (valid, stats))
-    for step in steps_of(rule.center, rule.scale, stats is not None):
-        shared_groups[(groups * spans,)](*tensors, *numbers, step, tiers.MOST_SPANS, tiers.LONG_CHUNK, **compiled)
-
-
-def scratch(rewards: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors of as many values of the precision, in which a block sorts."""
-    runs = torch.empty(rewards.shape, dtype=precision_of(rewards.dtype), device=rewards.device)
-    return runs, torch.empty_like(runs)
+    for step, center, scale in steps_of(rule.center, rule.scale, stats is not None):
+        tile = (tiers.MOST_SPANS, tiers.LONG_CHUNK)
+        shared_groups[(groups * spans,)](*tensors, *numbers, center, scale, step, *tile, **compiled)
 
 
 def _sorted(rewards: Tensor) -> Tensor:
@@ -41,7 +35,7 @@ def _sorted(rewards: Tensor) -> Tensor:
     groups, group_size = rewards.shape
     if torch.version.hip is None or groups < ROCM_SEGMENTED:
         return rewards.sort(-1).values
-    places = scratch(rewards)
+    places = (torch.empty_like(rewards), torch.empty_like(rewards))
     compiled = options(tiers.LONG_RUNS.threads, target_of(rewards.device))
     sort_groups[(min(groups, tiers.LONG_BLOCKS),)](rewards, *places, groups, group_size, *tiers.LONG_TILE, **compiled)
     return places[tiers.merges_of(group_size) % 2]

@@ -1,4 +1,4 @@
-"""Ragged groups above 1,024 rewards: a block a group sorts it in memory and walks over it.
+"""Long ragged groups: a block a group sorts it in memory and walks over it.
 
 Only the device knows which groups of a batch are that long. That costs little where none is.
 """
@@ -93,7 +93,7 @@ def long_groups(
     advantage,  # [total]
     stats,  # [groups, 4], with rows [total, 4], where a group's row is the position at which it begins; or None
     count: tl.int64,  # of groups; with rows, of positions
-    group_size: tl.int64,
+    group_size: tl.int64,  # of the largest group
     above: tl.int64,  # only groups of more rewards than this
     total: tl.int64,  # rewards
     tau: tl.float64,

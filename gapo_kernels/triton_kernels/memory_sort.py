@@ -21,19 +21,20 @@ def sort_runs(rewards, rows, begin, size, out, precision: tl.constexpr,
         column = first + run
         inside = column < size
         tile, _rows = load_rows(rewards, rows, begin + column, inside, float("inf"))
-        spoiled = spoiled | tl.max((tile != tile).to(tl.int32))
-        v = sort_group(spread(tile.to(precision), RUNS, LANES, R), lane, LANES, R)
+        x = tile.to(precision)
+        spoiled = spoiled | tl.max((x != x).to(tl.int32))
+        v = sort_group(spread(x, RUNS, LANES, R), lane, LANES, R)
         tl.store(out + column, collect(v, RUNS, LANES, R), mask=inside)
     return spoiled != 0
 
 
 @triton.jit
-def merge_runs(runs, merged, size, run, CHUNK: tl.constexpr):
+def merge_runs(runs, merged, size, run, precision: tl.constexpr, CHUNK: tl.constexpr):
     """Merges neighbours of the sorted runs of ``run`` rewards; of equal rewards those of the left run come first."""
     for first in range(0, size, CHUNK):
         column = first + tl.arange(0, CHUNK)
         inside = column < size
-        x = tl.load(runs + column, mask=inside, other=0.0)
+        x = tl.load(runs + column, mask=inside, other=0.0).to(precision)
         own = column // run * run
         in_left = column // run % 2 == 0
         other = tl.minimum(tl.where(in_left, own + run, own - run), size)
@@ -42,7 +43,7 @@ def merge_runs(runs, merged, size, run, CHUNK: tl.constexpr):
         step = run
         while step > 0:  # the least position of the other run that does not come before x
             probe = (low + high) // 2
-            y = tl.load(runs + probe, mask=inside & (low < high), other=0.0)
+            y = tl.load(runs + probe, mask=inside & (low < high), other=0.0).to(precision)
             before = tl.where(in_left, y < x, y <= x) & (low < high)
             low = tl.where(before, probe + 1, low)
             high = tl.where(before, high, probe)
@@ -60,7 +61,7 @@ def sort_in_memory(rewards, rows, begin, size, runs, spare, precision: tl.conste
     run = size * 0 + LANES * R
     while run < size:
         tl.debug_barrier()  # the block reads what its other threads wrote
-        merge_runs(s, merged, size, run, CHUNK)
+        merge_runs(s, merged, size, run, precision, CHUNK)
         s, merged = merged, s
         run = run * 2
     tl.debug_barrier()
@@ -73,8 +74,8 @@ def sort_in_memory(rewards, rows, begin, size, runs, spare, precision: tl.conste
 @triton.jit(do_not_specialize=["count", "group_size"], do_not_specialize_on_alignment=["runs", "spare"])
 def sort_groups(
     rewards,  # [count, group_size]
-    runs,  # [count, group_size] of the precision, as spare
-    spare,
+    runs,  # as rewards
+    spare,  # as rewards
     count: tl.int64,
     group_size: tl.int64,
     CHUNK: tl.constexpr,
@@ -83,7 +84,7 @@ def sort_groups(
     R: tl.constexpr,
 ):
     """Dense groups, each sorted by one block: after an even number of merges the result lies in runs, else in spare."""
-    precision: tl.constexpr = runs.dtype.element_ty
+    precision: tl.constexpr = tl.float64 if rewards.dtype.element_ty == tl.float64 else tl.float32
     for group in range(tl.program_id(0).to(tl.int64), count, tl.num_programs(0)):
         sort_in_memory(
             rewards, None, group * group_size, group_size, runs, spare, precision, CHUNK, RUNS, LANES, R

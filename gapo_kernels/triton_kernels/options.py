@@ -12,9 +12,6 @@ import triton
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
 
-# The arguments of the scoring kernels that a plain call has not.
-EXTRAS = ("valid", "rows", "stats")
-
 
 def on_device(tensor: Tensor) -> AbstractContextManager[Any]:
     """The tensor's device is the current one, as Triton's launches ask; nothing to do for the interpreter's CPU."""
@@ -26,14 +23,15 @@ def target_of(device: torch.device) -> GPUTarget:
     """What the kernels are compiled for."""
     if device.type == "cpu":
         return GPUTarget("cuda", 90, 32)  # for the interpreter, which takes any
-    return triton.runtime.driver.active.get_currenttarget_of()
+    return triton.runtime.driver.active.get_current_target()
 
 
 def options(threads: int, target: GPUTarget, extras: Iterable[Any] = ()) -> dict[str, Any]:
     """How the kernels are compiled: no contraction, as on the CPU, and no pipelining, for which nothing is there.
 
     ptxas keeps to fewer registers than a thread may have, for more warps at once, and spills a few bytes for that: for
-    sm_80, and where a call has any of its ``EXTRAS`` (None where absent). There it is told how many it may take.
+    sm_80, and where a call has any of the ``extras``: a mask, rows, statistics (None where absent). There it is told
+    how many it may take.
     """
     warps = max(1, threads // target.warp_size)  # of 64 threads on AMD's data-centre GPUs
     plain = all(extra is None for extra in extras)

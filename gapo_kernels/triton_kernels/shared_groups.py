@@ -1,4 +1,4 @@
-"""Dense groups above 1,024 rewards, which torch has sorted: several blocks a group, each with a span of its ranks.
+"""Long dense groups, which have been sorted: several blocks a group, each with a span of its ranks.
 
 What a block finds in its span it leaves in memory for all blocks of the next launch: first the narrowest window, then
 the sum behind a mean, then the deviations from Q, then the scores. Each launch is one step, ``steps_of`` says which a
@@ -37,15 +37,19 @@ WIDTH, START, TOTAL, DEVIATION, HIGH_DEVIATION = (tl.constexpr(row) for row in r
 FINDINGS = 5
 
 
-def steps_of(center: str, scale: str, reported: bool) -> list[str]:
-    """The launches that a rule needs, in order; reported: the statistics are asked for."""
-    needed = {
-        "window": needs_window(center, reported),
-        "total": averages(center),
-        "deviation": scale != "none",
-        "score": True,
-    }
-    return [step for step in needed if needed[step]]
+def steps_of(center: str, scale: str, reported: bool) -> list[tuple[str, str, str]]:
+    """The launches that a rule needs, in order; reported: the statistics are asked for.
+
+    Each with a centre and a scale to compile it for: "none" where it does not depend on it.
+    """
+    steps = []
+    if needs_window(center, reported):
+        steps.append(("window", "none", "none"))
+    if averages(center):
+        steps.append(("total", center, "none"))
+    if scale != "none":
+        steps.append(("deviation", center, scale))
+    return [*steps, ("score", center, scale)]
 
 
 @triton.jit

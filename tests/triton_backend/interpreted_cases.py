@@ -166,10 +166,12 @@ def test_groups_that_reach_behind_the_rewards_are_nan(size):
     assert result[size:].isnan().all()
 
 
-@pytest.mark.parametrize("size", [1100, 2500])  # merged twice and three times: sorted in one place, and in the other
-def test_long_groups_that_torch_does_not_sort(size, monkeypatch):
+# merged twice and three times: sorted in one place, and in the other
+@pytest.mark.parametrize(("size", "dtype"), [(1100, torch.float32), (2500, torch.float64), (1100, torch.bfloat16)])
+def test_long_groups_that_torch_does_not_sort(size, dtype, monkeypatch):
     """On ROCm, where its sort of many groups waits for the device: sorted by our own kernel, to the same bits."""
-    groups = rewards_of(5, size)
+    groups = rewards_of(5, size, dtype=dtype)
+    groups[:, ::2].neg_()
     keep = rewards_of(5, size, seed=1) > 0.1
     groups[1, size // 3] = NAN
     expected = [torch.ops.gapo.advantage_stats(groups, None, valid=valid) for valid in (None, keep)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-import ptx_driver  # noqa: F401  before anything is launched
+import ptx_driver  # before anything is launched
 import pytest
 import torch
 from op_samples import CENTERS, SCALES, ids_of, offsets_of, rewards_of
@@ -16,6 +16,13 @@ from tolerances import as_precision, assert_close
 
 from gapo_kernels import reference
 from gapo_kernels.triton_kernels import ops
+from gapo_kernels.triton_kernels.options import target_of
+
+
+def test_the_target_is_what_the_driver_says():
+    """Calls on tensors of the CPU, as all of these are, do not ask it."""
+    assert target_of(torch.device("cuda", 0)) == ptx_driver.Driver().get_current_target()
+
 
 RULE = (0.5, "hdi_median", "rms", 1e-6)
 

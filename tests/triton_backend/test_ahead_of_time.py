@@ -36,7 +36,7 @@ from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.memory_sort import sort_groups
 
 EVERY_CLASS = bool(os.environ.get("GAPO_TRITON_EVERY_CLASS"))
-TARGETS = os.environ.get("GAPO_TRITON_TARGETS", "sm_90").split()
+TARGETS = os.environ.get("GAPO_TRITON_TARGETS", "").split() or ["sm_90"]
 BUDGET = 20  # seconds of processor time for one kernel
 THREAD, LANES = tiers.tier_of(32), tiers.tier_of(1024)
 
