@@ -15,16 +15,20 @@ def inputs(rows, heads, key_heads, length, own_length, prompt_length, dim=8, val
     return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
 
 
-def by_definition(query, prompt_key, prompt_value, key, value, scale):
-    """One softmax over the prompt's keys and a row's own, all expanded."""
+def by_definition(query, prompt_key, prompt_value, key, value, scale, sinks=None):
+    """One softmax over the prompt's keys, a row's own and the sink, all expanded."""
     rows, heads, length, _ = query.shape
     repeats = heads // key.shape[1]
     keys = torch.cat([prompt_key.expand(rows, -1, -1, -1), key], 2).repeat_interleave(repeats, 1)
     values = torch.cat([prompt_value.expand(rows, -1, -1, -1), value], 2).repeat_interleave(repeats, 1)
     seen = torch.ones(length, keys.shape[2], dtype=torch.bool).tril(keys.shape[2] - length)
-    return torch.softmax((query @ keys.mT * scale).masked_fill(~seen, -torch.inf), -1) @ values
+    scores = (query @ keys.mT * scale).masked_fill(~seen, -torch.inf)
+    if sinks is not None:
+        scores = torch.cat([scores, sinks[:, None, None].expand(rows, -1, length, 1)], -1)
+    return torch.softmax(scores, -1)[..., : keys.shape[2]] @ values
 
 
+@pytest.mark.parametrize("sinks", [False, True])
 @pytest.mark.parametrize(
     ("rows", "heads", "key_heads", "length", "own_length", "prompt_length", "dim", "value_dim"),
     [
@@ -35,15 +39,18 @@ def by_definition(query, prompt_key, prompt_value, key, value, scale):
         (2, 2, 1, 40, 40, 33, 8, 8),  # past one block of the kernel
         (3, 4, 4, 5, 5, 7, 12, 8),  # values narrower than keys, as in multi-head latent attention
         (3, 4, 2, 1, 6, 7, 8, 12),  # and wider
+        (1, 4, 2, 9, 9, 0, 8, 8),  # the prompt itself
     ],
 )
-def test_equals_one_softmax_over_both(rows, heads, key_heads, length, own_length, prompt_length, dim, value_dim):
+def test_equals_one_softmax_over_both(rows, heads, key_heads, length, own_length, prompt_length, dim, value_dim, sinks):
     tensors = inputs(rows, heads, key_heads, length, own_length, prompt_length, dim, value_dim)
-    found, expected = merged_attention(*tensors, 0.3), by_definition(*tensors, 0.3)
+    sinks = torch.linspace(-1, 3, heads, dtype=torch.float64).requires_grad_() if sinks else None
+    found, expected = merged_attention(*tensors, 0.3, sinks), by_definition(*tensors, 0.3, sinks)
     torch.testing.assert_close(found, expected)
     grad = torch.randn_like(found)
+    used = [tensor for tensor in (*tensors, sinks) if tensor is not None and tensor.numel() > 0]
     for got, wanted in zip(
-        torch.autograd.grad(found, tensors, grad), torch.autograd.grad(expected, tensors, grad), strict=True
+        torch.autograd.grad(found, used, grad), torch.autograd.grad(expected, used, grad), strict=True
     ):
         torch.testing.assert_close(got, wanted)
 
@@ -57,11 +64,16 @@ def test_a_share_that_vanishes_gives_no_nan():
 
 
 def test_bf16_stays_bf16_and_close():
-    tensors = inputs(3, 4, 2, 5, 5, 7, dtype=torch.float32)
-    halves = [tensor.detach().bfloat16() for tensor in tensors]
-    found = merged_attention(*halves, 0.3)
+    tensors = [*inputs(3, 4, 2, 5, 5, 7, dtype=torch.float32), torch.linspace(-1, 2, 4, requires_grad=True)]
+    halves = [tensor.detach().bfloat16().requires_grad_() for tensor in tensors]
+    found, expected = merged_attention(*halves[:5], 0.3, halves[5]), by_definition(*tensors[:5], 0.3, tensors[5])
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), by_definition(*tensors, 0.3), rtol=0.05, atol=0.05)
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)
+    found.sum().backward()
+    expected.sum().backward()
+    for half, tensor in zip(halves, tensors, strict=True):
+        assert half.grad.dtype == torch.bfloat16
+        torch.testing.assert_close(half.grad.float(), tensor.grad, rtol=0.05, atol=0.1)
 
 
 @pytest.mark.parametrize("queries", [32, 33])  # on and beside the kernel's alignment
@@ -79,10 +91,10 @@ def test_cuda_kernels_are_called_as_pytorch_declares_them(queries):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("length", "own_length"), [(5, 5), (1, 6), (40, 40)])
 def test_cuda_equals_one_softmax_over_both(length, own_length):
-    tensors = inputs(3, 4, 2, length, own_length, 33, dtype=torch.float32)
-    expected = by_definition(*tensors, 0.3)
+    tensors = [*inputs(3, 4, 2, length, own_length, 33, dtype=torch.float32), torch.linspace(-1, 3, 4).requires_grad_()]
+    expected = by_definition(*tensors[:5], 0.3, tensors[5])
     on_device = [tensor.detach().cuda().requires_grad_() for tensor in tensors]
-    found = merged_attention(*on_device, 0.3)
+    found = merged_attention(*on_device[:5], 0.3, on_device[5])
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
     grad = torch.randn_like(expected)
     for got, wanted in zip(

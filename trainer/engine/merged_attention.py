@@ -12,7 +12,13 @@ from gapo_trainer.engine.fused_attention import FUSED_ATTENTION
 
 
 def merged_attention(
-    query: Tensor, prompt_key: Tensor, prompt_value: Tensor, key: Tensor, value: Tensor, scale: float
+    query: Tensor,
+    prompt_key: Tensor,
+    prompt_value: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Let every row attend to the whole prompt and to its own keys up to its own position.
 
@@ -21,12 +27,13 @@ def merged_attention(
 
     Args:
         query: [rows, heads, length, dim], floating point.
-        prompt_key: [1, key heads, prompt length, dim]; ``heads`` is a multiple of ``key heads``.
+        prompt_key: [1, key heads, prompt length, dim]; ``heads`` is a multiple of ``key heads``. It may be empty.
         prompt_value: like ``prompt_key``, or with a last dimension of ``value dim``.
         key: [rows, key heads, own length, dim]. ``own length`` equals ``length`` (whole completions, causal), or
             ``length`` is 1 (the next token, which sees all of them).
         value: like ``key``, or with a last dimension of its own, ``value dim``.
         scale: multiplies the scores.
+        sinks: [heads], or None: one more score of each query, of a key without a value.
 
     Returns:
         [rows, heads, length, value dim], in the query's dtype.
@@ -34,7 +41,7 @@ def merged_attention(
     value_dim = value.shape[-1]
     dim = max(query.shape[-1], value_dim)  # the kernels know one size of head; zeros change no score
     tensors = (widened(tensor, dim) for tensor in (query, prompt_key, prompt_value, key, value))
-    out: Tensor = _MergedAttention.apply(*tensors, scale)
+    out: Tensor = _MergedAttention.apply(*tensors, sinks, scale)
     return out[..., :value_dim]
 
 
@@ -46,48 +53,67 @@ def widened(tensor: Tensor, dim: int) -> Tensor:
 class _MergedAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, prompt_key: Tensor, prompt_value: Tensor, key: Tensor, value: Tensor, scale: float
+        ctx: Any,
+        query: Tensor,
+        prompt_key: Tensor,
+        prompt_value: Tensor,
+        key: Tensor,
+        value: Tensor,
+        sinks: Tensor | None,
+        scale: float,
     ) -> Tensor:
         fused = FUSED_ATTENTION[query.device.type]
         rows, heads, length, dim = query.shape
         key_heads = key.shape[1]
 
-        from_prompt, prompt_lse = fused.forward(_fold(query, key_heads), prompt_key, prompt_value, False, scale)
-        from_prompt, prompt_lse = (_unfold(part, rows, length) for part in (from_prompt, prompt_lse))
         if length > 1:
-            from_own, own_lse = fused.forward(query, _by_head(key, heads), _by_head(value, heads), True, scale)
+            out, lse = fused.forward(query, _by_head(key, heads), _by_head(value, heads), True, scale)
         else:  # heads that share keys are queries of one head, so that generation repeats no keys either
-            from_own, own_lse = fused.forward(query.reshape(rows, key_heads, -1, dim), key, value, False, scale)
-            from_own, own_lse = from_own.reshape(query.shape), own_lse.reshape(rows, heads, 1)
-
-        prompt_share = torch.sigmoid(prompt_lse - own_lse).unsqueeze(-1)
-        wide = prompt_share.dtype  # half precisions come with a float32 log-sum-exp: merge in that
-        out = torch.lerp(from_own.to(wide), from_prompt.to(wide), prompt_share).to(query.dtype)
-        ctx.save_for_backward(query, prompt_key, prompt_value, key, value, out, torch.logaddexp(prompt_lse, own_lse))
+            out, lse = fused.forward(query.reshape(rows, key_heads, -1, dim), key, value, False, scale)
+            out, lse = out.reshape(query.shape), lse.reshape(rows, heads, 1)
+        out = out.to(lse.dtype)  # half precisions come with a float32 log-sum-exp: merge in that
+        if prompt_key.shape[2] > 0:
+            from_prompt, prompt_lse = fused.forward(_fold(query, key_heads), prompt_key, prompt_value, False, scale)
+            from_prompt, prompt_lse = (_unfold(part, rows, length) for part in (from_prompt, prompt_lse))
+            out = torch.lerp(out, from_prompt.to(lse.dtype), torch.sigmoid(prompt_lse - lse).unsqueeze(-1))
+            lse = torch.logaddexp(prompt_lse, lse)
+        if sinks is not None:
+            sink = sinks.to(lse.dtype)[:, None]
+            out = out * torch.sigmoid(lse - sink).unsqueeze(-1)
+            lse = torch.logaddexp(lse, sink)
+        out = out.to(query.dtype)
+        ctx.save_for_backward(query, prompt_key, prompt_value, key, value, sinks, out, lse)
         ctx.scale = scale
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        query, prompt_key, prompt_value, key, value, out, lse = ctx.saved_tensors
+        query, prompt_key, prompt_value, key, value, sinks, out, lse = ctx.saved_tensors
         fused = FUSED_ATTENTION[query.device.type]
         rows, heads, length, _ = query.shape
         key_heads = key.shape[1]
 
-        folded = (_fold(tensor, key_heads) for tensor in (out, lse))
-        grad_folded, grad_prompt_key, grad_prompt_value = fused.backward(
-            _fold(grad, key_heads), _fold(query, key_heads), prompt_key, prompt_value, *folded, False, ctx.scale
-        )
         own = (_by_head(key, heads), _by_head(value, heads))
         grad_query, grad_key, grad_value = fused.backward(
             grad.contiguous(), query, *own, out, lse, length > 1, ctx.scale
         )
+        grad_prompt_key = grad_prompt_value = grad_sinks = None
+        if prompt_key.shape[2] > 0:
+            folded = (_fold(tensor, key_heads) for tensor in (out, lse))
+            grad_folded, grad_prompt_key, grad_prompt_value = fused.backward(
+                _fold(grad, key_heads), _fold(query, key_heads), prompt_key, prompt_value, *folded, False, ctx.scale
+            )
+            grad_query = grad_query + _unfold(grad_folded, rows, length)
+        if sinks is not None:  # its share of the softmax, of which the output has nothing
+            share = torch.exp(sinks.to(lse.dtype)[:, None] - lse)
+            grad_sinks = -(share * (grad.to(lse.dtype) * out).sum(-1)).sum((0, 2)).to(sinks.dtype)
         return (
-            grad_query + _unfold(grad_folded, rows, length),
+            grad_query,
             grad_prompt_key,
             grad_prompt_value,
             _by_key_head(grad_key, key_heads),
             _by_key_head(grad_value, key_heads),
+            grad_sinks,
             None,
         )
 

@@ -1,4 +1,4 @@
-"""Attention in plain tensor operations, for what no fused kernel computes: sliding windows, soft caps, sinks.
+"""Attention in plain tensor operations, for what no fused kernel computes: sliding windows, soft caps.
 
 Scores exist for some queries at a time, and are computed again in the backward pass.
 """
@@ -24,8 +24,8 @@ class Rules(NamedTuple):
 
     @property
     def fused(self) -> bool:
-        """Whether the fused kernels compute them."""
-        return self.window is None and self.cap is None and self.sinks is None
+        """Whether the fused kernels compute them; sinks are merged into what these give."""
+        return self.window is None and self.cap is None
 
 
 def plain_attention(

@@ -116,13 +116,13 @@ def shared_prefix_attention(
     if shared_prefix.collecting:
         shared_prefix.windows[layer] = kwargs.get("sliding_window")
         shared_prefix.keep(layer, key, widened(value, key.shape[-1]))  # once, not for every token
-        if rules.fused:
+        if rules.fused and rules.sinks is None:
             return sdpa_attention_forward(module, query, key, value, None, scaling=rules.scale)
         prompt_key, prompt_value = key[:, :, :0], value[:, :, :0]
     else:
         prompt_key, prompt_value = shared_prefix.by_layer[layer]
     if rules.fused:
-        out = merged_attention(query, prompt_key, prompt_value, key, value, rules.scale)
+        out = merged_attention(query, prompt_key, prompt_value, key, value, rules.scale, rules.sinks)
     else:
         out = plain_attention(query, prompt_key, prompt_value[..., : value.shape[-1]], key, value, rules)
     return out.transpose(1, 2).contiguous(), None
