@@ -12,10 +12,10 @@ namespace {
 inline bool reads_all_ranks(const Rule& rule) { return rule.center == Center::kHdiMean || rule.scale == Scale::kMad; }
 
 // Largest group that is sorted rather than binned, found by timing both; what they find is the same. Twice as large
-// where a sort gains most, on wide vectors, unless threads share the group, which a sort could not use.
+// where a sort gains most, on vectors of 32 bytes, unless threads share the group, which a sort could not use.
 template <typename T>
 int64_t largest_sorted(const Rule& rule, ParallelFor parallel_for) {
-  const bool gains = reads_all_ranks(rule) ? kVectorBytes >= 32 : rule.needs_window() && kLanes<T> >= 16;
+  const bool gains = (reads_all_ranks(rule) || rule.needs_window()) && kVectorBytes >= 32;
   return (gains && parallel_for == serial_for ? 2048 : 1024) * kLanes<T>;
 }
 
