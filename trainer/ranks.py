@@ -43,11 +43,12 @@ def process_group(device: str) -> Iterator[str]:
     if not started_by_torchrun():
         yield device
         return
-    own = f"cuda:{os.environ['LOCAL_RANK']}" if device.startswith("cuda") else device
-    if own != device:
+    on_gpu = device.startswith("cuda")
+    own = f"cuda:{os.environ['LOCAL_RANK']}" if on_gpu else device
+    if on_gpu:
         torch.cuda.set_device(own)
     # gloo carries the rewards and counters, which stay on the CPU; nccl the weights and gradients
-    dist.init_process_group("cpu:gloo,cuda:nccl" if own != device else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     try:
         yield own
     finally:

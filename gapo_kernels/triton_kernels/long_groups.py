@@ -93,7 +93,7 @@ def long_groups(
     advantage,  # [total]
     stats,  # [groups, 4], with rows [total, 4], where a group's row is the position at which it begins; or None
     count: tl.int64,  # of groups; with rows, of positions
-    group_size: tl.int64,  # of the largest group
+    group_size: tl.int64,  # the largest that is scored
     above: tl.int64,  # only groups of more rewards than this
     total: tl.int64,  # rewards
     tau: tl.float64,
@@ -111,7 +111,7 @@ def long_groups(
     groups = count if rows is None else (count + above) // (above + 1)  # as group_bounds looks at them
     for group in range(tl.program_id(0).to(tl.int64), groups, tl.num_programs(0)):
         begin, size = group_bounds(group, begins, ends, rows, count, group_size, above, total, None)
-        if size > 0:
+        if (size > 0) & (size <= group_size):
             score_group(
                 rewards, valid, rows, advantage, stats, group, begin, size, tau, eps, center, scale,
                 runs, spare, CHUNK, RUNS, LANES, R,

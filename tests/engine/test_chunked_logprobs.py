@@ -52,6 +52,14 @@ def test_gradients_are_those_of_the_formula(small_chunks, curve, positions, with
     torch.autograd.gradcheck(scores, (hidden, weight, bias))
 
 
+def test_autocast_rounds_no_entropy():
+    torch.manual_seed(0)
+    hidden, weight, targets = torch.randn(6, 5), torch.randn(7, 5), torch.randint(7, (6,))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, entropy = chunked_logprobs(hidden, weight, None, targets, 1.0, True)
+    assert not torch.equal(entropy, entropy.bfloat16().float())
+
+
 def test_only_wanted_gradients_are_computed(small_chunks):
     hidden, weight = torch.randn(6, 5, requires_grad=True), torch.randn(7, 5)
     chunked_logprobs(hidden, weight, None, torch.randint(7, (6,))).sum().backward()

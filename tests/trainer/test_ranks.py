@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from gapo_trainer import ranks
 from gapo_trainer.config import to_yaml
 
 STEPS = 3
@@ -22,6 +23,21 @@ def run(command, config, folder):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_all_ranks_join_by_the_same_backends(device, monkeypatch):
+    joined, chosen = [], []
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    monkeypatch.setattr(ranks.torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(ranks.dist, "init_process_group", joined.append)
+    monkeypatch.setattr(ranks.dist, "destroy_process_group", lambda: None)
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with ranks.process_group(device) as own:
+            assert own == f"cuda:{rank}"
+    assert chosen == ["cuda:0", "cuda:1"]
+    assert joined == ["cpu:gloo,cuda:nccl"] * 2
 
 
 # uneven shares of distinct rows, several updates a rollout, and every term of the loss

@@ -192,6 +192,15 @@ def test_a_group_of_very_many_rewards_has_longer_spans():
         assert tiers.span_of(size) % tiers.LONG_CHUNK == 0
 
 
+@pytest.mark.parametrize(("most", "size"), [(20, 40), (1200, 1500)])
+def test_a_group_longer_than_promised_is_nan(most, size):
+    rewards = rewards_of(size + 8)
+    result = torch.ops.gapo.advantage_varlen(rewards, offsets_of(4, size, 4), most)
+    assert result[4:-4].isnan().all()
+    assert result[:4].isfinite().all()
+    assert result[-4:].isfinite().all()
+
+
 def test_blocks_that_score_several_long_groups(monkeypatch):
     monkeypatch.setattr(tiers, "LONG_BLOCKS", 1)
     sizes = (1030, 3, 1100, 1, 1200)

@@ -75,7 +75,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
             result[0, chunk] = log_p.gather(-1, target).squeeze(-1)
             normalizer[chunk] = logits.gather(-1, target).squeeze(-1) - result[0, chunk]
             if with_entropy:
-                result[1, chunk] = -torch.linalg.vecdot(log_p.exp(), log_p)
+                result[1, chunk] = -(log_p.exp() * log_p).sum(-1)  # vecdot autocast would round
         ctx.save_for_backward(hidden, weight, bias, targets, normalizer, result)
         ctx.temperature, ctx.curve = temperature, curve
         return result

@@ -53,6 +53,8 @@ def _cuda_forward(query: Tensor, key: Tensor, value: Tensor, causal: bool, scale
 def _cuda_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
+    # in half precision the kernel reads the output by its own idea of where a position's heads lie: side by side
+    out = out.transpose(1, 2).contiguous().transpose(1, 2)
     padded = pad(lse, (0, -lse.shape[-1] % LSE_ALIGNMENT), value=torch.inf)
     no_dropout = torch.zeros((), dtype=torch.int64, device=query.device)  # the seed and offset of a dropout of 0
     grad_query, grad_key, grad_value, _ = aten._scaled_dot_product_efficient_attention_backward(
