@@ -87,7 +87,21 @@ def _run(args: argparse.Namespace, console: Console) -> None:
 
     if args.resume and args.config:
         raise UserError(f"--resume goes on with the settings of {args.resume}, and name=value; leave out --config")
-    run(_settings(args, args.resume / CONFIG if args.resume else args.config), args.resume, console)
+    if args.resume and not (args.resume / CONFIG).exists():
+        raise UserError(f"--resume expects the folder of a run, got {args.resume}, which has no {CONFIG}")
+    config = _settings(args, args.resume / CONFIG if args.resume else args.config)
+    if args.resume:
+        _check_resumed(args.resume, config)
+    run(config, args.resume, console)
+
+
+def _check_resumed(folder: Path, config: Config) -> None:
+    """Refuse what a run cannot change: where its weights came from, and where it lies."""
+    kept = load_config(folder / CONFIG)
+    for name in ("model", "out"):
+        was, given = getattr(kept, name), getattr(config, name)
+        if given != was:
+            raise UserError(f"{name} expects {was!r}, with which the run in {folder} began, got {given!r}")
 
 
 def _eval(args: argparse.Namespace, console: Console) -> None:
@@ -99,10 +113,13 @@ def _eval(args: argparse.Namespace, console: Console) -> None:
 def _compare(args: argparse.Namespace, console: Console) -> None:
     from gapo_trainer.compare import compare
 
+    for name in ("estimator", "seed"):
+        if any(setting.partition("=")[0].strip() == name for setting in args.settings):
+            raise UserError(f"compare sets {name} for each run: give --{name}s, not {name}=")
     noise = [] if args.reward_noise is None else [f"reward_noise={args.reward_noise}"]
     out = [] if args.out is None else [f"out={args.out}"]
     config = load_config(args.config, [*args.settings, *noise, *out], defaults={"out": "runs/compare"})
-    compare(config, args.estimators.split(","), args.seeds, console)
+    compare(config, [name.strip() for name in args.estimators.split(",")], args.seeds, console)
 
 
 def _report(args: argparse.Namespace, console: Console) -> None:

@@ -17,6 +17,7 @@ from rich.table import Table
 from gapo_trainer.checkpoint import newest_checkpoint
 from gapo_trainer.claim import claim
 from gapo_trainer.config import DAPO, Config, load_config
+from gapo_trainer.data.loading import iter_tasks
 from gapo_trainer.errors import UserError
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import resolve_device
@@ -58,6 +59,9 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
         raise UserError(f"--seeds expects a value >= 1, got {seeds}")
     if len(set(names)) < len(names):
         raise UserError(f"--estimators expects each name once, got {','.join(names)}")
+    held_out = (iter_tasks(config.data, split=split, on_bad=lambda row: None) for split in SPLIT_NAMES)
+    if all(next(tasks, None) is None for tasks in held_out):
+        raise UserError(f"data={config.data} has no held-out tasks to compare on")
     settle_threads(config.model)
     origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
@@ -90,11 +94,21 @@ def _trained(config: Config, console: Console) -> Path:
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     with claim(folder):
-        if (folder / CONFIG).exists() and load_config(folder / CONFIG) != config:
-            raise UserError(f"{folder} holds a run of another configuration; choose another --out")
+        if (folder / CONFIG).exists():
+            _check_same(load_config(folder / CONFIG), config)
         if not is_complete(folder, config):
             train(config, folder, resolve_device(config.device), resume=True, console=console)
     return folder
+
+
+def _check_same(kept: Config, config: Config) -> None:
+    """Refuse to go on with a run of other settings; where its folder lies, and how that is spelled, is none."""
+    for name, was in vars(dataclasses.replace(kept, out=config.out)).items():
+        if was != getattr(config, name):
+            raise UserError(
+                f"{config.out} holds a run of another configuration, with {name}={was}, not {getattr(config, name)}; "
+                "choose another --out"
+            )
 
 
 def is_complete(folder: Path, config: Config) -> bool:

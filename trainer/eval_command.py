@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from gapo_trainer.atomic import check_writable, replacing
 from gapo_trainer.config import Config
 from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import DECODINGS, SCORES, Answer, answer, by_language, scores_row
@@ -30,12 +31,14 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
 
     Args:
         config: the policy (``model``), the data and how to sample.
-        out: a JSON Lines file for every answer with its scores; None for none.
+        out: a JSON Lines file for every answer with its scores; None for none. A file that is there is replaced.
         console: where the table goes.
 
     Raises:
         UserError: there are no held-out tasks, or ``out`` cannot be written.
     """
+    if out:
+        check_writable("--answers", out)  # the answering may take hours
     settle_threads(config.model)
     policy = load_policy(config.model, config.format, resolve_device(config.device))
     policy.model.eval()
@@ -82,6 +85,7 @@ def _write(out: Path, answers: list[tuple[str, str, list[Answer]]]) -> None:
         for a in given
     ]
     try:
-        out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        with replacing(out) as file:
+            file.writelines(json.dumps(row).encode() + b"\n" for row in rows)
     except OSError as error:
         raise UserError(f"the answers could not be written: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateSt
     total = dict(zip(sums, summed, strict=True))
     rows = total["rows"]
     return {
-        "reward": total["reward"] / max(1.0, total["scored"]),
+        "reward": total["reward"] / total["scored"] if total["scored"] else math.nan,
         "em": total["em"] / rows,
         "ed": total["ed"] / rows,
         "cut_off": total["cut_off"] / rows,

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -55,13 +56,19 @@ class Policy:
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[list[int]], max_new_tokens: int, **how: Any) -> list[list[int]]:
-        """One completion for each of several prompts, its end token included; ``how`` as in transformers."""
+        """One completion for each of several prompts, its end token included; ``how`` as in transformers.
+
+        What the model's own settings add (a penalty of repetitions, beams) is left out: it is not the trained policy.
+        """
         width = max(map(len, prompts))
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
         unfiltered = {"top_k": 0, "top_p": 1.0} if how.get("do_sample") else {"top_k": None, "top_p": None}
-        training = self.model.training
+        training, settings = self.model.training, self.model.generation_config
+        self.model.generation_config = (
+            GenerationConfig()
+        )  # transformers would merge the model's into any that is passed
         self.model.eval()  # in training mode gradient checkpointing would switch the cache off
         try:
             rows = self.model.generate(  # type: ignore[operator]  # transformers' mixins confuse mypy
@@ -75,6 +82,7 @@ class Policy:
             )
         finally:
             self.model.train(training)
+            self.model.generation_config = settings
         return [self._until_end(row) for row in rows[:, width:].tolist()]
 
     def _until_end(self, tokens: list[int]) -> list[int]:

@@ -20,8 +20,11 @@ SHOWN = (
     ("|grad|", "grad_norm", ".3f"),
     ("A = 0", "zero_advantage", ".0%"),
     ("Σ A", "sum_advantage", "+.1f"),
+    ("unscorable", "unscorable", ".0%"),
+    ("skipped updates", "bad_updates", ".0f"),
     ("tokens/s", "tokens_per_s", ",.0f"),
 )
+ONLY_IF_ANY = {"unscorable", "bad_updates"}
 LINES = 20  # a run that is not watched prints about this many
 
 
@@ -60,7 +63,11 @@ class ProgressView:
 
     def show(self, step: int, numbers: dict[str, Any]) -> None:
         """Advance to ``step`` (steps done) and show the latest ``numbers``, a metrics row and its timings."""
-        texts = {heading: format(numbers[key], spec) for heading, key, spec in SHOWN if math.isfinite(numbers[key])}
+        texts = {
+            heading: format(numbers[key], spec)
+            for heading, key, spec in SHOWN
+            if math.isfinite(numbers[key]) and (numbers[key] or key not in ONLY_IF_ANY)
+        }
         if self._live:
             table = Table.grid(padding=(0, 2))
             table.add_row(*(f"[dim]{heading}[/dim] {text}" for heading, text in texts.items()))

@@ -70,24 +70,36 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
         ProgressView(config.steps, run.progress.step, console) as view,
     ):
         roller = Roller(run.policy, run.engine, run.splits.train, run.sampler, reward, config)
-        bad_updates = run.progress.bad_updates
-        if run.progress.step == 0:
-            _evaluate(run, 0, log)
-        for step in range(run.progress.step, config.steps):
-            began = time.perf_counter()
-            seed_everything(config.seed, step)
-            lr = set_learning_rate(run.optimizer, learning_rate(step, config))
-            with forward_precision(run.policy.model, config):
-                rollout = roller.rollout(step)
-                add_reference(rollout.episodes, run.reference, config)
-            drawn = time.perf_counter()
-            advantages = group_advantages(rollout.episodes, config)
-            weighed = time.perf_counter()
-            stats = update(run.policy.model, run.optimizer, rollout.episodes, advantages, config, bad_updates)
-            run.engine.load_weights(run.policy.model)
-            bad_updates = stats.bad_updates
-            _record(_Step(step + 1, rollout, advantages, stats, lr, (began, drawn, weighed)), run, log, view)
-        _tell_failures(reward.tally, warn)
+        try:
+            _loop(run, roller, log, view, reward.tally, warn)
+        finally:
+            _tell_failures(reward.tally, warn)
+
+
+def _loop(
+    run: _Run, roller: Roller, log: RunLog, view: ProgressView, tally: Tally, warn: Callable[[str], None]
+) -> None:
+    """The steps that are left."""
+    config, bad_updates, told = run.config, run.progress.bad_updates, False
+    if run.progress.step == 0:
+        _evaluate(run, 0, log)
+    for step in range(run.progress.step, config.steps):
+        began = time.perf_counter()
+        seed_everything(config.seed, step)
+        lr = set_learning_rate(run.optimizer, learning_rate(step, config))
+        with forward_precision(run.policy.model, config):
+            rollout = roller.rollout(step)
+            add_reference(rollout.episodes, run.reference, config)
+        drawn = time.perf_counter()
+        advantages = group_advantages(rollout.episodes, config)
+        weighed = time.perf_counter()
+        stats = update(run.policy.model, run.optimizer, rollout.episodes, advantages, config, bad_updates)
+        run.engine.load_weights(run.policy.model)
+        bad_updates = stats.bad_updates
+        _record(_Step(step + 1, rollout, advantages, stats, lr, (began, drawn, weighed)), run, log, view)
+        if tally.first_error and not told:  # hours before the total
+            warn(f"reward: a first completion failed: {tally.first_error}")
+            told = True
 
 
 class _Run(NamedTuple):
@@ -215,6 +227,8 @@ def _tell_failures(tally: Tally, warn: Callable[[str], None]) -> None:
             f"reward: {tally.raised} completions failed and {tally.timed_out} ran out of time, of "
             f"{tally.scored + tally.unscorable + tally.raised + tally.timed_out}; the first: {tally.first_error}"
         )
+    elif tally.unscorable and not tally.scored:
+        warn(f"reward: none of {tally.unscorable} completions could be scored: it returned None for each")
 
 
 def _timings(began: float, drawn: float, weighed: float, tokens: float, device: str) -> dict[str, float]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from decimal import Decimal
+
+import numpy as np
 
 
 def same_length(completion, target):
@@ -35,6 +38,17 @@ def by_command(completion, target):
     if completion == "huge":
         return 1e300
     return 0.25
+
+
+def of_a_type(completion, target):
+    """A number of the kind that the completion says."""
+    return {
+        "complex": np.complex128(1 + 2j),
+        "complex in an array": np.array(1 + 2j),
+        "list": np.array([0.5]),
+        "array": np.array(0.5),
+        "decimal": Decimal("0.5"),
+    }[completion]
 
 
 not_callable = 3

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gapo_trainer.data.loading import BadRowError, iter_tasks, load_tasks
 from gapo_trainer.data.task import SPLITS, Hunk, Task
-from gapo_trainer.data.writers import SUFFIXES, write_rows
+from gapo_trainer.data.writers import SCHEMA, SUFFIXES, write_rows
 from gapo_trainer.errors import UserError
 
 
@@ -59,6 +62,8 @@ def broken(**changes) -> bytes:
     [
         (b"{", "", "is not JSON"),
         (b"", "", "is not JSON"),
+        (b'{"time": ' + b"1" * 5000 + b"}", "", "is not JSON that can be read: Exceeds the limit"),
+        (b"[" * 100_000, "", "is not JSON that can be read: "),
         (b"[]", "", "expects an object with the fields id, repo"),
         (b'"\xff"', "", "is not UTF-8: invalid start byte at byte 1"),
         (broken(path="gone"), "path", "is missing"),
@@ -90,6 +95,18 @@ def test_a_malformed_row_is_named(tmp_path, line, field, reason):
     loaded = load_tasks(path, skip_bad=True)
     assert loaded.tasks == TASKS[:2]
     assert [str(row) for row in loaded.bad] == [str(bad)]
+
+
+@pytest.mark.parametrize("first", [[], TASKS])
+def test_a_parquet_file_may_have_groups_without_rows(tmp_path, first):
+    path = tmp_path / "tasks.parquet"
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        for rows in ([], first):
+            writer.write_table(pa.Table.from_pylist([task.to_row() for task in rows], SCHEMA))
+    assert list(iter_tasks(path)) == first
+    if not first:
+        with pytest.raises(UserError, match=r"tasks\.parquet: no task$"):
+            load_tasks(path)
 
 
 def test_unreadable_sources_are_told(tmp_path):
@@ -147,3 +164,16 @@ def test_writing_is_all_or_nothing(tmp_path):
         write_rows(path, rows())
     assert path.read_text() == "before"
     assert [file.name for file in tmp_path.iterdir()] == ["tasks.jsonl"]
+
+
+def test_a_link_stays_and_a_pipe_is_written_to(tmp_path):
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "tasks.jsonl")
+    write_rows(tmp_path / "link.jsonl", [TASKS[0].to_row()])
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert load_tasks(tmp_path / "tasks.jsonl").tasks == TASKS[:1]
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    reading = os.open(tmp_path / "pipe.jsonl", os.O_RDONLY | os.O_NONBLOCK)
+    write_rows(tmp_path / "pipe.jsonl", [TASKS[0].to_row()])
+    assert os.read(reading, 10_000) == (tmp_path / "tasks.jsonl").read_bytes()
+    os.close(reading)
+    assert (tmp_path / "pipe.jsonl").is_fifo()

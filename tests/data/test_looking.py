@@ -53,6 +53,16 @@ def test_show_without_colours_chooses(path, capsys):
     assert "no such task" in capsys.readouterr().err
 
 
+def test_counts_have_an_end(path, capsys):
+    assert main(["show", path, "-n", "9" * 18, "--start", "9" * 18]) == 1
+    assert "no such task" in capsys.readouterr().err
+    for option in ("-n", "--start"):
+        for digits in (19, 23, 5000):  # more than islice takes; more than Python reads
+            with pytest.raises(SystemExit):
+                main(["show", path, option, "9" * digits])
+            assert f"argument {option}: expects a number >= 0 of at most 18 digits, got 99" in capsys.readouterr().err
+
+
 def test_show_as_a_prompt(path, capsys):
     assert main(["show", path, "--format", "compact"]) == 0
     assert capsys.readouterr().out.startswith("<old>a<new>b<cur>old = 1\nsame<upd>new = 1\nsame")

@@ -208,6 +208,9 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path):
     (tmp_path / f"out.jsonl{JOURNAL_SUFFIX}").write_text("my notes, long enough not to be an empty file" * 40)
     with pytest.raises(UserError, match="not the journal"):
         mine([tmp_path / "one"], tmp_path / "out.jsonl", Options(), quietly)
+    (tmp_path / f"other.jsonl{JOURNAL_SUFFIX}").mkdir()
+    with pytest.raises(UserError, match="journal: expects a file in a folder that exists and can be written"):
+        mine([tmp_path / "one"], tmp_path / "other.jsonl", Options(), quietly)
 
 
 MIT = (
@@ -320,10 +323,13 @@ def test_the_command_reports_and_fails_in_words(tmp_path, capsys):
     assert main(["mine", str(tmp_path / "one"), "--out", str(out), "--held-out", "other"]) == 1
     assert "'other' is none of those given: one" in capsys.readouterr().err
     assert main(["mine", str(tmp_path / "one"), "--out", str(tmp_path / "absent" / "out.jsonl")]) == 1
-    assert "absent/out.jsonl: there is no such folder" in capsys.readouterr().err
+    expected = "output path expects a file in a folder that exists and can be written, got "
+    assert f"{expected}{tmp_path / 'absent' / 'out.jsonl'}: No such file" in capsys.readouterr().err
+    assert main(["mine", str(tmp_path / "one"), "--out", "/proc/out.jsonl"]) == 1  # is there, and nobody may write
+    assert f"{expected}/proc/out.jsonl: " in capsys.readouterr().err
     (tmp_path / "folder.jsonl").mkdir()
     assert main(["mine", str(tmp_path / "one"), "--out", str(tmp_path / "folder.jsonl")]) == 1
-    assert "folder.jsonl: is a folder" in capsys.readouterr().err
+    assert f"output path expects a file, got the folder {tmp_path / 'folder.jsonl'}" in capsys.readouterr().err
     assert not list(tmp_path.glob(f"*{JOURNAL_SUFFIX}"))
     with pytest.raises(SystemExit):
         main(["mine", str(tmp_path / "nowhere"), "--out", str(out)])

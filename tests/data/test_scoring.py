@@ -48,6 +48,23 @@ def test_a_reward_may_ask_for_the_task():
 
 
 @pytest.mark.parametrize(
+    ("kind", "shown"),
+    [("complex", "np.complex128(1+2j)"), ("complex in an array", "array(1.+2.j)"), ("list", "array([0.5])")],
+)
+def test_what_is_no_real_number_is_no_reward(kind, shown):
+    with Scorer("reward_examples:of_a_type") as scorer:
+        np.testing.assert_array_equal(scorer([kind, "array", "decimal"], TASK), np.float32([np.nan, 0.5, 0.5]))
+    expected = f"TypeError: scoring expects a number or None from the reward, got {shown}"
+    assert scorer.tally == Tally(scored=2, raised=1, first_error=expected)
+
+
+def test_a_function_without_a_signature_gets_no_task():
+    with Scorer("builtins:max") as scorer:
+        assert np.isnan(scorer(["a"], TASK)).all()
+    assert scorer.tally.first_error == "TypeError: scoring expects a number or None from the reward, got 'new()\\n'"
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("edm", "reward expects em, ed, edem, bleu or module:function, got 'edm'"),

@@ -1,6 +1,8 @@
 """A tiny random policy and a handful of tasks: everything here runs in seconds on one core, from files alone."""
 
 import json
+import resource
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -63,6 +65,22 @@ def small(model_folder, task_file):
         return load_config(**(base | changed))
 
     return settings
+
+
+@pytest.fixture
+def files_of_at_most():
+    """A context in which every file ends at so many bytes, as on a full disk."""
+
+    @contextmanager
+    def limited(size: int):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(autouse=True)

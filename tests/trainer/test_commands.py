@@ -1,6 +1,8 @@
 """``gapo-train run``, ``eval`` and ``compare`` as a person calls them."""
 
 import json
+import os
+import re
 
 import pytest
 import torch
@@ -120,6 +122,18 @@ def test_a_resumed_run_takes_no_second_file(config_file, tmp_path, capsys):
     assert "leave out --config" in capsys.readouterr().err
 
 
+def test_a_resumed_run_keeps_its_model_and_its_place(config_file, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(["run", "--resume", str(folder)]) == 1
+    assert f"--resume expects the folder of a run, got {folder}" in capsys.readouterr().err
+    assert main(["run", "--config", config_file, "steps=1", f"out={folder}"]) == 0
+    for setting in ("model=tiny", "out=elsewhere"):
+        assert main(["run", "--resume", str(folder), "steps=2", setting]) == 1
+        name, _, value = setting.partition("=")
+        assert re.search(f"{name} expects '.*', with which the run in .* began, got '{value}'", capsys.readouterr().err)
+    assert load_config(folder / "config.yaml").steps == 1
+
+
 def test_an_empty_data_set_is_one_line(config_file, tmp_path, capsys):
     (tmp_path / "empty.jsonl").write_text("")
     assert main(["run", "--config", config_file, f"data={tmp_path / 'empty.jsonl'}", f"out={tmp_path / 'run'}"]) == 1
@@ -136,11 +150,25 @@ def test_a_reward_of_ones_own_may_leave_completions_unscored(config_file, tmp_pa
     )
     monkeypatch.chdir(tmp_path)
     assert main(["run", "--config", config_file, "reward=my_reward:short", f"out={tmp_path / 'run'}"]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "completions failed" in line]
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if "completions failed" in line]
     assert line.endswith("the first: RuntimeError: broken [/grader]")
+    assert lines.index("reward: a first completion failed: RuntimeError: broken [/grader]") < lines.index(line)
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert all(0 < row["unscorable"] < 1 for row in rows)
     assert all(row["bad_updates"] == 0 and row["loss"] is not None for row in rows)
+
+
+def test_a_reward_that_scores_nothing_is_told(config_file, tmp_path, monkeypatch, capsys):
+    (tmp_path / "none.py").write_text("def score(completion, target): return None\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--config", config_file, "steps=1", "reward=none:score", f"out={tmp_path / 'run'}"]) == 0
+    out = capsys.readouterr().out
+    assert "unscorable 100%" in out
+    assert re.search(r"reward: none of \d+ completions could be scored: it returned None for each", out)
+    (row,) = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert row["reward"] is None
+    assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "page.html")]) == 0
 
 
 def test_eval_scores_by_split_decoding_and_language(config_file, tmp_path, capsys):
@@ -154,6 +182,38 @@ def test_eval_scores_by_split_decoding_and_language(config_file, tmp_path, capsy
     assert {(row["split"], row["decoding"]) for row in rows} == {
         (split, decoding) for split in ("test_id", "test_ood") for decoding in ("greedy", "sampled")
     }
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (
+            "absent/a.jsonl",
+            "--answers expects a file in a folder that exists and can be written, got absent/a.jsonl: No",
+        ),
+        ("/proc/a.jsonl", "--answers expects a file in a folder that exists and can be written, got /proc/a.jsonl: "),
+        (".", "--answers expects a file, got the folder ."),
+    ],
+)
+def test_answers_that_cannot_be_written_are_refused_before_the_work(
+    config_file, tmp_path, monkeypatch, capsys, answers, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gapo_trainer.eval_command.load_policy", lambda *_: pytest.fail("the model is loaded"))
+    assert main(["eval", "--config", config_file, "--answers", answers]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_full_disk_leaves_earlier_answers_alone(config_file, tmp_path, files_of_at_most, capsys):
+    (tmp_path / "answers").mkdir()
+    answers = tmp_path / "answers" / "a.jsonl"
+    answers.write_text("before")
+    with files_of_at_most(1000):
+        assert main(["eval", "--config", config_file, "--answers", str(answers)]) == 1
+    assert "the answers could not be written: [Errno 27]" in capsys.readouterr().err
+    assert answers.read_text() == "before"
+    assert list(answers.parent.iterdir()) == [answers]
 
 
 def test_eval_computes_as_training_does(config_file, tmp_path, monkeypatch):
@@ -188,9 +248,27 @@ def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path,
         assert line in settings
     stamps = {p: p.stat().st_mtime_ns for p in out.glob("*/metrics.jsonl")}
     assert main(command) == 0  # nothing is trained twice
+    command[command.index(str(out))] = os.path.relpath(out)
+    assert main(command) == 0  # nor if its place is spelled otherwise
     assert {p: p.stat().st_mtime_ns for p in out.glob("*/metrics.jsonl")} == stamps
     assert main([*command, "steps=2"]) == 1
     assert "holds a run of another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("seed=7", "compare sets seed for each run: give --seeds, not seed="),
+        ("estimator=rloo", "compare sets estimator for each run: give --estimators, not estimator="),
+        ("data={}", "has no held-out tasks to compare on"),
+    ],
+)
+def test_what_compare_refuses_before_it_trains(config_file, tasks, tmp_path, capsys, setting, message):
+    file = tmp_path / "train.jsonl"
+    file.write_text("".join(json.dumps(task.to_row()) + "\n" for task in tasks if task.split == "train"))
+    assert main(["compare", "--config", config_file, "--out", str(tmp_path / "out"), setting.format(file)]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_recipes():

@@ -71,3 +71,23 @@ def test_the_group_figure_draws_the_window_q_and_the_mean():
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("gapo-train: config ")
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_drawing(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gapo_trainer.report.page.draw_curves", lambda _: pytest.fail("figures are drawn"))
+    for out, message in (
+        (tmp_path / "absent" / "page.html", "--out expects a file in a folder that exists and can be written, got "),
+        (tmp_path, "--out expects a file, got the folder "),
+    ):
+        assert main(["report", str(runs / "a"), "--out", str(out)]) == 1
+        assert f"{message}{out}" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_an_earlier_page_alone(runs, tmp_path, files_of_at_most, capsys):
+    out = tmp_path / "page.html"
+    out.write_text("before")
+    with files_of_at_most(1000):
+        assert main(["report", str(runs / "a"), "--out", str(out)]) == 1
+    assert "the report could not be written: [Errno 27]" in capsys.readouterr().err
+    assert out.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [out]

@@ -28,6 +28,7 @@ from gapo_trainer.data.task import SPLITS, Task
 from gapo_trainer.errors import UserError
 
 _SOURCE = "a .jsonl, .jsonl.gz or .parquet file, a data set's name, or stdlib"
+_COUNT_DIGITS = 18  # islice takes no more than sys.maxsize, of 19 digits, for the sum of two
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -151,8 +152,8 @@ def _share(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise argparse.ArgumentTypeError(f"expects a number >= 0, got {text}")
+    if not text.strip().isdecimal() or len(text) > _COUNT_DIGITS:
+        raise argparse.ArgumentTypeError(f"expects a number >= 0 of at most {_COUNT_DIGITS} digits, got {text}")
     return int(text)
 
 

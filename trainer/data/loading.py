@@ -18,7 +18,7 @@ from typing import Any
 
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.task import SPLITS, Task, TaskError
-from gapo_trainer.data.writers import SUFFIXES
+from gapo_trainer.data.writers import ROWS_PER_GROUP, SUFFIXES
 from gapo_trainer.errors import UserError
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -109,8 +109,9 @@ def iter_tasks(
     for place, line, row in _rows(str(source)):
         try:
             task = Task.from_row(json.loads(_utf8(row)) if isinstance(row, bytes) else row)
-        except (TaskError, json.JSONDecodeError, RecursionError) as error:
-            bad = BadRow(place, line, error if isinstance(error, TaskError) else TaskError("", f"is not JSON: {error}"))
+        except (ValueError, RecursionError) as error:  # TaskError; no JSON; a number of over 4,300 digits
+            fault = error if isinstance(error, TaskError) else TaskError("", f"is not JSON that can be read: {error}")
+            bad = BadRow(place, line, fault)
             if on_bad is None:
                 raise BadRowError(bad) from error
             on_bad(bad)
@@ -151,7 +152,10 @@ def _file_rows(path: str) -> Iterator[Any]:
     import datasets  # here: it takes a second, which the embedded tasks need not wait for
 
     if path.endswith(".parquet"):
-        yield from datasets.load_dataset("parquet", data_files=path, split="train", streaming=True)
+        # By default its batches are as large as the first group of rows, which may be empty.
+        yield from datasets.load_dataset(
+            "parquet", data_files=path, split="train", streaming=True, batch_size=ROWS_PER_GROUP
+        )
     else:  # not its JSON reader: that cannot name a malformed line, and guesses types from the first ones
         for row in datasets.IterableDataset.from_generator(_json_lines, gen_kwargs={"path": path}):
             yield row["line"]

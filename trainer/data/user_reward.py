@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gapo_trainer.data.task import Task
 from gapo_trainer.errors import UserError
@@ -39,7 +40,10 @@ def load_user_reward(name: str) -> Callable[[str, Task], Outcome]:
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UserError(f"reward: module {module_name!r} has no function {function_name!r}")
-    wants_task = "task" in inspect.signature(function).parameters
+    try:
+        wants_task = "task" in inspect.signature(function).parameters
+    except (ValueError, TypeError):  # written in C, it may have none
+        wants_task = False
 
     def reward(completion: str, task: Task) -> Outcome:
         try:
@@ -58,10 +62,15 @@ def describe(error: BaseException) -> str:
 def _checked(value: Any) -> Outcome:
     if value is None:
         return None
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__") or not _is_real(np.asarray(value)):
         raise TypeError(f"scoring expects a number or None from the reward, got {value!r}")
     with np.errstate(over="ignore"):
         number = float(np.float32(value))
     if not math.isfinite(number):
         raise ValueError(f"scoring expects a finite float32 number or None from the reward, got {value!r}")
     return number
+
+
+def _is_real(array: NDArray[Any]) -> bool:
+    """Whether it holds one number, or an object that may be one: of a complex number NumPy would take the real part."""
+    return array.ndim == 0 and array.dtype.kind in "biufO"

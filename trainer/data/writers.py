@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +12,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gapo_trainer.atomic import replacing
 from gapo_trainer.data.task import FIELDS, HUNK_FIELDS
 from gapo_trainer.errors import UserError
 
@@ -48,7 +47,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         OSError: the disk is full, or the folder cannot be written to.
     """
     suffix = suffix_of(path)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         if suffix == ".parquet":
             with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
                 for group in _groups(iter(rows)):
@@ -69,16 +68,3 @@ def _write_lines(file: IO[bytes] | gzip.GzipFile, rows: Iterable[Mapping[str, An
 def _groups(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     while group := list(islice(rows, ROWS_PER_GROUP)):
         yield group
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` when the block ends well, and leaves no trace when it does not."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        with open(unfinished, "wb") as file:
-            yield file
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -105,7 +105,9 @@ class _Decoder:
                 break
             logits = self._next_logits(token, step, own_keys)
         if logprobs.isnan().any():
-            raise UserError("the policy's logits are NaN or infinite, so no token can be drawn; lower lr")
+            raise UserError(
+                "the policy's logits are NaN or infinite, so no token can be drawn; lower lr, or raise temperature"
+            )
         completions = Completions(tokens, lengths)[:]
         return Samples(completions, logprobs[:, : completions.tokens.shape[1]], ended)
 

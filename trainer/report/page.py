@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from gapo_trainer.atomic import check_writable, replacing
 from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import SCORES
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
@@ -33,6 +34,7 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     Raises:
         UserError: a folder holds no run, or ``out`` cannot be written.
     """
+    check_writable("--out", out)  # drawing takes a while
     runs = [load_run(folder) for folder in folders]
     pages = Environment(loader=PackageLoader("gapo_trainer.report", "."), autoescape=True, undefined=StrictUndefined)
     html = pages.get_template("page.html.j2").render(
@@ -46,7 +48,8 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
         mean_of=Mean.from_row,
     )
     try:
-        out.write_text(html, encoding="utf-8")
+        with replacing(out) as file:
+            file.write(html.encode())
     except OSError as error:
         raise UserError(f"the report could not be written: {error}") from error
 

@@ -48,7 +48,7 @@ class Journal:
         try:
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None)
         except sqlite3.OperationalError as error:  # nothing to write to
-            raise UserError(f"{path}: {error}") from error
+            raise UserError(f"{path}: {_explained(error)}") from error
         try:
             self._open(json.dumps(settings, sort_keys=True))
         except (sqlite3.DatabaseError, UserError) as error:
@@ -181,4 +181,6 @@ def _explained(error: Exception) -> str:
         return "another process is mining into it"
     if isinstance(error, sqlite3.DatabaseError) and ("no such" in str(error) or "not a database" in str(error)):
         return f"not the journal of an unfinished mining ({error}); remove it to begin anew"
+    if "unable to open" in str(error):  # it never says why
+        return f"expects a file in a folder that exists and can be written ({error})"
     return str(error)

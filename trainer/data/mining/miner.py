@@ -16,6 +16,7 @@ from typing import Any
 
 import pygit2
 
+from gapo_trainer.atomic import check_writable
 from gapo_trainer.data.mining.changes import FIRST, Change, Skipped, commit_changes
 from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
 from gapo_trainer.data.mining.journal import Journal
@@ -110,13 +111,10 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
     Raises:
         UserError: ``out`` cannot be written or has an unknown suffix, no repository has a held-out name, or the journal
             is another mining's.
-        OSError, sqlite3.OperationalError: the disk is full, or the folder cannot be written to.
+        OSError, sqlite3.OperationalError: the disk is full.
     """
     suffix_of(out)
-    if out.is_dir():
-        raise UserError(f"{out}: is a folder")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out}: there is no such folder")
+    check_writable("output path", out)
     sources = _told_apart([_open(path, options) for path in paths])
     unknown = sorted(set(options.held_out) - {source.name for source in sources})
     if unknown:
