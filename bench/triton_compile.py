@@ -26,7 +26,6 @@ from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
 TARGETS = {
     **{f"sm_{arch}": GPUTarget("cuda", arch, 32) for arch in (80, 89, 90, 100, 120)},
     **{name: GPUTarget("hip", name, 64) for name in ("gfx90a", "gfx942", "gfx950")},
-    **{name: GPUTarget("hip", name, 32) for name in ("gfx1100", "gfx1201")},
 }
 CUOBJDUMP = str(Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump")  # it comes with triton
 EXTRAS = ("valid", "rows", "stats")  # the arguments by which a launch's options change
