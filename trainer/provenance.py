@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from gapo_trainer.atomic import replacing
 from gapo_trainer.errors import UserError
 
 PACKAGES = ("gapo-kernels", "torch", "transformers")
@@ -43,7 +44,8 @@ def write_result(path: Path, origin: dict[str, Any], result: dict[str, Any]) -> 
         UserError: it cannot be written.
     """
     try:
-        path.write_text(json.dumps({"provenance": origin, **result}, indent=1) + "\n", encoding="utf-8")
+        with replacing(path) as file:
+            file.write((json.dumps({"provenance": origin, **result}, indent=1) + "\n").encode())
     except OSError as error:
         raise UserError(f"{path} could not be written: {error}") from error
 
