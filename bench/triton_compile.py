@@ -75,9 +75,9 @@ class Compiled:
 
 NUMBERS = {"count": "i64", "group_size": "i64", "above": "i64", "total": "i64", "tau": "fp64", "eps": "fp64"}
 DENSE_FORMS = ("full", "dense", "full_valid", "dense_valid", "full_stats", "dense_stats")
+FORMS = (*DENSE_FORMS, "varlen", "varlen_valid", "by_id", "by_id_stats", "by_id_valid_stats")
 SHARED_TILE = {"SPANS": tiers.MOST_SPANS, "CHUNK": tiers.LONG_CHUNK}
 LONG_TILE = dict(zip(("CHUNK", "RUNS", "LANES", "R"), tiers.LONG_TILE, strict=True))
-FORMS = (*DENSE_FORMS, "varlen", "varlen_valid", "by_id", "by_id_stats", "by_id_valid_stats")
 
 
 def _precision(dtype: str) -> str:

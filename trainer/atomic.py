@@ -52,6 +52,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def write_whole(what: str, path: Path, text: str) -> None:
+    """Make ``text`` the contents of ``path``, by ``replacing``.
+
+    Raises:
+        UserError: ``what`` could not be written.
+    """
+    try:
+        with replacing(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise UserError(f"{what} could not be written: {error}") from error
+
+
 def _is_stream(path: Path) -> bool:
     """Whether it is a pipe or a device, such as ``/dev/stdout``: nothing may take its place."""
     return path.exists() and not path.is_file()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from gapo_trainer.atomic import check_writable, replacing
+from gapo_trainer.atomic import check_writable, write_whole
 from gapo_trainer.config import Config
 from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import DECODINGS, SCORES, Answer, answer, by_language, scores_row
@@ -84,8 +84,4 @@ def _write(out: Path, answers: list[tuple[str, str, list[Answer]]]) -> None:
         for split, decoding, given in answers
         for a in given
     ]
-    try:
-        with replacing(out) as file:
-            file.writelines(json.dumps(row).encode() + b"\n" for row in rows)
-    except OSError as error:
-        raise UserError(f"the answers could not be written: {error}") from error
+    write_whole("the answers", out, "".join(json.dumps(row) + "\n" for row in rows))

@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-from gapo_trainer.atomic import replacing
-from gapo_trainer.errors import UserError
+from gapo_trainer.atomic import write_whole
 
 PACKAGES = ("gapo-kernels", "torch", "transformers")
 VECTOR_FLAGS = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve")  # prefixes of what a kernel may be compiled for
@@ -43,11 +42,7 @@ def write_result(path: Path, origin: dict[str, Any], result: dict[str, Any]) -> 
     Raises:
         UserError: it cannot be written.
     """
-    try:
-        with replacing(path) as file:
-            file.write((json.dumps({"provenance": origin, **result}, indent=1) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"{path} could not be written: {error}") from error
+    write_whole(str(path), path, json.dumps({"provenance": origin, **result}, indent=1) + "\n")
 
 
 def _cpu_line(*names: str) -> str:

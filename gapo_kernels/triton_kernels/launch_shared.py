@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import triton
 from torch import Tensor
 
 from gapo_kernels.triton_kernels import tiers
@@ -19,7 +20,7 @@ def score_shared(
 ) -> None:
     """Fills ``advantage`` and ``stats``; rewards that are not valid are +inf."""
     groups, span = rewards.numel() // group_size, tiers.span_of(group_size)
-    spans = -(-group_size // span)
+    spans = triton.cdiv(group_size, span)
     counts = None if valid is None else valid.view(groups, group_size).sum(-1)
     findings = torch.empty(FINDINGS, groups, spans, dtype=torch.float64, device=rewards.device)
     tensors = (_sorted(rewards.view(groups, group_size)), rewards, valid, counts, advantage, stats, findings)

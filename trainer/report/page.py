@@ -15,8 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from gapo_trainer.atomic import check_writable, replacing
-from gapo_trainer.errors import UserError
+from gapo_trainer.atomic import check_writable, write_whole
 from gapo_trainer.evaluate import SCORES
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.report.curves import draw_curves
@@ -47,11 +46,7 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
         groups=[(run.name, _shown_group(run, group)) for run in runs for group in _spread(run.groups, GROUPS_SHOWN)],
         mean_of=Mean.from_row,
     )
-    try:
-        with replacing(out) as file:
-            file.write(html.encode())
-    except OSError as error:
-        raise UserError(f"the report could not be written: {error}") from error
+    write_whole("the report", out, html)
 
 
 def as_image(figure: Figure) -> str:
