@@ -7,7 +7,6 @@ compiles each class once.
 
 from __future__ import annotations
 
-from math import ceil
 from typing import NamedTuple
 
 
@@ -86,8 +85,7 @@ def ragged_tiers(largest: int) -> list[tuple[int, Tier]]:
 
 def span_of(group_size: int) -> int:
     """The rewards of one block of ``shared_groups.py``: whole chunks. Of the group's size only, as its bits are."""
-    chunks = max(LONG_SPAN, -(-group_size // MOST_SPANS)) / LONG_CHUNK
-    return ceil(chunks) * LONG_CHUNK
+    return max(LONG_SPAN, -(-group_size // (MOST_SPANS * LONG_CHUNK)) * LONG_CHUNK)
 
 
 def merges_of(group_size: int) -> int:
