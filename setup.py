@@ -4,18 +4,22 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 
 import pybind11
 import torch
+from pybind11.setup_helpers import ParallelCompile
 from setuptools import Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from torch.utils import cpp_extension
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated build does not put it there
-from make.cuda_build import OLDEST_TORCH, Library, find_cuda, jobs
+from make.cuda_build import OBJECTS, OLDEST_TORCH, Library, find_cuda, jobs
+
+ParallelCompile(default=jobs()).install()
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
 CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
@@ -56,12 +60,6 @@ class BuildAnew(build):
 class BuildSharedLibraries(build_ext):
     """Builds the torch libraries without a Python in their names: they depend on none, and are loaded by torch."""
 
-    def finalize_options(self) -> None:
-        """As ever; all extensions at once where MAX_JOBS allows more than one compiler each."""
-        super().finalize_options()
-        if self.parallel is None and jobs() > len(self.extensions):
-            self.parallel = len(self.extensions)
-
     def run(self) -> None:
         """As ever; an editable installation keeps no CUDA library of an earlier build."""
         super().run()
@@ -72,7 +70,9 @@ class BuildSharedLibraries(build_ext):
         """The CUDA library by nvcc, the others as ever."""
         if ext is not cuda_ops:
             return super().build_extension(ext)
-        CUDA_LIBRARY.build(CUDA, Path(self.build_temp), Path(self.get_ext_fullpath(ext.name)))
+        cuda = replace(CUDA, readable=self.editable_mode)
+        objects = KERNELS.compile(cuda, OBJECTS) + CUDA_OPS.compile(cuda, Path(self.build_temp))
+        CUDA_OPS.link(cuda, objects, Path(self.get_ext_fullpath(ext.name)))
 
     def get_ext_filename(self, fullname: str) -> str:
         """The file of an extension, a plain .so for the torch libraries."""
@@ -84,7 +84,7 @@ class BuildSharedLibraries(build_ext):
 
 torch_ops = Extension(
     "gapo_kernels._C",
-    sources=[*CORE, *(f"csrc/torch/{name}.cpp" for name in ("check_ops", "checks", "cpu_ops", "schema"))],
+    sources=[f"csrc/torch/{name}.cpp" for name in ("check_ops", "checks", "cpu_ops", "schema")],
     depends=HEADERS,
     include_dirs=["csrc", *cpp_extension.include_paths()],
     library_dirs=cpp_extension.library_paths(),
@@ -95,23 +95,16 @@ torch_ops = Extension(
 )
 CUDA = find_cuda()
 ARCHITECTURES = " ".join(CUDA.architectures) if CUDA else ""
-CUDA_LIBRARY = Library.for_torch(
-    [
-        *sorted(glob("csrc/cuda/*.cu") + glob("csrc/cuda/*.cpp")),
-        "csrc/torch/checks.cpp",
-        "csrc/torch/cuda_ops.cpp",
-    ],
-    HEADERS,
-    ARCHITECTURES,
-)
-# built by CUDA_LIBRARY; here for its place beside the others
-cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *CUDA_LIBRARY.sources])
+KERNELS = Library.of_kernels()
+CUDA_OPS = Library.for_torch(["csrc/torch/checks.cpp", "csrc/torch/cuda_ops.cpp"], HEADERS, ARCHITECTURES)
+# built from the two; here for its place beside the others
+cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *KERNELS.sources, *CUDA_OPS.sources])
 numpy_core = Extension(
     "gapo_numpy._core",
-    sources=[*CORE, *sorted(glob("python/*.cpp"))],
+    sources=sorted(glob("python/*.cpp")),
     depends=HEADERS,
     include_dirs=["csrc", pybind11.get_include()],
-    extra_compile_args=[*CXXFLAGS, *WARNINGS],
+    extra_compile_args=[*CXXFLAGS, *WARNINGS, "-O1"],  # it only hands over, and takes twice as long to optimise
     define_macros=[
         ("GAPO_REVISION", f'"{git_revision()}"'),
         ("GAPO_BUILD_TORCH", f'"{torch.__version__}"'),
@@ -120,7 +113,10 @@ numpy_core = Extension(
     ],
     language="c++",
 )
+# what both need, compiled once; the linker takes it out of an archive
+core = {"sources": CORE, "obj_deps": {"": HEADERS}, "include_dirs": ["csrc"], "cflags": [*CXXFLAGS, *WARNINGS]}
 setup(
+    libraries=[("gapo_core", core)],
     ext_modules=[torch_ops, *([cuda_ops] if CUDA else []), numpy_core],
     cmdclass={"build": BuildAnew, "build_ext": BuildSharedLibraries},
 )

@@ -63,7 +63,7 @@ def main() -> None:
     info = build_info()
     if len(info["cuda_architectures"]) != 1:
         raise SystemExit(f"bench.run_sass reads a build for one architecture, got {info['cuda_architectures']}")
-    built = {"nvcc": info["cuda"], "architecture": info["cuda_architectures"][0]}
+    built = {"nvcc": info["cuda"], "architecture": info["cuda_architectures"][0].removesuffix("+PTX")}
     origin = {**provenance("cpu"), "command": "python -m bench.run_sass", **built}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "classes": count(cuobjdump, LIBRARY)})
 

@@ -20,8 +20,7 @@ test-adapters-verl-release: .venv-verl/.built
 	  .venv-verl/bin/python -m pytest tests/adapters/inside_verl
 
 .venv-%/.installed: tests/adapters/inside_%/requirements.txt
-	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/pip install --quiet -r $<
+	$(call install_requirements,.venv-$*,$<)
 	touch $@
 
 .venv-%/.built: .venv-%/.installed $(SOURCES)

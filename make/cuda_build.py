@@ -7,17 +7,22 @@ chooses the architectures as it does for torch: numbers with semicolons or space
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 OLDEST = (12, 8)  # the first that knows sm_100
 DEFAULT_ARCHITECTURES = "8.0;9.0;10.0+PTX"
 DEFAULT_JOBS = 2
+# Where the kernels' objects are kept: nearly all of a build's time. The next build takes what has not changed, and the
+# tests read the PTX in those of an editable installation.
+OBJECTS = Path("build", "cuda")
 
 # What docs/cuda.md says of the code holds for these flags: no contraction, on the device or the host, so that sums and
 # windows are what they are written as.
@@ -36,15 +41,19 @@ class CudaUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Cuda:
-    """The compiler, its version, and the architectures as ``TORCH_CUDA_ARCH_LIST`` writes them."""
+    """The compiler, its version, and the architectures as ``TORCH_CUDA_ARCH_LIST`` writes them.
+
+    ``readable`` leaves the code in the objects uncompressed, for the tests.
+    """
 
     nvcc: str
     version: str
     architectures: tuple[str, ...]
+    readable: bool = False
 
     def flags(self) -> list[str]:
-        """``-gencode`` for every architecture."""
-        flags = []
+        """``-gencode`` for every architecture, and how the code is kept."""
+        flags = ["-no-compress"] if self.readable else []
         for architecture in self.architectures:
             number = architecture.removesuffix("+PTX").replace(".", "")
             flags += ["-gencode", f"arch=compute_{number},code=sm_{number}"]
@@ -140,6 +149,12 @@ class Library:
     runtime: str = "static"
 
     @classmethod
+    def of_kernels(cls) -> Library:
+        """The kernels and their launchers, which know nothing of torch."""
+        sources = sorted(glob("csrc/cuda/*.cu") + glob("csrc/cuda/*.cpp"))
+        return cls(sources, glob("csrc/*.h") + glob("csrc/cuda/*.h"), ["-Icsrc"], [])
+
+    @classmethod
     def for_torch(cls, sources: list[str], headers: list[str], architectures: str, runtime: str = "static") -> Library:
         """One that registers ops, with the flags that torch's headers need; the core's own headers are in csrc."""
         from torch.utils import cpp_extension
@@ -154,31 +169,30 @@ class Library:
         link_flags = [*(f"-L{path}" for path in cpp_extension.library_paths()), "-ltorch", "-ltorch_cpu"]
         return cls(sources, headers, flags, link_flags, runtime)
 
-    def build(self, cuda: Cuda, objects: Path, target: Path) -> None:
-        """Compiles what has changed into the folder ``objects`` and links ``target``."""
-        self.link(cuda, self.compile(cuda, objects), target)
-
     def compile(self, cuda: Cuda, objects: Path) -> list[Path]:
-        """The sources' objects in the folder ``objects``, those of changed ones anew."""
-        folder = objects / "-".join(cuda.architectures).replace("+", "_")
+        """The sources' objects in the folder ``objects``: those that have changed anew, or all by another command."""
+        command = [cuda.nvcc, *NVCC_FLAGS, *cuda.flags(), *self.flags]
+        more = [os.environ.get(name, "") for name in ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS")]
+        folder = objects / hashlib.sha256("\n".join([cuda.version, *command, *more]).encode()).hexdigest()[:12]
+        newest = max(os.path.getmtime(path) for path in self.headers)
+
+        def compiled(source: str) -> Path:
+            target = (folder / source).with_suffix(".o")
+            if not target.exists() or target.stat().st_mtime < max(newest, os.path.getmtime(source)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _run([*command, "-c", source, "-o", str(target)])
+            return target
+
         with ThreadPoolExecutor(jobs()) as pool:
-            return list(pool.map(lambda source: self._compile(cuda, folder, source), self.sources))
+            return list(pool.map(compiled, self.sources))
 
     def link(self, cuda: Cuda, compiled: list[Path], target: Path) -> None:
-        """Links objects, this library's own and others, into ``target``."""
+        """Links objects, this library's own and others', into ``target``."""
         target.parent.mkdir(parents=True, exist_ok=True)
         # torch's CUDA symbols are not in the headers' torch: they are found where the library is loaded
         linker = ["-Xlinker=--no-as-needed,--allow-shlib-undefined", *self.link_flags]
         runtime = f"-cudart={self.runtime}"
         _run([cuda.nvcc, "-shared", runtime, *cuda.flags(), *map(str, compiled), "-o", str(target), *linker])
-
-    def _compile(self, cuda: Cuda, folder: Path, source: str) -> Path:
-        compiled = (folder / source).with_suffix(".o")
-        newest = max(os.path.getmtime(path) for path in [source, *self.headers])
-        if not compiled.exists() or compiled.stat().st_mtime < newest:
-            compiled.parent.mkdir(parents=True, exist_ok=True)
-            _run([cuda.nvcc, *NVCC_FLAGS, *cuda.flags(), *self.flags, "-c", source, "-o", str(compiled)])
-        return compiled
 
 
 def _run(command: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Builds the CUDA library for the interpreter in tests/cuda/ptx: its kernels as PTX, run on the CPU."""
+"""Builds the CUDA library for the interpreter in tests/cuda/ptx: its kernels' PTX, run on the CPU."""
 
 from __future__ import annotations
 
@@ -13,20 +13,13 @@ from typing import NamedTuple
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))  # make/ is not installed
-from make.cuda_build import Cuda, CudaUnavailable, Library, find_nvcc
+from make.cuda_build import OBJECTS, Cuda, CudaUnavailable, Library, find_nvcc
 
 ROOT = Path(__file__).parents[2]
-OBJECTS = ROOT / "build" / "ptx"
+FOLDER = ROOT / "build" / "ptx"
 # the CUDA library's ops with the interpreter in the place of a GPU, and what is preloaded
-OPS = OBJECTS / "gapo_ptx.so"
-ALLOCATIONS = OBJECTS / "allocations.so"
-
-
-class PtxOnly(Cuda):
-    """No machine code: what a GPU's driver would compile, readable in the objects."""
-
-    def flags(self) -> list[str]:
-        return ["-gencode", "arch=compute_90,code=compute_90", "-no-compress"]
+OPS = FOLDER / "gapo_ptx.so"
+ALLOCATIONS = FOLDER / "allocations.so"
 
 
 def names(pattern: str) -> list[str]:
@@ -37,27 +30,26 @@ def names(pattern: str) -> list[str]:
 def build() -> None:
     """Brings OPS and ALLOCATIONS up to date; skips where there is no nvcc."""
     try:
-        cuda = PtxOnly(*find_nvcc(), ("9.0+PTX",))
+        cuda = Cuda(*find_nvcc(), ("9.0+PTX",), readable=True)  # as `make setup` has it, so that its objects serve
     except CudaUnavailable as why:
         pytest.skip(str(why))
-    headers = names("csrc/**/*.h")
-    kernels = [*names("csrc/cuda/*.cu"), *names("csrc/cuda/*.cpp"), "csrc/torch/checks.cpp"]
     interpreter = names("tests/cuda/ptx/*.cpp")
     preloaded = interpreter.pop(interpreter.index("tests/cuda/ptx/allocations.cpp"))
-    included = [*names("tests/cuda/ptx/*.h"), *names("csrc/torch/*")]
+    headers = [*names("csrc/**/*.h"), *names("tests/cuda/ptx/*.h"), "csrc/torch/cuda_ops.cpp"]
     here = os.getcwd()
     os.chdir(ROOT)  # the makefiles' folder, for the paths in objects and messages
-    OBJECTS.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        with open(OBJECTS / "lock", "w") as lock:  # several processes test at once
+        with open(FOLDER / "lock", "w") as lock:  # several processes test at once
             fcntl.flock(lock, fcntl.LOCK_EX)
-            library = Library.for_torch(interpreter, included, "the PTX interpreter", runtime="none")
+            library = Library.for_torch(["csrc/torch/checks.cpp", *interpreter], headers, "the PTX interpreter", "none")
             library.link_flags.append("-Xlinker=-Bsymbolic")  # the stream and the guard are its own, not torch's
-            objects = Library.for_torch(kernels, headers, "").compile(cuda, OBJECTS) + library.compile(cuda, OBJECTS)
+            objects = Library.of_kernels().compile(cuda, OBJECTS) + library.compile(cuda, FOLDER)
             if not OPS.exists() or OPS.stat().st_mtime < max(path.stat().st_mtime for path in objects):
                 library.link(cuda, objects, OPS)
             if not ALLOCATIONS.exists() or ALLOCATIONS.stat().st_mtime < os.path.getmtime(preloaded):
-                Library([preloaded], [], [], [], runtime="none").build(cuda, OBJECTS, ALLOCATIONS)
+                alone = Library([preloaded], headers, [], [], runtime="none")
+                alone.link(cuda, alone.compile(cuda, FOLDER), ALLOCATIONS)
     finally:
         os.chdir(here)
 
