@@ -1,5 +1,6 @@
 """Builds the C++ test programs, by the makefiles that have their flags."""
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -12,14 +13,16 @@ ROOT = Path(__file__).parents[1]
 
 
 def build_program(makefile: str, program: str) -> Path:
-    """The program of a makefile, up to date; skips where there is no C++ compiler."""
+    """The program of a makefile, or an object of it, up to date; skips where there is no C++ compiler."""
     compiler = os.environ.get("CXX") or "g++"
     if shutil.which(shlex.split(compiler)[0]) is None:
         pytest.skip(f"no C++ compiler: {compiler} is not on the PATH")
     # free of an outer make, whose options and job server are not this one's
     env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    build = subprocess.run(
-        ["make", "-f", makefile, program, f"CXX={compiler}"], cwd=ROOT, env=env, capture_output=True, text=True
-    )
+    command = ["make", "-j2", "-f", makefile, program, f"CXX={compiler}"]
+    (ROOT / "build").mkdir(exist_ok=True)
+    with open(ROOT / "build" / "lock", "w") as lock:  # several processes test at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert build.returncode == 0, build.stdout + build.stderr
     return ROOT / program

@@ -1,4 +1,4 @@
-"""The C++ tests of the torch-free core (tests/cpp), once for each instruction set that this CPU runs."""
+"""The C++ tests of the torch-free core (tests/cpp); `make cpp-test` runs all for every instruction set of this CPU."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ def program() -> Path:
     return build_program("make/cpp.mk", "build/cpp/optimised/core_tests")
 
 
+def run(program: Path, *arguments: str, **environment: str) -> None:
+    done = subprocess.run([program, *arguments], env=os.environ | environment, capture_output=True, text=True)
+    if done.returncode == SKIPPED:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_in_full_what_serves_this_cpu(program: Path) -> None:
+    run(program)
+
+
 @pytest.mark.parametrize("capability", ["baseline", "avx2", "avx512"])
-def test_core(program: Path, capability: str) -> None:
-    env = {**os.environ, "GAPO_CPU_CAPABILITY": capability}
-    run = subprocess.run([program], env=env, capture_output=True, text=True)
-    if run.returncode == SKIPPED:
-        pytest.skip(run.stdout.strip())
-    assert run.returncode == 0, run.stdout + run.stderr
+def test_in_part_each_capability(program: Path, capability: str) -> None:
+    run(program, "--small", GAPO_CPU_CAPABILITY=capability)

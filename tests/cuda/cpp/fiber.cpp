@@ -1,5 +1,6 @@
 #include "fiber.h"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstdio>
@@ -22,10 +23,17 @@ struct Warp {
   uint64_t slots[2][kWarp];  // taken in turn: a fast lane may bring its next value before a slow one has read
 };
 
+// Where a thread goes on. It begins by its context, and from then on gives way by jumps: swapcontext would ask the
+// kernel each time which signals are blocked.
+struct Place {
+  ucontext_t begin;
+  jmp_buf next;
+  bool begun, done;
+};
+
 struct Block {
-  std::vector<ucontext_t> contexts;
+  std::vector<Place> places;
   std::vector<std::vector<char>> stacks;
-  std::vector<bool> done;
   std::vector<Warp> warps;
   Barrier barrier;
   ucontext_t caller;
@@ -35,16 +43,30 @@ struct Block {
 };
 Block block;
 
+// The thread behind the current one, of those that are not done.
+int successor() {
+  int thread = block.current;
+  do {
+    thread = (thread + 1) % block.threads;
+  } while (block.places[thread].done);
+  return thread;
+}
+
+void resume(int thread) {
+  Place& place = block.places[thread];
+  block.current = thread;
+  if (place.begun) _longjmp(place.next, 1);
+  place.begun = true;
+  setcontext(&place.begin);
+}
+
 void give_way() {
   if (++block.idle_turns > 4 * block.threads) {
     std::fprintf(stderr, "threads of the block wait for others that do not come\n");
     std::abort();
   }
-  const int from = block.current;
-  do {
-    block.current = (block.current + 1) % block.threads;
-  } while (block.done[block.current]);
-  if (block.current != from) swapcontext(&block.contexts[from], &block.contexts[block.current]);
+  const int thread = successor();
+  if (thread != block.current && _setjmp(block.places[block.current].next) == 0) resume(thread);
 }
 
 void pass(Barrier& barrier) {
@@ -62,13 +84,10 @@ Warp& warp() { return block.warps[block.current / kWarp]; }
 
 void run_fiber() {
   (*block.body)();
-  block.done[block.current] = true;
+  block.places[block.current].done = true;
   block.idle_turns = 0;
   if (--block.alive == 0) setcontext(&block.caller);
-  do {
-    block.current = (block.current + 1) % block.threads;
-  } while (block.done[block.current]);
-  setcontext(&block.contexts[block.current]);
+  resume(successor());
 }
 
 }  // namespace
@@ -99,21 +118,24 @@ void Fiber::sync_block() { pass(block.barrier); }
 
 void run_block(int threads, const std::function<void()>& body) {
   block.threads = block.alive = threads;
-  block.current = block.idle_turns = 0;
+  block.idle_turns = 0;
   block.body = &body;
-  block.done.assign(threads, false);
   block.warps.assign(threads / kWarp, {});
   for (Warp& each : block.warps) each.barrier.members = kWarp;
   block.barrier = {threads, 0, 0};
-  block.contexts.resize(threads);
+  block.places.resize(threads);
   while (static_cast<int>(block.stacks.size()) < threads) block.stacks.emplace_back(kStack);
   for (int thread = 0; thread < threads; ++thread) {
-    ucontext_t& context = block.contexts[thread];
+    Place& place = block.places[thread];
+    place.begun = place.done = false;
+    ucontext_t& context = place.begin;
     getcontext(&context);
     context.uc_stack.ss_sp = block.stacks[thread].data();
     context.uc_stack.ss_size = kStack;
     context.uc_link = nullptr;
     makecontext(&context, run_fiber, 0);
   }
-  swapcontext(&block.caller, &block.contexts[0]);
+  block.current = 0;
+  block.places[0].begun = true;
+  swapcontext(&block.caller, &block.places[0].begin);
 }
