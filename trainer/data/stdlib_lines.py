@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,11 +53,17 @@ def library_functions() -> tuple[Function, ...]:
     return functions
 
 
-def _modules(root: Path) -> Iterator[Path]:
-    for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        if not any(part in _LEFT_OUT or part.startswith("_sysconfigdata") for part in parts):
-            yield path
+def _modules(root: Path) -> list[Path]:
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        modules = (name.removesuffix(".py") for name in files if name.endswith(".py"))
+        found += [
+            Path(folder, f"{name}.py")
+            for name in modules
+            if name not in _LEFT_OUT and not name.startswith("_sysconfigdata")
+        ]
+    return sorted(found)
 
 
 def _functions(root: Path, path: Path) -> Iterator[Function]:
@@ -72,24 +79,30 @@ def _functions(root: Path, path: Path) -> Iterator[Function]:
             yield Function(path.relative_to(root).as_posix(), module, node.lineno - 1, tuple(editable))
 
 
-def _outermost_functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield child
+def _parts(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements directly within a module, a statement or a clause of one; expressions hold none."""
+    for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+        yield from getattr(node, block, ())
+
+
+def _outermost_functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for part in _parts(node):
+        if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield part
         else:
-            yield from _outermost_functions(child)
+            yield from _outermost_functions(part)
 
 
-def _statement_lines(function: ast.AST, module: tuple[str, ...]) -> Iterator[int]:
-    for node in ast.walk(function):
-        if not isinstance(node, ast.stmt):
-            continue
+def _statement_lines(node: ast.AST, module: tuple[str, ...]) -> Iterator[int]:
+    if isinstance(node, ast.stmt):
         body = getattr(node, "body", None)
         if body:
             if module[node.lineno - 1].endswith(":") and body[0].lineno > node.lineno:
                 yield node.lineno - 1
         elif node.lineno == node.end_lineno:
             yield node.lineno - 1
+    for part in _parts(node):
+        yield from _statement_lines(part, module)
 
 
 def _is_editable(line: str) -> bool:

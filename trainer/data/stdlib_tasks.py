@@ -130,9 +130,15 @@ def _pair(function: Function, first: int, second: int, kind: str, hit: str, choi
 @functools.cache
 def _names(path: str) -> list[str]:
     """The names that the short lines of a module use more than once, sorted: its own vocabulary for renaming."""
-    lines = (fn.module[index] for fn in library_functions() if fn.path == path for index in fn.editable)
+    lines = (function.module[index] for function in _functions_by_path()[path] for index in function.editable)
     counts = Counter(name for line in lines for name in KINDS["rename"].hits(line))
     return sorted(name for name, n in counts.items() if n > 1 and 3 <= len(name) <= 12 and renamable(name))
+
+
+@functools.cache
+def _functions_by_path() -> dict[str, list[Function]]:
+    groups = itertools.groupby(library_functions(), lambda function: function.path)
+    return {path: list(functions) for path, functions in groups}
 
 
 def _task(pair: Pair, split: str) -> Task:
