@@ -9,20 +9,24 @@ import pytest
 
 from gapo_trainer import ranks
 from gapo_trainer.config import to_yaml
+from gapo_trainer.train import train
 
 STEPS = 3
 
 
-def run(command, config, folder):
+def run_ranks(config, folder):
     file = folder / "given.yaml"
     file.write_text(to_yaml(config))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     done = subprocess.run(
-        [*command, "-m", "gapo_trainer.cli", "run", "--config", str(file), f"out={folder / 'run'}"],
-        env=environment, capture_output=True, text=True, timeout=300,
+        [*launcher, "-m", "gapo_trainer.cli", "run", "--config", str(file), f"out={folder / 'run'}"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+
+
+def metrics_of(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
@@ -49,11 +53,10 @@ SETTINGS = {
 
 def test_two_ranks_have_the_losses_of_one(small, tmp_path):
     config = small(steps=STEPS, lr=1e-3, checkpoint_every=STEPS, **SETTINGS)
-    folders = [tmp_path / name for name in ("one", "two")]
-    for folder in folders:
-        folder.mkdir()
-    one = run([sys.executable], config, folders[0])
-    two = run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"], config, folders[1])
+    run_ranks(config, tmp_path)
+    (tmp_path / "one").mkdir()
+    train(config, tmp_path / "one", "cpu")
+    one, two = metrics_of(tmp_path / "one"), metrics_of(tmp_path / "run")
     assert len(one) == len(two) == STEPS
     for a, b in zip(one, two, strict=True):
         for name in ("loss", "grad_norm", "reward", "sum_advantage", "kl", "completion_tokens"):

@@ -1,7 +1,9 @@
 """Runs that are killed, checkpoints that are damaged, disks that are full."""
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 
@@ -9,30 +11,38 @@ import pytest
 import torch
 
 from gapo_trainer import checkpoint as checkpoints
+from gapo_trainer import runlog
 from gapo_trainer.checkpoint import newest_checkpoint, read_progress
+from gapo_trainer.config import load_config
 from gapo_trainer.errors import UserError
 from gapo_trainer.train import train
 
 REPEATS_TO_THE_BIT = ("metrics", "evals", "groups")
 
-# Trains in a process of its own, which kills itself: when a step's metrics are written, or while a checkpoint is.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from gapo_trainer import checkpoint, config, runlog, train
-folder, point, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-torch.set_num_threads(1)
-def die(): os.kill(os.getpid(), signal.SIGKILL)
-def write(self, name, row, write=runlog.RunLog.write):
-    write(self, name, row)
-    if point == name and row["step"] == step: die()
-def sync(path, sync=checkpoint.sync_folder):
-    if point == "checkpoint" and path.name == f".writing_step_{step:06d}": die()
-    sync(path)
-runlog.RunLog.write, checkpoint.sync_folder = write, sync
-train.train(config.load_config(folder / "config.yaml"), folder, "cpu")
-"""
+# forked from one that has imported what trains: that takes longer than these runs
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["gapo_trainer.train"])
+
+
+def train_until(folder, point, step):
+    """Train, in a process of its own, which kills itself when a step's metrics are written, or its checkpoint is."""
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def write(self, name, row, write=runlog.RunLog.write):
+        write(self, name, row)
+        if point == name and row["step"] == step:
+            die()
+
+    def sync(path, sync=checkpoints.sync_folder):
+        if point == "checkpoint" and path.name == f".writing_step_{step:06d}":
+            die()
+        sync(path)
+
+    torch.set_num_threads(1)
+    runlog.RunLog.write, checkpoints.sync_folder = write, sync
+    train(load_config(folder / "config.yaml"), folder, "cpu")
 
 
 def logs(folder):
@@ -73,8 +83,10 @@ def test_a_seeded_run_repeats_to_the_bit(settings, whole, tmp_path):
 )
 def test_a_run_killed_at_any_step_and_resumed_is_the_run_that_was_not(settings, whole, tmp_path, point, step):
     (tmp_path / "config.yaml").write_bytes((whole / "config.yaml").read_bytes())
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), point, str(step)], timeout=300)
-    assert killed.returncode == -9
+    killed = PROCESSES.Process(target=train_until, args=(tmp_path, point, step))
+    killed.start()
+    killed.join(timeout=300)
+    assert killed.exitcode == -signal.SIGKILL
     train(settings, tmp_path, "cpu", resume=True)
     assert logs(tmp_path) == logs(whole)
     last = "checkpoints/step_000006"

@@ -4,9 +4,12 @@ So the op's own tests can be run on them. TRITON_INTERPRET has to be set before 
 it.
 """
 
+import inspect
 import warnings
 
 import torch
+import triton.language as tl
+from triton.runtime import interpreter
 
 from gapo_kernels.backends import OPS
 from gapo_kernels.triton_kernels import ops
@@ -16,3 +19,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch says that the C++ kernels are put aside: that is the purpose
     for _op in OPS:
         _library.impl(_op, getattr(ops, _op), "CPU", allow_override=True)
+
+
+def _patch_lang(fn, patch=interpreter._patch_lang):
+    """Triton's own, where it has work: at every call of a device function it wraps the whole language once more."""
+    languages = [value for value in fn.__globals__.values() if inspect.ismodule(value) and value in (tl, tl.core)]
+    return patch(fn) if any(tl.core.is_builtin(language.load) for language in languages) else None
+
+
+interpreter._patch_lang = _patch_lang
