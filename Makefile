@@ -12,34 +12,35 @@ setup: $(VENV)/.built
 
 # An environment with what a file lists, in half of the time: a pip of today, if it can be had, resolves faster than the
 # one that Python brings, and compileall uses every core (some files are for other Pythons: those fail, silently).
-define install_requirements
-test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
-$(1)/bin/python -m pip install -qq pip==26.3 || true
-$(1)/bin/pip install -qq --no-compile -r $(2)
-$(1)/bin/python -m compileall -qq -j 0 -x '/tests?/' $(1)/lib || true
-endef
-
-# before the package: the development environment is pinned, and the build uses its torch
-$(VENV)/.installed: requirements-dev.txt
-	$(call install_requirements,$(VENV),$<)
-	touch $@
+install_requirements = (test -x $(1)/bin/python || $(PYTHON) -m venv $(1)) \
+  && ($(1)/bin/python -m pip install -qq pip==26.3 || true) \
+  && $(1)/bin/pip install -qq --no-compile -r $(2) \
+  && ($(1)/bin/python -m compileall -qq -j 0 -x '/tests?/' $(1)/lib || true)
 
 # for development one architecture is enough, with PTX for the tests' interpreter: `make wheel` builds them all. Every
 # environment builds in this tree, so that all of them have to build the same.
+FOR_DEVELOPMENT := TORCH_CUDA_ARCH_LIST="$(or $(TORCH_CUDA_ARCH_LIST),9.0+PTX)"
 INSTALL_FOR_EDITING := install --quiet --no-build-isolation --no-deps -e .
-DEVELOPMENT_ARCHITECTURES := $(or $(TORCH_CUDA_ARCH_LIST),9.0+PTX)
+
+# Before the package: the development environment is pinned, and the build uses its torch. The CUDA kernels need neither,
+# and are compiled beside it; what fails there is told when the package is built.
+$(VENV)/.installed: requirements-dev.txt
+	$(FOR_DEVELOPMENT) $(PYTHON) -m make.cuda_build >/dev/null 2>&1 & \
+	  $(call install_requirements,$(VENV),$<); status=$$?; wait; exit $$status
+	touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	TORCH_CUDA_ARCH_LIST="$(DEVELOPMENT_ARCHITECTURES)" $(BIN)/pip $(INSTALL_FOR_EDITING)
+	$(FOR_DEVELOPMENT) $(BIN)/pip $(INSTALL_FOR_EDITING)
 	touch $@
 
 train: setup
 	$(BIN)/gapo-train run
 
-# Both cores, a file at a time: a file's tests share what they build. OpenMP's threads wait for each other by spinning,
-# which with two processes on two cores takes half of the time; here they give the core away soon.
+# Both cores, a file at a time, in the order of tests/conftest.py: a file's tests share what they build. OpenMP's threads
+# wait for each other by spinning, which with two processes on two cores takes half of the time; here they give the core
+# away soon.
 test: setup
-	GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -n 2 --dist loadfile
+	GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from dataclasses import replace
 from glob import glob
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 from torch.utils import cpp_extension
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated build does not put it there
-from make.cuda_build import OBJECTS, OLDEST_TORCH, Library, find_cuda, jobs
+from make.cuda_build import OLDEST_TORCH, Library, compile_kernels, find_cuda, jobs
 
 ParallelCompile(default=jobs()).install()
 
@@ -70,9 +69,8 @@ class BuildSharedLibraries(build_ext):
         """The CUDA library by nvcc, the others as ever."""
         if ext is not cuda_ops:
             return super().build_extension(ext)
-        cuda = replace(CUDA, readable=self.editable_mode)
-        objects = KERNELS.compile(cuda, OBJECTS) + CUDA_OPS.compile(cuda, Path(self.build_temp))
-        CUDA_OPS.link(cuda, objects, Path(self.get_ext_fullpath(ext.name)))
+        objects = compile_kernels(CUDA, self.editable_mode) + CUDA_OPS.compile(CUDA, Path(self.build_temp))
+        CUDA_OPS.link(CUDA, objects, Path(self.get_ext_fullpath(ext.name)))
 
     def get_ext_filename(self, fullname: str) -> str:
         """The file of an extension, a plain .so for the torch libraries."""
@@ -95,10 +93,9 @@ torch_ops = Extension(
 )
 CUDA = find_cuda()
 ARCHITECTURES = " ".join(CUDA.architectures) if CUDA else ""
-KERNELS = Library.of_kernels()
 CUDA_OPS = Library.for_torch(["csrc/torch/checks.cpp", "csrc/torch/cuda_ops.cpp"], HEADERS, ARCHITECTURES)
-# built from the two; here for its place beside the others
-cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *KERNELS.sources, *CUDA_OPS.sources])
+# built from them and the kernels; here for its place beside the others
+cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *glob("csrc/cuda/*.c*"), *CUDA_OPS.sources])
 numpy_core = Extension(
     "gapo_numpy._core",
     sources=sorted(glob("python/*.cpp")),

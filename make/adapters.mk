@@ -24,7 +24,7 @@ test-adapters-verl-release: .venv-verl/.built
 	touch $@
 
 .venv-%/.built: .venv-%/.installed $(SOURCES)
-	TORCH_CUDA_ARCH_LIST="$(DEVELOPMENT_ARCHITECTURES)" .venv-$*/bin/pip $(INSTALL_FOR_EDITING)
+	$(FOR_DEVELOPMENT) .venv-$*/bin/pip $(INSTALL_FOR_EDITING)
 	touch $@
 
 .PRECIOUS: .venv-%/.installed .venv-%/.built

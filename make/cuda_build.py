@@ -3,6 +3,8 @@
 ``GAPO_CUDA=0`` skips it, ``GAPO_CUDA=1`` insists on it; else it is built where nvcc is. ``TORCH_CUDA_ARCH_LIST``
 chooses the architectures as it does for torch: numbers with semicolons or spaces between, ``+PTX`` for what comes.
 ``MAX_JOBS`` is how many files are compiled at once, 2 if not given: each may take a gigabyte.
+
+``python -m make.cuda_build`` compiles the kernels of an editable installation, which takes no torch.
 """
 
 from __future__ import annotations
@@ -13,16 +15,14 @@ import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
 OLDEST = (12, 8)  # the first that knows sm_100
 DEFAULT_ARCHITECTURES = "8.0;9.0;10.0+PTX"
 DEFAULT_JOBS = 2
-# Where the kernels' objects are kept: nearly all of a build's time. The next build takes what has not changed, and the
-# tests read the PTX in those of an editable installation.
-OBJECTS = Path("build", "cuda")
+OBJECTS = Path("build", "cuda")  # the kernels', which are kept: nearly all of a build's time
 
 # What docs/cuda.md says of the code holds for these flags: no contraction, on the device or the host, so that sums and
 # windows are what they are written as.
@@ -180,7 +180,9 @@ class Library:
             target = (folder / source).with_suffix(".o")
             if not target.exists() or target.stat().st_mtime < max(newest, os.path.getmtime(source)):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _run([*command, "-c", source, "-o", str(target)])
+                unfinished = target.with_suffix(".part.o")
+                _run([*command, "-c", source, "-o", str(unfinished)])
+                unfinished.replace(target)
             return target
 
         with ThreadPoolExecutor(jobs()) as pool:
@@ -195,6 +197,15 @@ class Library:
         _run([cuda.nvcc, "-shared", runtime, *cuda.flags(), *map(str, compiled), "-o", str(target), *linker])
 
 
+def compile_kernels(cuda: Cuda, editable: bool) -> list[Path]:
+    """The kernels' objects; the tests read the PTX in those of an editable installation."""
+    return Library.of_kernels().compile(replace(cuda, readable=editable), OBJECTS)
+
+
 def _run(command: list[str]) -> None:
     print(" ".join(command), flush=True)
     subprocess.run(command, check=True)
+
+
+if __name__ == "__main__" and (found := find_cuda()):
+    compile_kernels(found, editable=True)

@@ -4,6 +4,11 @@ import pytest
 import torch
 
 
+def pytest_collection_modifyitems(items):
+    """The GPU backends' files first: their tests take minutes, and one that began last would run alone."""
+    items.sort(key=lambda item: item.path.parent.name not in ("cuda", "triton_backend"))
+
+
 @pytest.fixture
 def poisoned_memory():
     """Fresh tensors are full of NaN, so that a result that is not written everywhere shows."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))  # make/ is not installed
-from make.cuda_build import OBJECTS, Cuda, CudaUnavailable, Library, find_nvcc
+from make.cuda_build import Cuda, CudaUnavailable, Library, compile_kernels, find_nvcc
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "ptx"
@@ -30,7 +30,7 @@ def names(pattern: str) -> list[str]:
 def build() -> None:
     """Brings OPS and ALLOCATIONS up to date; skips where there is no nvcc."""
     try:
-        cuda = Cuda(*find_nvcc(), ("9.0+PTX",), readable=True)  # as `make setup` has it, so that its objects serve
+        cuda = Cuda(*find_nvcc(), ("9.0+PTX",))  # as `make setup` has it, so that its objects serve
     except CudaUnavailable as why:
         pytest.skip(str(why))
     interpreter = names("tests/cuda/ptx/*.cpp")
@@ -44,7 +44,7 @@ def build() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
             library = Library.for_torch(["csrc/torch/checks.cpp", *interpreter], headers, "the PTX interpreter", "none")
             library.link_flags.append("-Xlinker=-Bsymbolic")  # the stream and the guard are its own, not torch's
-            objects = Library.of_kernels().compile(cuda, OBJECTS) + library.compile(cuda, FOLDER)
+            objects = compile_kernels(cuda, editable=True) + library.compile(cuda, FOLDER)
             if not OPS.exists() or OPS.stat().st_mtime < max(path.stat().st_mtime for path in objects):
                 library.link(cuda, objects, OPS)
             if not ALLOCATIONS.exists() or ALLOCATIONS.stat().st_mtime < os.path.getmtime(preloaded):

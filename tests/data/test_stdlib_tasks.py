@@ -121,7 +121,7 @@ def test_held_out_modules_and_pairs_are_not_learnt(tasks):
 def test_a_seed_decides_all_whatever_the_hash_seed():
     program = (
         "import hashlib; from gapo_trainer.data.stdlib_tasks import stdlib_tasks\n"
-        "print(hashlib.sha256(repr(stdlib_tasks('test_id', seed=3, limit=50)).encode()).hexdigest())"
+        "print(hashlib.sha256(repr(stdlib_tasks('test_ood', seed=3, limit=50)).encode()).hexdigest())"
     )
     other = subprocess.run(  # this process has a random hash seed of its own
         [sys.executable, "-c", program],
@@ -130,8 +130,8 @@ def test_a_seed_decides_all_whatever_the_hash_seed():
         text=True,
         check=True,
     ).stdout.strip()
-    assert other == hashlib.sha256(repr(stdlib_tasks("test_id", seed=3, limit=50)).encode()).hexdigest()
-    assert stdlib_tasks("test_id", seed=3, limit=50) != stdlib_tasks("test_id", seed=4, limit=50)
+    assert other == hashlib.sha256(repr(stdlib_tasks("test_ood", seed=3, limit=50)).encode()).hexdigest()
+    assert stdlib_tasks("test_ood", seed=3, limit=50) != stdlib_tasks("test_ood", seed=4, limit=50)
     assert stdlib_tasks("train", limit=0) == []
 
 
