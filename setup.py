@@ -18,7 +18,7 @@ from torch.utils import cpp_extension
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated build does not put it there
 from make.cuda_build import OLDEST_TORCH, Library, compile_kernels, find_cuda, jobs
 
-ParallelCompile(default=jobs()).install()
+ParallelCompile(default=jobs()).install()  # the files of an extension side by side, as the kernels' are
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
 CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
@@ -93,9 +93,10 @@ torch_ops = Extension(
 )
 CUDA = find_cuda()
 ARCHITECTURES = " ".join(CUDA.architectures) if CUDA else ""
+KERNELS = Library.of_kernels()
 CUDA_OPS = Library.for_torch(["csrc/torch/checks.cpp", "csrc/torch/cuda_ops.cpp"], HEADERS, ARCHITECTURES)
-# built from them and the kernels; here for its place beside the others
-cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *glob("csrc/cuda/*.c*"), *CUDA_OPS.sources])
+# built from the two; here for its place beside the others
+cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *KERNELS.sources, *CUDA_OPS.sources])
 numpy_core = Extension(
     "gapo_numpy._core",
     sources=sorted(glob("python/*.cpp")),

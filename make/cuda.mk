@@ -2,8 +2,8 @@
 # is needed. Contraction is off, as in the kernels' build; fibers jump between stacks, which a fortified longjmp forbids.
 
 CUDA_LOGIC_SOURCES := $(wildcard tests/cuda/cpp/*.cpp) tests/cpp/reference.cpp tests/cpp/samples.cpp
-CUDA_LOGIC_FLAGS := -std=c++20 -O1 -ffp-contract=off -U_FORTIFY_SOURCE -Icsrc -Itests/cpp \
-  -Itests/cuda/cpp -pthread -MMD -MP -Wall -Wextra -Wno-psabi -Wno-unused-function -Wno-unknown-pragmas -Wno-maybe-uninitialized
+CUDA_LOGIC_FLAGS := -std=c++20 -O1 -ffp-contract=off -U_FORTIFY_SOURCE -Icsrc -Itests/cpp -Itests/cuda/cpp -pthread \
+  -MMD -MP -Wall -Wextra -Wno-psabi -Wno-unused-function -Wno-unknown-pragmas -Wno-maybe-uninitialized
 CUDA_LOGIC := build/cpp/cuda
 
 .PHONY: cuda-logic-test

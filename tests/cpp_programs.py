@@ -1,6 +1,5 @@
 """Builds the C++ test programs, by the makefiles that have their flags."""
 
-import fcntl
 import os
 import shlex
 import shutil
@@ -8,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from one_at_a_time import one_at_a_time
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,9 +20,7 @@ def build_program(makefile: str, program: str) -> Path:
     # free of an outer make, whose options and job server are not this one's
     env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     command = ["make", "-j2", "-f", makefile, program, f"CXX={compiler}"]
-    (ROOT / "build").mkdir(exist_ok=True)
-    with open(ROOT / "build" / "lock", "w") as lock:  # several processes test at once
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_at_a_time(ROOT / "build"):
         build = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert build.returncode == 0, build.stdout + build.stderr
     return ROOT / program

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import subprocess
@@ -12,7 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2]))  # make/ is not installed
+sys.path += map(str, Path(__file__).parents[1:3])  # neither tests/ nor make/ is installed
+from one_at_a_time import one_at_a_time
+
 from make.cuda_build import Cuda, CudaUnavailable, Library, compile_kernels, find_nvcc
 
 ROOT = Path(__file__).parents[2]
@@ -38,10 +39,8 @@ def build() -> None:
     headers = [*names("csrc/**/*.h"), *names("tests/cuda/ptx/*.h"), "csrc/torch/cuda_ops.cpp"]
     here = os.getcwd()
     os.chdir(ROOT)  # the makefiles' folder, for the paths in objects and messages
-    FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        with open(FOLDER / "lock", "w") as lock:  # several processes test at once
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_at_a_time(FOLDER):
             library = Library.for_torch(["csrc/torch/checks.cpp", *interpreter], headers, "the PTX interpreter", "none")
             library.link_flags.append("-Xlinker=-Bsymbolic")  # the stream and the guard are its own, not torch's
             objects = compile_kernels(cuda, editable=True) + library.compile(cuda, FOLDER)

@@ -57,13 +57,8 @@ def _modules(root: Path) -> list[Path]:
     found = []
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in _LEFT_OUT]
-        modules = (name.removesuffix(".py") for name in files if name.endswith(".py"))
-        found += [
-            Path(folder, f"{name}.py")
-            for name in modules
-            if name not in _LEFT_OUT and not name.startswith("_sysconfigdata")
-        ]
-    return sorted(found)
+        found += [Path(folder, name) for name in files if name.endswith(".py")]
+    return sorted(path for path in found if path.stem not in _LEFT_OUT and not path.stem.startswith("_sysconfigdata"))
 
 
 def _functions(root: Path, path: Path) -> Iterator[Function]:
