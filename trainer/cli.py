@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.errors import UserError
+from gapo_trainer.progress import tell
 from gapo_trainer.runlog import CONFIG
 
 
@@ -91,17 +92,21 @@ def _run(args: argparse.Namespace, console: Console) -> None:
         raise UserError(f"--resume expects the folder of a run, got {args.resume}, which has no {CONFIG}")
     config = _settings(args, args.resume / CONFIG if args.resume else args.config)
     if args.resume:
-        _check_resumed(args.resume, config)
+        _check_resumed(args.resume, config, console)
     run(config, args.resume, console)
 
 
-def _check_resumed(folder: Path, config: Config) -> None:
-    """Refuse what a run cannot change: where its weights came from, and where it lies."""
+def _check_resumed(folder: Path, config: Config, console: Console) -> None:
+    """Refuse what a run cannot change, where its weights came from and where it lies; tell what else is new."""
     kept = load_config(folder / CONFIG)
+    changed = {name: was for name, was in vars(kept).items() if getattr(config, name) != was}
     for name in ("model", "out"):
-        was, given = getattr(kept, name), getattr(config, name)
-        if given != was:
-            raise UserError(f"{name} expects {was!r}, with which the run in {folder} began, got {given!r}")
+        if name in changed:
+            raise UserError(
+                f"{name} expects {changed[name]!r}, with which the run in {folder} began, got {getattr(config, name)!r}"
+            )
+    if changed:
+        tell(console, "from here on: " + ", ".join(f"{n}={getattr(config, n)!r}, was {changed[n]!r}" for n in changed))
 
 
 def _eval(args: argparse.Namespace, console: Console) -> None:
@@ -123,7 +128,6 @@ def _compare(args: argparse.Namespace, console: Console) -> None:
 
 
 def _report(args: argparse.Namespace, console: Console) -> None:
-    from gapo_trainer.progress import tell
     from gapo_trainer.report.page import write_report
 
     write_report(args.runs, args.out)

@@ -66,9 +66,7 @@ class Policy:
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
         unfiltered = {"top_k": 0, "top_p": 1.0} if how.get("do_sample") else {"top_k": None, "top_p": None}
         training, settings = self.model.training, self.model.generation_config
-        self.model.generation_config = (
-            GenerationConfig()
-        )  # transformers would merge the model's into any that is passed
+        self.model.generation_config = GenerationConfig()  # the model's would be merged into any that is passed
         self.model.eval()  # in training mode gradient checkpointing would switch the cache off
         try:
             rows = self.model.generate(  # type: ignore[operator]  # transformers' mixins confuse mypy

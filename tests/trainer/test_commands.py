@@ -49,10 +49,13 @@ def test_run_leaves_a_table_figures_logs_and_a_checkpoint(config_file, tmp_path,
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
 
 
-def test_a_finished_run_can_go_on_for_longer(config_file, tmp_path):
+def test_a_finished_run_can_go_on_for_longer_and_tells_what_changed(config_file, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["run", "--config", config_file, f"out={out}"]) == 0
-    assert main(["run", "--resume", str(out), "steps=5"]) == 0
+    assert main(["run", "--resume", str(out)]) == 0  # nothing is left to do, and nothing changed
+    assert "from here on" not in capsys.readouterr().out
+    assert main(["run", "--resume", str(out), "steps=5", "estimator=grpo"]) == 0
+    assert "from here on: estimator='grpo', was 'gapo', steps=5, was 4" in capsys.readouterr().out
     assert main(["run", "--resume", str(out), "steps=3"]) == 1  # its record says what was done
     assert "steps: 5" in (out / "config.yaml").read_text()
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 5
