@@ -22,6 +22,7 @@ Record = Callable[[Sequence[Call], bool], Replay]  # the calls, and whether each
 ROTATED_CACHES = 3  # rotated inputs and results fill the L2 cache that many times
 MOST_CALLS = 4096  # in a recording: a graph of more nodes takes seconds to make
 LEAST_CALLS, MOST_BYTES = 20, 4 << 30  # the least number of calls, unless they would need that much memory
+SLEEP_CYCLES = 1_000_000  # half a millisecond, in which the host launches a graph: its time is not the device's
 LEAST_REPLAYS, ENOUGH_SECONDS = 5, 1.0  # no more replays than these, once they have taken so long
 
 
@@ -55,6 +56,7 @@ def record_graph(calls: Sequence[Call], keep: bool) -> Replay:
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
     def replay() -> float:
+        torch.cuda._sleep(SLEEP_CYCLES)
         start.record()
         graph.replay()
         end.record()

@@ -134,7 +134,10 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros((), device=name).item()  # the device "meta" makes tensors, but none that can be read
+        if torch.device(name).type == "cuda":
+            torch.cuda.get_device_properties(name)  # no tensor: it would stay on the first device, in every rank
+        else:
+            torch.zeros((), device=name).item()  # the device "meta" makes tensors, but none that can be read
     except (RuntimeError, AssertionError) as error:  # the latter: a torch that was built without CUDA
         raise UserError(f"device={name} cannot be used: {str(error).splitlines()[0]}") from error
     return name

@@ -73,7 +73,12 @@ struct WorkList {
   int32_t* count = nullptr;   // how many there are; where groups overlap, more than there is room for
   int64_t capacity = 0;       // the most there can be
 
-  GAPO_HD int64_t size() const { return *count < capacity ? *count : capacity; }
+  static constexpr int32_t kWithdrawn = INT32_MIN;  // as count: no group is to be served, however many are added
+
+  GAPO_HD int64_t size() const {
+    const int32_t listed = *count > 0 ? *count : 0;
+    return listed < capacity ? listed : capacity;
+  }
 };
 
 }  // namespace gapo::cuda

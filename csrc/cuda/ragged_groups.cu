@@ -43,8 +43,16 @@ GAPO_DEVICE void hand_on(const Call& call, int64_t g, const Slice& slice, const 
   }
   if (threadIdx.x % kWarp == 0) {
     const int place = atomicAdd(list.count, 1);
-    if (place < list.capacity) list.groups[place] = g;
+    if (place >= 0 && place < list.capacity) list.groups[place] = g;
   }
+}
+
+// Where offsets decrease, groups overlap. Large ones would then work in the same part of the workspace, and what they
+// read there could lead them out of it: none is scored.
+GAPO_DEVICE void withdraw_if_decreasing(const Call& call, int64_t g, const WorkList& large_list) {
+  if (large_list.groups == nullptr) return;
+  const auto [begin, end] = bounds_of(call.groups, g);
+  if (end < begin) atomicMin(large_list.count, WorkList::kWithdrawn);
 }
 
 template <bool kPlain, typename T, bool kByRow>
@@ -59,6 +67,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == sizeof(double) ? 2 : 4)
   const OneThread<T> alone(memory + Thread::index() / kWarp * kWarpMemory<T>, nullptr, lane);
   for (int64_t g = thread; g < count; g += threads) {
     const Slice slice = slice_of(call, g);
+    if (slice.size == 0) withdraw_if_decreasing(call, g, large_list);
     if (slice.size <= kRaggedThread) group_advantage<kPlain, T, kByRow>(alone, call, g, slice);
   }
   Thread::sync_warp();

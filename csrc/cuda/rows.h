@@ -23,20 +23,26 @@ GAPO_DEVICE Slice equal_slice(const Call& call, int64_t g) {
   return {g * size, size, call.equal_window};
 }
 
-// The host has not seen the offsets: a group that does not lie within the rewards has none.
-GAPO_DEVICE Slice slice_of(const Call& call, int64_t g) {
-  const Groups& groups = call.groups;
-  if (groups.offsets == nullptr) return equal_slice(call, g);
-  const auto between = [&](int64_t begin, int64_t end) {
-    const int64_t size = begin >= 0 && end > begin && end <= groups.total ? end - begin : 0;
-    return Slice{begin, size, static_cast<int>(window_size(size, call.rule.tau))};
-  };
+// What the offsets say of a group, be it true or not: the host has not seen them.
+struct Bounds {
+  int64_t begin, end;
+};
+
+GAPO_DEVICE Bounds bounds_of(const Groups& groups, int64_t g) {
   if (groups.wide_offsets) {
     const auto* offsets = static_cast<const int64_t*>(groups.offsets);
-    return between(offsets[g], offsets[g + 1]);
+    return {offsets[g], offsets[g + 1]};
   }
   const auto* offsets = static_cast<const int32_t*>(groups.offsets);
-  return between(offsets[g], offsets[g + 1]);
+  return {offsets[g], offsets[g + 1]};
+}
+
+// A group that does not lie within the rewards has none.
+GAPO_DEVICE Slice slice_of(const Call& call, int64_t g) {
+  if (call.groups.offsets == nullptr) return equal_slice(call, g);
+  const auto [begin, end] = bounds_of(call.groups, g);
+  const int64_t size = begin >= 0 && end > begin && end <= call.groups.total ? end - begin : 0;
+  return {begin, size, static_cast<int>(window_size(size, call.rule.tau))};
 }
 
 GAPO_DEVICE int64_t group_count(const Groups& groups) {

