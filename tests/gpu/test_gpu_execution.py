@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -135,6 +137,39 @@ def test_calls_that_feed_each_other(size):
     expected = chain(torch.cuda.synchronize)
     assert_same_bits(chain(lambda: None), expected)
     assert_same_bits(replayed(lambda: chain(lambda: None)), expected)
+
+
+# In a process of its own: in this one earlier tests have loaded the kernels.
+CAPTURED_FIRST = """
+import torch
+import gapo_kernels
+
+rewards = torch.rand(40_000, device="cuda")
+ids = torch.arange(40_000, device="cuda") % 500
+torch.cuda.synchronize()
+calls = [
+    lambda: torch.ops.gapo.advantage(rewards.view(400, 100)),
+    lambda: torch.ops.gapo.advantage(rewards.view(2, 20_000)),
+    lambda: torch.ops.gapo.advantage_by_id(rewards, ids),
+]
+graph = torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph):
+    captured = [call() for call in calls]
+graph.replay()
+torch.cuda.synchronize()
+for result, call in zip(captured, calls):
+    assert torch.equal(result, call())
+"""
+
+
+@pytest.mark.skipif(
+    not any(backend.name == "cuda" and backend.serves for backend in list_backends()),
+    reason="Triton compiles and loads a kernel at its first call, which no capture takes",
+)
+def test_the_first_call_may_be_captured():
+    """With drivers from 12.3 on, as docs/cuda.md says."""
+    done = subprocess.run([sys.executable, "-c", CAPTURED_FIRST], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_graph_reads_its_inputs_anew():
