@@ -35,7 +35,7 @@ def resolve(estimator: str, center: str | None, scale: str | None) -> Estimator:
     Raises:
         ValueError: no estimator of that name.
     """
-    if estimator not in ESTIMATORS:
+    if estimator not in list(ESTIMATORS):  # compared, not hashed: it may be anything
         raise ValueError(f"estimator expects one of {', '.join(ESTIMATORS)}, got {estimator!r}")
     named = ESTIMATORS[estimator]
     return Estimator(named.center if center is None else center, named.scale if scale is None else scale)

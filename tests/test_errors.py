@@ -273,10 +273,11 @@ def test_tensors_on_another_device(op):
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_estimator(op):
-    expected = f"estimator expects one of {', '.join(gapo_kernels.ESTIMATORS)}, got 'ppo'"
-    with pytest.raises(ValueError, match=expected):
-        getattr(gapo_kernels, op)(*GOOD[op], estimator="ppo")
+@pytest.mark.parametrize("wrong", ["ppo", None, ["gapo"]])
+def test_estimator(op, wrong):
+    expected = f"estimator expects one of {', '.join(gapo_kernels.ESTIMATORS)}, got {wrong!r}"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        getattr(gapo_kernels, op)(*GOOD[op], estimator=wrong)
 
 
 @pytest.mark.parametrize(
