@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gapo_trainer.errors import UserError
-from gapo_trainer.runlog import CONFIG
 
 LOCK = ".lock"
 
@@ -44,10 +43,10 @@ def claim(folder: Path) -> Iterator[None]:
 
 
 def claim_new(out: Path, held: ExitStack) -> Path:
-    """Make ``out``, or ``out-2``, ``out-3``, … where that holds a run or another process begins one, and claim it.
+    """Make ``out``, or ``out-2``, ``out-3``, … where that holds anything or another process begins a run, and claim it.
 
     Args:
-        out: no run there is ever overwritten.
+        out: nothing there is ever overwritten.
         held: takes the claim.
 
     Raises:
@@ -57,7 +56,7 @@ def claim_new(out: Path, held: ExitStack) -> Path:
         out = out.absolute()
     for number in itertools.count(1):
         folder = out if number == 1 else out.with_name(f"{out.name}-{number}")
-        if (folder / CONFIG).exists():
+        if _is_taken(folder):
             continue
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +67,12 @@ def claim_new(out: Path, held: ExitStack) -> Path:
                 tried.enter_context(claim(folder))
             except ClaimedError:
                 continue
-            if not (folder / CONFIG).exists():  # nor has another process finished one meanwhile
+            if not _is_taken(folder):  # nor has another process finished one meanwhile
                 held.enter_context(tried.pop_all())
                 return folder
     raise AssertionError
+
+
+def _is_taken(folder: Path) -> bool:
+    """Whether there is anything but the lock that a run left which could not begin."""
+    return folder.is_dir() and any(entry.name != LOCK for entry in folder.iterdir())

@@ -62,6 +62,17 @@ def test_a_new_run_passes_over_what_is_taken(tmp_path, hold):
         assert "run-3 is being written to by another process" in claimed.stderr
 
 
+def test_a_new_run_leaves_a_folder_alone_that_is_no_run(tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    out.joinpath("result.json").write_text("precious")
+    with ExitStack() as held:
+        assert claim_new(out, held) == tmp_path / "mine-2"
+    with ExitStack() as held:  # which held only the lock
+        assert claim_new(out, held) == tmp_path / "mine-2"
+    assert [entry.name for entry in out.iterdir()] == ["result.json"]
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     tmp_path.joinpath("file").touch()
     with ExitStack() as held, pytest.raises(UserError, match="file/run: the folder cannot be made"):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,8 +102,15 @@ def test_prompts_that_leave_no_room_within_the_models_positions_are_left_out(con
     assert "no training task" in err
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_line(config_file, tmp_path, capsys):
-    (tmp_path / "run" / ".config.yaml").mkdir(parents=True)  # stands in the way, as a full disk would for everyone
+def test_a_folder_that_cannot_be_written_to_is_one_line(config_file, tmp_path, monkeypatch, capsys):
+    real = Path.write_text
+
+    def refuse(path: Path, *args, **options):
+        if path.name == ".config.yaml":
+            raise OSError(28, "No space left on device", str(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(Path, "write_text", refuse)
     assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert ".config.yaml" in line
