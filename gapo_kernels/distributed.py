@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gapo_kernels.devices import on_device
 from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor
 from gapo_kernels.ops import expect_tensors
 from gapo_numpy.estimators import EPS, TAU, resolve
@@ -123,8 +123,7 @@ def _numbered_together(group_ids: GroupIds, device: torch.device, process_group:
     """This rank's ids as integers that mean the same group on every rank."""
     local = group_ids.tolist() if isinstance(group_ids, np.ndarray) else list(group_ids)
     everyone: list[list[object]] = [[] for _ in range(dist.get_world_size(process_group))]
-    # over NCCL it is the current device that carries objects, which need not be the one of the rewards
-    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+    with on_device(device):  # over NCCL the current device carries objects, which need not be that of the rewards
         dist.all_gather_object(everyone, local, group=process_group)
     first = sum(len(ids) for ids in everyone[: dist.get_rank(process_group)])
     numbered = as_id_tensor([value for ids in everyone for value in ids], device)

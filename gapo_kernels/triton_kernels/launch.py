@@ -6,12 +6,13 @@ import torch
 import triton
 from torch import Tensor
 
+from gapo_kernels.devices import on_device
 from gapo_kernels.precision import precision_of
 from gapo_kernels.triton_kernels import tiers
 from gapo_kernels.triton_kernels.call import Groups, Rule
 from gapo_kernels.triton_kernels.launch_shared import score_shared
 from gapo_kernels.triton_kernels.long_groups import long_groups
-from gapo_kernels.triton_kernels.options import on_device, options, target_of
+from gapo_kernels.triton_kernels.options import options, target_of
 from gapo_kernels.triton_kernels.short_groups import short_groups
 from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
 
@@ -26,7 +27,7 @@ def score(
     numbers = (rule.tau, rule.eps, rule.center, rule.scale)
     extras = (valid, groups.rows, stats)
     size, total = groups.max_group_size, rewards.numel()
-    with on_device(rewards):
+    with on_device(rewards.device):
         target = target_of(rewards.device)
         for above, tier in _launches(groups, rewards):
             arguments = (*pointers, groups.count, size, above, total, *numbers)
@@ -69,7 +70,7 @@ def sum_rows(tokens: Tensor) -> Tensor:
     sums = torch.zeros(tokens.shape[0], dtype=precision_of(tokens.dtype), device=tokens.device)
     if tokens.numel() > 0:
         rows, columns = token_tile(tokens.shape[1])
-        with on_device(tokens):
+        with on_device(tokens.device):
             row_sums[(triton.cdiv(tokens.shape[0], rows),)](
                 tokens, sums, *tokens.shape, rows, columns,
                 **options(tiers.TOKEN_THREADS, target_of(tokens.device)),
@@ -81,7 +82,7 @@ def write_over_mask(values: Tensor, mask: Tensor, out: Tensor) -> None:
     """[N] of the precision and [N, L] -> [N, L]; all contiguous."""
     if out.numel() > 0:
         rows, columns = token_tile(out.shape[1])
-        with on_device(out):
+        with on_device(out.device):
             spread_over_mask[(triton.cdiv(out.shape[0], rows),)](
                 values, mask, out, *out.shape, rows, columns,
                 **options(tiers.TOKEN_THREADS, target_of(out.device)),

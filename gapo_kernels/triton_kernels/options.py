@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
 import torch
 import triton
-from torch import Tensor
 from triton.backends.compiler import GPUTarget
-
-
-def on_device(tensor: Tensor) -> AbstractContextManager[Any]:
-    """The tensor's device is the current one, as Triton's launches ask; nothing to do for the interpreter's CPU."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 @cache
