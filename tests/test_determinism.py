@@ -123,6 +123,19 @@ def test_a_group_alone_or_in_a_dense_batch(dtype, center, scale):
 
 
 @every_float
+@pytest.mark.parametrize("center", ["mean", "loo_mean"])
+def test_a_mean_is_the_same_whatever_else_is_asked_of_its_group(dtype, center):
+    """2049 to 4096: where nothing is sorted such a group goes another way than where a window or the mad is wanted."""
+    for size in (700, 2048, 2049, 3043, 3982, 4096, 4097):
+        for count in (1, 19):
+            rewards = rewards_of(count, size, dtype=dtype)
+            for scale in SCALES:
+                advantage = torch.ops.gapo.advantage(rewards, center=center, scale=scale)
+                reported = torch.ops.gapo.advantage_stats(rewards, center=center, scale=scale)[0]
+                assert torch.equal(bits(advantage), bits(reported)), (size, scale)
+
+
+@every_float
 @some_rules
 def test_shuffled_groups(dtype, center, scale):
     """Groups may lie anywhere among the others' rows and have any ids; a group's own rows keep their order."""

@@ -1,8 +1,9 @@
 // Passes over one large group in chunks of a fixed length, so that a sum is the same for any number of threads.
 #pragma once
 
+#include "cpu/backend.h"
 #include "cpu/buffer.h"
-#include "formulas.h"
+#include "cpu/statistics.h"
 #include "parallel.h"
 
 namespace gapo {
@@ -54,6 +55,25 @@ double chunked_sum(const T* values, int64_t n, ParallelFor parallel_for, Term te
   double total = 0.0;
   for (int64_t chunk = 0; chunk < chunk_count(n); ++chunk) total += partial[chunk];
   return total;
+}
+
+// The sum of term(value) over a group of the size of a column that is summed in the caller's order. A group that need
+// not be sorted goes to the columns, which add as sum_of does, or to chunked_sum, by its size: whatever else is asked
+// of a group leaves its sum as it is.
+template <typename T, typename Term>
+double caller_sum(const T* rewards, int64_t n, Term term) {
+  return n > kLargestSummedColumn ? striped_sum(rewards, n, term) : sum_of(rewards, 0, n, term);
+}
+
+template <typename T>
+double caller_mean(const T* rewards, int64_t n) {
+  const double anchor = anchor_of(rewards[0]);
+  return anchor + caller_sum(rewards, n, [anchor](auto x) { return x - anchor; }) / static_cast<double>(n);
+}
+
+template <typename T>
+double caller_squares(const T* rewards, int64_t n, double center) {
+  return caller_sum(rewards, n, [center](auto x) { return (x - center) * (x - center); });
 }
 
 template <typename T>

@@ -5,6 +5,7 @@
 // lane is searched by itself: for its window after a transposition, for the deviation by bisection.
 #pragma once
 
+#include "cpu/chunks.h"
 #include "cpu/lanes.h"
 #include "cpu/load_columns.h"
 #include "cpu/sort_columns.h"
@@ -128,6 +129,9 @@ struct ColumnStatistics {
   }
 
   void find_means() {
+    if (batch.rows > kLargestSummedColumn) {
+      return each_lane([&](int lane, int64_t n) { stats.center[lane] = caller_mean(batch.group[lane], n); });
+    }
     Lanes<T> anchor;
     for (int lane = 0; lane < kWidth; ++lane) anchor[lane] = anchor_of(column(lane)[0]);
     const Wide<T> sum = sum_rows([&](Vec<double> values, int p) { return values - anchor.part(p); });
@@ -135,6 +139,10 @@ struct ColumnStatistics {
   }
 
   void sum_squares() {
+    if (batch.rows > kLargestSummedColumn && !takes_order(rule.center)) {
+      return each_lane(
+          [&](int lane, int64_t n) { spread[lane] = caller_squares(batch.group[lane], n, stats.center[lane]); });
+    }
     const Wide<T> sum = sum_rows([&](Vec<double> values, int p) {
       const Vec<double> deviation = values - stats.center.part(p);
       return deviation * deviation;

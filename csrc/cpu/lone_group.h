@@ -28,10 +28,12 @@ GroupStats lone_statistics(const Rule& rule, const T* rewards, int64_t n) {
   }
   const bool ordered = takes_order(rule.center);
   if (ordered) stats.center = ordered_center(ascending, n, k, start, rule.center);
-  if (takes_mean(rule.center)) stats.center = mean_of(rewards, 0, n);
+  if (takes_mean(rule.center)) stats.center = caller_mean(rewards, n);
   stats.center = positive_zero(static_cast<T>(stats.center));
   double spread = 0.0;
-  if (rule.scale == Scale::kRms) spread = sum_of_squares(ordered ? ascending : rewards, n, stats.center);
+  if (rule.scale == Scale::kRms) {
+    spread = ordered ? sum_of_squares(ascending, n, stats.center) : caller_squares(rewards, n, stats.center);
+  }
   if (rule.scale == Scale::kMad) spread = median_deviation(ascending, n, stats.center);
   const auto scale = scale_of(rule, static_cast<double>(n), spread);
   stats.scale = scale.scale;
