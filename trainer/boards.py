@@ -47,12 +47,11 @@ class WeightsAndBiases:
         except ImportError as error:
             raise UserError(f"wandb={config.wandb} needs a package: pip install wandb") from error
         stored = folder / "wandb_id"  # a folder's name is no id: many runs are called "train"
-        if not stored.exists():
-            stored.write_text(secrets.token_hex(4), encoding="utf-8")
+        name = stored.read_text(encoding="utf-8") if stored.exists() else secrets.token_hex(4)
         self._run = wandb.init(
-            project=config.wandb, id=stored.read_text(encoding="utf-8"), name=folder.name, dir=str(folder),
-            resume="allow", config=vars(config),
-        )  # fmt: skip
+            project=config.wandb, id=name, name=folder.name, dir=str(folder), resume="allow", config=vars(config)
+        )
+        stored.write_text(name, encoding="utf-8")
 
     def log(self, numbers: dict[str, float], step: int) -> None:
         """See ``Board``."""

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch.distributed as dist
 from safetensors import SafetensorError
@@ -28,8 +28,11 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import Optimizer
 
 from gapo_trainer.errors import UserError
-from gapo_trainer.policy import Policy
 
+if TYPE_CHECKING:  # which names checkpoints in an error
+    from gapo_trainer.policy import Policy
+
+CHECKPOINTS = "checkpoints"  # their folder, in that of a run
 FORMAT = "gapo_trainer checkpoint"
 VERSION = 1
 STATE, OPTIMIZER = "state.json", "optimizer.safetensors"
@@ -161,15 +164,14 @@ def newest_checkpoint(folder: Path, warn: Any = print) -> tuple[Path, Progress] 
     Raises:
         UserError: there are checkpoints and all are damaged.
     """
-    problem = None
-    for candidate in reversed(checkpoints(folder)):
+    candidates = checkpoints(folder)
+    for candidate in reversed(candidates):
         try:
             return candidate, read_progress(candidate)
         except UserError as error:
-            problem = error
             warn(f"passed over: {error}")
-    if problem:
-        raise problem
+    if candidates:
+        raise UserError(f"{folder} holds no checkpoint that is whole")
     return None
 
 

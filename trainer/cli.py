@@ -13,7 +13,7 @@ from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
 from gapo_trainer.config import DAPO, Config, load_config
-from gapo_trainer.errors import UserError
+from gapo_trainer.errors import UserError, in_a_line
 from gapo_trainer.progress import tell
 from gapo_trainer.runlog import CONFIG
 
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args.command(args, Console())
     except (UserError, OSError) as error:  # the latter: a full disk, a read-only folder
-        Console(stderr=True).print(f"gapo-train: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        line = f"gapo-train: {in_a_line(error)}"
+        Console(stderr=True).print(line, style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         Console(stderr=True).print("gapo-train: interrupted; a run goes on with gapo-train run --resume FOLDER")

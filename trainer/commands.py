@@ -1,7 +1,11 @@
-"""The installed commands: where the extra's packages are missing they say how to get them."""
+"""The installed commands: where the extra's packages are missing they say how to get them.
+
+Nothing heavy is imported at the top: Ctrl-C in the seconds that the packages take is told in a line, too.
+"""
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
 
@@ -20,4 +24,7 @@ def _run(module: str) -> int:
         main = import_module(module).main
     except ModuleNotFoundError as error:
         raise SystemExit(f"{error}: install this package with its extra, '.[trainer]'") from None
+    except KeyboardInterrupt:
+        print("interrupted before anything began", file=sys.stderr)
+        return 130
     return main()

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gapo_trainer.checkpoint import newest_checkpoint
+from gapo_trainer.checkpoint import CHECKPOINTS, newest_checkpoint
 from gapo_trainer.claim import claim
 from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.data.loading import iter_tasks
@@ -26,7 +26,7 @@ from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
 from gapo_trainer.stats import mean_of_seeds, paired_test
 from gapo_trainer.threads import settle_threads
-from gapo_trainer.train import CHECKPOINTS, train
+from gapo_trainer.train import train
 
 COMPARED = [(split, score) for split in SPLIT_NAMES for score in ("em", "ed")]
 

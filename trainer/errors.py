@@ -1,5 +1,10 @@
-"""The one kind of error that is told to a person in a line, without a traceback."""
+"""The one kind of error that is told to a person, in a line and without a traceback."""
 
 
 class UserError(Exception):
     """Something that whoever started the run can mend: a setting, a file, a full disk. The message says what."""
+
+
+def in_a_line(error: Exception) -> str:
+    """What ``error`` says, without the line breaks of libraries whose words it repeats."""
+    return " ".join(line.strip() for line in str(error).splitlines())

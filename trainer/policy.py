@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from transformers import (
 )
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
+from gapo_trainer.checkpoint import CHECKPOINTS, checkpoints
 from gapo_trainer.data.formats import PromptFormat, make_format
 from gapo_trainer.data.task import Task
 from gapo_trainer.errors import UserError
@@ -104,7 +106,9 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Po
         tokenizer = _load_tokenizer(source)
         model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     except (OSError, ValueError, KeyError, SafetensorError) as error:  # the last two: a damaged file
-        raise UserError(f"model {name!r} could not be loaded: {type(error).__name__}: {error}") from error
+        saved = checkpoints(Path(name) / CHECKPOINTS)
+        hint = f"this is a run's folder; its newest checkpoint is {saved[-1]}. " if saved else ""
+        raise UserError(f"model {name!r} could not be loaded: {hint}{type(error).__name__}: {error}") from error
     if not tokenizer.encode("x = 1", add_special_tokens=False):  # transformers makes an empty one from a configuration
         raise UserError(f"model {name!r}: its tokenizer makes no tokens of a text; its files seem to be missing")
     if tokenizer.eos_token_id is None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gapo_trainer import ranks
-from gapo_trainer.checkpoint import checkpoints
+from gapo_trainer.checkpoint import CHECKPOINTS, checkpoints
 from gapo_trainer.claim import claim, claim_new
 from gapo_trainer.config import Config
 from gapo_trainer.evaluate import SCORES
@@ -22,7 +22,7 @@ from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.runs import load_run
 from gapo_trainer.runlog import EVALS, read_log
 from gapo_trainer.threads import settle_threads
-from gapo_trainer.train import CHECKPOINTS, train
+from gapo_trainer.train import train
 
 
 def run(config: Config, resume: Path | None, console: Console) -> Path:

@@ -36,6 +36,8 @@ class RunLog:
         self._boards: list[Board] = []
         if folder is None:
             return
+        if config.wandb:  # first: what may fail leaves no folder that looks like a run
+            self._boards.append(WeightsAndBiases(folder, config))
         partial = folder / ".config.yaml"
         partial.write_text(to_yaml(config), encoding="utf-8")
         partial.replace(folder / CONFIG)
@@ -45,8 +47,6 @@ class RunLog:
             file.seek(0, os.SEEK_END)
             self._files[name] = file
         self._boards.append(TensorBoard(folder, step))
-        if config.wandb:
-            self._boards.append(WeightsAndBiases(folder, config))
 
     def __enter__(self) -> RunLog:
         return self
@@ -86,9 +86,12 @@ def read_log(folder: Path, name: str) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is no whole line
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError as error:
             raise UserError(f"{folder}: line {number} of {name}.jsonl is damaged: {error}") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{folder}: line {number} of {name}.jsonl expects an object, got {line[:40]}")
+        rows.append(row)
     return rows
 
 

@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 
 from gapo_trainer import ranks
 from gapo_trainer.advantages import group_advantages
-from gapo_trainer.checkpoint import Progress, load_optimizer, newest_checkpoint, save_checkpoint
+from gapo_trainer.checkpoint import CHECKPOINTS, Progress, load_optimizer, newest_checkpoint, save_checkpoint
 from gapo_trainer.config import Config
 from gapo_trainer.data.loading import iter_tasks
 from gapo_trainer.data.scoring import Scorer, Tally
@@ -45,8 +45,6 @@ from gapo_trainer.sampler import TaskSampler
 from gapo_trainer.schedule import learning_rate
 from gapo_trainer.sources import Splits, load_splits
 from gapo_trainer.update import UpdateStats, update
-
-CHECKPOINTS = "checkpoints"
 
 
 def train(config: Config, folder: Path, device: str, resume: bool = False, console: Console | None = None) -> None:

@@ -84,6 +84,29 @@ def test_what_a_person_can_mend_is_one_line(config_file, tmp_path, capsys, argum
     assert message in line
 
 
+def test_what_is_not_installed_leaves_no_run(config_file, tmp_path, capsys):
+    for setting in ("wandb=project", "rollout_engine=vllm"):
+        assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", setting]) == 1
+    assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", "steps=1"]) == 0
+    assert (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_run_in_the_place_of_a_model_is_told_from_its_checkpoint(config_file, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["run", "--config", config_file, f"out={out}", "steps=1"]) == 0
+    capsys.readouterr()
+    assert main(["eval", "--config", config_file, f"model={out}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"this is a run's folder; its newest checkpoint is {out / 'checkpoints' / 'step_000001'}." in line
+
+
+def test_a_config_that_is_no_yaml_is_one_line(tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text("steps: [1\nlr: 2\n")
+    assert main(["run", "--config", str(tmp_path / "bad.yaml")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"gapo-train: config {tmp_path / 'bad.yaml'}: while parsing a flow sequence")
+
+
 def test_data_without_a_training_task_are_refused(config_file, tmp_path, capsys):
     data = tmp_path / "held_out.jsonl"
     write_rows(data, (task.to_row() for task in stdlib_tasks("test_id", limit=3)))

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -71,6 +72,26 @@ def test_the_group_figure_draws_the_window_q_and_the_mean():
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("gapo-train: config ")
+
+
+@pytest.mark.parametrize(
+    ("log", "row", "message"),
+    [
+        ("metrics", "[1]", "line 5 of metrics.jsonl expects an object, got [1]"),
+        ("metrics", '{"step": 5}', "the logs lack 'reward'; another version of this trainer wrote them?"),
+        ("evals", "{}", "the logs lack 'split'; another version of this trainer wrote them?"),
+        ("groups", '{"step": 5}', "the logs lack 'task'; another version of this trainer wrote them?"),
+    ],
+)
+def test_rows_of_another_shape_are_one_line(runs, tmp_path, capsys, log, row, message):
+    folder = tmp_path / "run"
+    shutil.copytree(runs / "a", folder)
+    with (folder / f"{log}.jsonl").open("a") as file:
+        file.write(row + "\n")
+    assert main(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_the_drawing(runs, tmp_path, monkeypatch, capsys):

@@ -134,8 +134,11 @@ def test_one_flipped_bit_is_noticed(copied):
 def test_where_every_checkpoint_is_damaged_the_run_does_not_start_over(copied):
     for folder in copied.iterdir():
         (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"damaged: model.safetensors .* is missing"):
-        newest_checkpoint(copied, lambda line: None)
+    warnings = []
+    with pytest.raises(UserError, match="holds no checkpoint that is whole"):
+        newest_checkpoint(copied, warnings.append)
+    assert len(warnings) == len(list(copied.iterdir()))
+    assert all("damaged: model.safetensors" in line and line.endswith("is missing") for line in warnings)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, RepositorySu
 from gapo_trainer.data.show import rendered
 from gapo_trainer.data.stats import Stats, draw, tables
 from gapo_trainer.data.task import SPLITS, Task
-from gapo_trainer.errors import UserError
+from gapo_trainer.errors import UserError, in_a_line
 
 _SOURCE = "a .jsonl, .jsonl.gz or .parquet file, a data set's name, or stdlib"
 _COUNT_DIGITS = 18  # islice takes no more than sys.maxsize, of 19 digits, for the sum of two
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except (UserError, OSError, sqlite3.OperationalError) as error:  # the latter two: a full disk, a read-only folder
-        print(f"gapo-data: {error}", file=sys.stderr)
+        print(f"gapo-data: {in_a_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("gapo-data: interrupted", file=sys.stderr)

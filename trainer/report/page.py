@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from matplotlib.figure import Figure
 
 from gapo_trainer.atomic import check_writable, write_whole
+from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import SCORES
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.report.curves import draw_curves
@@ -31,12 +32,20 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     """Write the page that compares the runs in ``folders``.
 
     Raises:
-        UserError: a folder holds no run, or ``out`` cannot be written.
+        UserError: a folder holds no run, or one whose logs lack what is shown, or ``out`` cannot be written.
     """
     check_writable("--out", out)  # drawing takes a while
     runs = [load_run(folder) for folder in folders]
+    try:
+        html = _page(runs)
+    except (KeyError, UndefinedError) as error:
+        raise UserError(f"the logs lack {error}; another version of this trainer wrote them?") from error
+    write_whole("the report", out, html)
+
+
+def _page(runs: Sequence[Run]) -> str:
     pages = Environment(loader=PackageLoader("gapo_trainer.report", "."), autoescape=True, undefined=StrictUndefined)
-    html = pages.get_template("page.html.j2").render(
+    return pages.get_template("page.html.j2").render(
         runs=runs,
         curves=as_image(draw_curves(runs)),
         settings=differing_settings(runs),
@@ -46,7 +55,6 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
         groups=[(run.name, _shown_group(run, group)) for run in runs for group in _spread(run.groups, GROUPS_SHOWN)],
         mean_of=Mean.from_row,
     )
-    write_whole("the report", out, html)
 
 
 def as_image(figure: Figure) -> str:
