@@ -68,6 +68,14 @@ def test_show_as_a_prompt(path, capsys):
     assert capsys.readouterr().out.startswith("<old>a<new>b<cur>old = 1\nsame<upd>new = 1\nsame")
 
 
+def test_a_prompt_does_not_command_a_terminal(path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["show", path, "--id", "bb", "--format", "plain"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert r"\x1b]0;title\x07x" in out
+
+
 def test_a_prompt_is_shown_to_the_letter_and_in_any_encoding(tmp_path):
     task = replace(TASKS[0], region="old\t= '→'\x1b\n", target="old = 2\n")
     write_rows(tmp_path / "tasks.jsonl", [task.to_row()])
@@ -104,8 +112,15 @@ def test_stats_count_and_draw(path, tmp_path, capsys):
     again = tmp_path / "again.png"
     main(["stats", path, "--picture", str(again)])
     assert again.read_bytes() == picture.read_bytes()
-    assert main(["stats", path, "--picture", str(tmp_path / "stats.xyz")]) == 1
-    assert "xyz" in capsys.readouterr().err
+    before = sorted(tmp_path.iterdir())
+    for wrong, message in (
+        ("stats.xyz", "stats.xyz: Format 'xyz' is not supported"),
+        ("stats", "--picture expects a name that ends in .png, .svg or .pdf, got "),
+        ("absent/stats.png", "--picture expects a file in a folder that exists and can be written, got "),
+    ):
+        assert main(["stats", path, "--picture", str(tmp_path / wrong)]) == 1
+        assert message in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_bad_rows_are_told_or_counted(path, capsys):

@@ -17,12 +17,13 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
+from gapo_trainer.atomic import check_writable
 from gapo_trainer.data.formats import FORMATS, make_format
 from gapo_trainer.data.languages import EXTENSIONS
 from gapo_trainer.data.loading import BadRow, iter_tasks
 from gapo_trainer.data.mining.licenses import PERMISSIVE, license_doubt
 from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, RepositorySummary, mine
-from gapo_trainer.data.show import rendered
+from gapo_trainer.data.show import rendered, safe
 from gapo_trainer.data.stats import Stats, draw, tables
 from gapo_trainer.data.task import SPLITS, Task
 from gapo_trainer.errors import UserError, in_a_line
@@ -231,6 +232,8 @@ def _show(options: argparse.Namespace) -> None:
 
 def _print(text: str) -> None:
     """Print to the letter, where rich would expand tabs; a reader such as ``head`` may have seen enough."""
+    if sys.stdout.isatty():  # which would obey what the code sends
+        text = "\n".join(map(safe, text.split("\n")))
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -240,6 +243,10 @@ def _print(text: str) -> None:
 
 def _stats(options: argparse.Namespace) -> None:
     """Count tasks by language, split, size and repository."""
+    if options.picture:  # counting may take long
+        if not options.picture.suffix:
+            raise UserError(f"--picture expects a name that ends in .png, .svg or .pdf, got {options.picture}")
+        check_writable("--picture", options.picture)
     bad: list[BadRow] = []
     stats = Stats.of(_read(options, bad))
     if not stats.tasks:

@@ -29,13 +29,13 @@ def rendered(task: Task) -> RenderableType:
     """The task as a panel for ``rich.print``."""
     parts: list[RenderableType] = []
     for number, hunk in enumerate(task.history, 1):
-        parts += [Rule(Text(f"earlier hunk {number}: {_safe(hunk.path)}"), style="cyan"), _diff(hunk.diff.split("\n"))]
-    parts += [Rule(Text(f"the edit: {_safe(task.path)}"), style="bold"), _diff(edit_lines(task))]
+        parts += [Rule(Text(f"earlier hunk {number}: {safe(hunk.path)}"), style="cyan"), _diff(hunk.diff.split("\n"))]
+    parts += [Rule(Text(f"the edit: {safe(task.path)}"), style="bold"), _diff(edit_lines(task))]
     origin = f"{task.repo} {task.commit[:12]} {_day(task.time)}, {task.license}"
     return Panel(
         Group(*parts),
         title=Text(f"{task.id}  {task.lang}  {task.split}"),
-        subtitle=Text(_safe(origin)),
+        subtitle=Text(safe(origin)),
         title_align="left",
         subtitle_align="left",
     )
@@ -54,7 +54,7 @@ def _diff(lines: Iterable[str]) -> Text:
     text = Text()
     for line in lines:
         if line:
-            text.append(f"{_safe(line)}\n", _STYLES.get(line[0], ""))
+            text.append(f"{safe(line)}\n", _STYLES.get(line[0], ""))
     text.rstrip()
     return text
 
@@ -63,7 +63,7 @@ def _lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """``text`` with control characters shown instead of sent: code must not move the cursor or set the title."""
     return "".join(
         char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode() for char in text
