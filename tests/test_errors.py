@@ -211,7 +211,7 @@ def test_max_group_size():
     [
         (torch.tensor([0.0, 8.0]), "float32 [2]"),
         (torch.tensor([0, 8], dtype=torch.int16), "int16 [2]"),
-        (torch.tensor([0, 8], dtype=torch.uint16), "UInt16 [2]"),
+        (torch.tensor([0, 8], dtype=torch.uint16), "uint16 [2]"),
         (torch.tensor([False, True]), "bool [2]"),
         (torch.tensor([[0, 8]]), "int64 [1, 2]"),
         (torch.tensor(8), "int64 []"),

@@ -13,6 +13,12 @@ const char* dtype_name(ScalarType type) {
       return "uint8";
     case ScalarType::Char:
       return "int8";
+    case ScalarType::UInt16:
+      return "uint16";
+    case ScalarType::UInt32:
+      return "uint32";
+    case ScalarType::UInt64:
+      return "uint64";
     case ScalarType::Short:
       return "int16";
     case ScalarType::Int:
@@ -43,7 +49,8 @@ bool is_integer(const Tensor& tensor) {
   if (!tensor.defined()) return false;
   const ScalarType type = tensor.scalar_type();
   return type == ScalarType::Byte || type == ScalarType::Char || type == ScalarType::Short || type == ScalarType::Int ||
-         type == ScalarType::Long;
+         type == ScalarType::Long || type == ScalarType::UInt16 || type == ScalarType::UInt32 ||
+         type == ScalarType::UInt64;
 }
 
 // "int64 [4, 2]": dtype and shape, as a user knows them.

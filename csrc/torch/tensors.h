@@ -73,6 +73,10 @@ inline std::tuple<Tensor, MaskType> prepare_mask(const Tensor& mask) {
       return {as_type(mask, ScalarType::Int), MaskType::kInt32};
     case ScalarType::Long:
       return {as_contiguous(mask), MaskType::kInt64};
+    case ScalarType::UInt16:
+    case ScalarType::UInt32:
+    case ScalarType::UInt64:
+      return {as_type(mask, ScalarType::Long), MaskType::kInt64};
     case ScalarType::Double:
       return {as_contiguous(mask), MaskType::kDouble};
     default:

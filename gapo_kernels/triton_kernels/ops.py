@@ -121,7 +121,7 @@ def _score(rule: Rule, rewards: Tensor, valid: Tensor | None, groups: Groups, st
 
 def _groups_by_id(ids: Tensor) -> Groups:
     """Rows of equal ids side by side, each group's in the caller's order; each position knows its group's bounds."""
-    ordered, rows = torch.sort(ids, stable=True)
+    ordered, rows = torch.sort(ids if ids.dtype.is_signed else ids.long(), stable=True)  # it knows few unsigned types
     begins = torch.searchsorted(ordered, ordered)
     ends = torch.searchsorted(ordered, ordered, right=True)
     return Groups(ids.numel(), ids.numel(), begins, ends, rows)

@@ -296,7 +296,7 @@ def test_every_golden_case_is_run():
 def test_ids_of_every_integer_type():
     rewards = rewards_of(12)
     expected = torch.ops.gapo.advantage_by_id(rewards, ids_of(12, 3))
-    for kind in (torch.uint8, torch.int8, torch.int16, torch.int32):
+    for kind in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64):
         assert torch.equal(
             torch.ops.gapo.advantage_by_id(rewards, ((ids_of(12, 3) + 7) // 1_000_003).to(kind)), expected
         )
