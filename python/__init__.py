@@ -7,7 +7,7 @@ the kernels are those that serve ``torch.ops.gapo.*`` on the CPU, on the calling
 from __future__ import annotations
 
 from importlib.util import find_spec
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +47,23 @@ def _number(argument: str, value: object) -> float:
         return float(value)
     except OverflowError:  # an integer of hundreds of digits
         return np.inf
+
+
+def _count(argument: str, value: object, least: int) -> int:
+    if not isinstance(value, Integral):
+        raise TypeError(f"{argument} expects an integer, got {value!r}")
+    if not least <= value < 2**63:
+        raise ValueError(f"{argument} expects an integer >= {least} and < 2^63, got {value}")
+    return int(value)
+
+
+def _array(argument: str, value: ArrayLike) -> NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
+        raise TypeError(f"{argument} expects an array without a mask: pass its data, and valid=~mask")
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"{argument} expects an array: {error}") from None
 
 
 class AdvantageStats(NamedTuple):
@@ -98,7 +115,7 @@ def advantage_stats(
         ValueError: an argument of the wrong shape or value; the message names it.
         TypeError: rewards or ids of a type that is not floating or integer; another argument of another type.
     """
-    values = np.asarray(rewards)
+    values = _array("rewards", rewards)
     if values.dtype.kind not in "fiu":
         raise TypeError(f"rewards expects a float array, got {values.dtype} {list(values.shape)}")
     if values.ndim < 1 or (group_ids is not None and values.ndim != 1):
@@ -106,14 +123,14 @@ def advantage_stats(
         raise ValueError(f"rewards expects shape {shape}, got {list(values.shape)}")
     ids = None
     if group_ids is not None:
-        ids = np.asarray(group_ids)
+        ids = _array("group_ids", group_ids)
         if ids.size > 0 and ids.dtype.kind not in "iu":  # an empty list has no integers to tell by
             raise TypeError(f"group_ids expects integers [{values.size}], got {ids.dtype} {list(ids.shape)}")
         if ids.shape != values.shape:
             raise ValueError(f"group_ids expects shape [{values.size}], got {list(ids.shape)}")
     mask = None
     if valid is not None:
-        mask = np.asarray(valid)
+        mask = _array("valid", valid)
         if mask.dtype != np.bool_ or mask.shape != values.shape:
             raise ValueError(f"valid expects bool {list(values.shape)}, got {mask.dtype} {list(mask.shape)}")
     rule = resolve(estimator, center, scale)
@@ -167,10 +184,10 @@ def plan(groups: int, group_size: int, device: str = "cpu", dtype: str = "float3
 
     Raises:
         ValueError: a negative number of groups, a group size below 1, an unknown device or dtype.
+        TypeError: a number of groups or a group size that is no integer.
     """
-    if groups < 0 or group_size < 1:
-        raise ValueError(f"plan expects groups >= 0 and group_size >= 1, got {groups} and {group_size}")
+    shape = _count("groups", groups, least=0), _count("group_size", group_size, least=1)
     _one_of("device", device, ("cpu", "cuda"))
     _one_of("dtype", dtype, ("float32", "float64", "float16", "bfloat16"))
     planned = _core.cuda_plan if device == "cuda" else _core.plan
-    return planned(groups, group_size, dtype == "float64")
+    return planned(*shape, dtype == "float64")

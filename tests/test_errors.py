@@ -286,6 +286,8 @@ def test_estimator(op, wrong):
         ((np.float32(1),), {}, ValueError, "rewards expects shape [..., group_size], got []"),
         ((["a", "b"],), {}, TypeError, "rewards expects a float array, got <U1 [2]"),
         ((np.ones(4, complex),), {}, TypeError, "rewards expects a float array, got complex128 [4]"),
+        (([[1.0], [2.0, 3.0]],), {}, ValueError, "rewards expects an array: setting an array element with a sequence"),
+        ((np.ma.masked_invalid([1.0, np.nan]),), {}, TypeError, "rewards expects an array without a mask: pass its"),
         ((np.ones((2, 4)), [0, 1]), {}, ValueError, "rewards expects shape [N], got [2, 4]"),
         ((np.ones(4), [0, 1]), {}, ValueError, "group_ids expects shape [4], got [2]"),
         ((np.ones(2), [0.0, 1.0]), {}, TypeError, "group_ids expects integers [2], got float64 [2]"),
@@ -318,8 +320,17 @@ def test_numpy_arguments(args, options, error, text):
             function(*args, **options)
 
 
-def test_the_plan():
-    for groups, group_size in ((-1, 4), (4, 0)):
-        text = f"plan expects groups >= 0 and group_size >= 1, got {groups} and {group_size}"
-        with pytest.raises(ValueError, match=text):
-            gapo_kernels.plan(groups, group_size)
+@pytest.mark.parametrize(
+    ("groups", "group_size", "error", "text"),
+    [
+        (-1, 4, ValueError, "groups expects an integer >= 0 and < 2^63, got -1"),
+        (4, 0, ValueError, "group_size expects an integer >= 1 and < 2^63, got 0"),
+        (4, 2**63, ValueError, "group_size expects an integer >= 1 and < 2^63, got 9223372036854775808"),
+        ("8", 4, TypeError, "groups expects an integer, got '8'"),
+        (8, "cuda", TypeError, "group_size expects an integer, got 'cuda'"),
+        (8, 4.0, TypeError, "group_size expects an integer, got 4.0"),
+    ],
+)
+def test_the_plan(groups, group_size, error, text):
+    with pytest.raises(error, match=re.escape(text)):
+        gapo_kernels.plan(groups, group_size)
