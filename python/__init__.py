@@ -52,9 +52,10 @@ def _number(argument: str, value: object) -> float:
 def _count(argument: str, value: object, least: int) -> int:
     if not isinstance(value, Integral):
         raise TypeError(f"{argument} expects an integer, got {value!r}")
-    if not least <= value < 2**63:
-        raise ValueError(f"{argument} expects an integer >= {least} and < 2^63, got {value}")
-    return int(value)
+    number = int(value)
+    if not least <= number < 2**63:
+        raise ValueError(f"{argument} expects an integer >= {least} and < 2^63, got {number}")
+    return number
 
 
 def _array(argument: str, value: ArrayLike) -> NDArray[Any]:

@@ -91,23 +91,7 @@ def _run(args: argparse.Namespace, console: Console) -> None:
         raise UserError(f"--resume goes on with the settings of {args.resume}, and name=value; leave out --config")
     if args.resume and not (args.resume / CONFIG).exists():
         raise UserError(f"--resume expects the folder of a run, got {args.resume}, which has no {CONFIG}")
-    config = _settings(args, args.resume / CONFIG if args.resume else args.config)
-    if args.resume:
-        _check_resumed(args.resume, config, console)
-    run(config, args.resume, console)
-
-
-def _check_resumed(folder: Path, config: Config, console: Console) -> None:
-    """Refuse what a run cannot change, where its weights came from and where it lies; tell what else is new."""
-    kept = load_config(folder / CONFIG)
-    changed = {name: was for name, was in vars(kept).items() if getattr(config, name) != was}
-    for name in ("model", "out"):
-        if name in changed:
-            raise UserError(
-                f"{name} expects {changed[name]!r}, with which the run in {folder} began, got {getattr(config, name)!r}"
-            )
-    if changed:
-        tell(console, "from here on: " + ", ".join(f"{n}={getattr(config, n)!r}, was {changed[n]!r}" for n in changed))
+    run(_settings(args, args.resume / CONFIG if args.resume else args.config), args.resume, console)
 
 
 def _eval(args: argparse.Namespace, console: Console) -> None:

@@ -12,7 +12,8 @@ from rich.table import Table
 from gapo_trainer import ranks
 from gapo_trainer.checkpoint import CHECKPOINTS, checkpoints
 from gapo_trainer.claim import claim, claim_new
-from gapo_trainer.config import Config
+from gapo_trainer.config import Config, load_config
+from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import SCORES
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import resolve_device
@@ -20,7 +21,7 @@ from gapo_trainer.progress import tell
 from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.runs import load_run
-from gapo_trainer.runlog import EVALS, read_log
+from gapo_trainer.runlog import CONFIG, EVALS, read_log
 from gapo_trainer.threads import settle_threads
 from gapo_trainer.train import train
 
@@ -30,7 +31,11 @@ def run(config: Config, resume: Path | None, console: Console) -> Path:
 
     Returns:
         The run's folder.
+
+    Raises:
+        UserError: ``config`` changes where the resumed run's weights came from, or where it lies; or see ``train``.
     """
+    changes = _changes(resume, config) if resume else []
     settle_threads(config.model)
     with ExitStack() as held:
         with ranks.process_group(resolve_device(config.device)) as device:
@@ -40,11 +45,23 @@ def run(config: Config, resume: Path | None, console: Console) -> Path:
                 held.enter_context(claim(resume))
             folder = Path(ranks.agreed(str(resume or claim_new(Path(config.out), held)) if first else None))
             if first:
+                if changes:
+                    tell(console, f"from here on: {', '.join(changes)}")
                 tell(console, f"run: {folder}")
             train(config, folder, device, resume is not None, console if first else None)
         if first:
             _show_result(config, folder, origin, console)
     return folder
+
+
+def _changes(folder: Path, config: Config) -> list[str]:
+    """What ``config`` changes of the run in ``folder``, as lines to tell; what no run can change is refused."""
+    kept = vars(load_config(folder / CONFIG))
+    new = {name: value for name, value in vars(config).items() if value != kept[name]}
+    for name in ("model", "out"):
+        if name in new:
+            raise UserError(f"{name} expects {kept[name]!r}, with which the run in {folder} began, got {new[name]!r}")
+    return [f"{name}={value!r}, was {kept[name]!r}" for name, value in new.items()]
 
 
 def _show_result(config: Config, folder: Path, origin: dict[str, Any], console: Console) -> None:
