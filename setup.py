@@ -83,7 +83,7 @@ class BuildSharedLibraries(build_ext):
 torch_ops = Extension(
     "gapo_kernels._C",
     sources=[f"csrc/torch/{name}.cpp" for name in ("check_ops", "checks", "cpu_ops", "schema")],
-    depends=HEADERS,
+    depends=[*HEADERS, *glob("python/*.h")],
     include_dirs=["csrc", *cpp_extension.include_paths()],
     library_dirs=cpp_extension.library_paths(),
     libraries=["torch_cpu"],

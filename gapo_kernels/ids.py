@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import count
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from gapo_numpy import _core
 
 GroupIds: TypeAlias = Tensor | np.ndarray | Sequence[object]
 
@@ -38,11 +38,10 @@ def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
         return as_id_tensor(group_ids.ravel().tolist(), device).reshape(group_ids.shape)
     if isinstance(group_ids, (str, bytes)) or not isinstance(group_ids, Sequence):
         raise TypeError(f"group_ids expects a tensor, an array or a sequence of ids, got {type(group_ids).__name__}")
-    number: defaultdict[object, int] = defaultdict(count().__next__)
-    try:  # no Python runs for a row, and torch.tensor of a list would take longer than all of this
-        numbered = np.fromiter(map(number.__getitem__, group_ids), np.int64, len(group_ids))
+    try:
+        numbered, distinct = _core.number_objects(tuple(group_ids))
     except TypeError as error:
         raise TypeError(f"group_ids expects hashable ids: {error}") from None
-    if any(isinstance(value, Tensor) for value in number):  # each would be a group of its own
+    if any(isinstance(value, Tensor) for value in distinct):  # each would be a group of its own
         raise TypeError("group_ids expects ids that hash by value, got a sequence of tensors: pass torch.stack of it")
     return torch.from_numpy(numbered).to(device)

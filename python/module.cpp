@@ -9,6 +9,7 @@
 
 #include "cpu/op.h"
 #include "cuda/tiers.h"
+#include "number_objects.h"
 #include "rule.h"
 
 namespace py = pybind11;
@@ -134,6 +135,7 @@ PYBIND11_MODULE(_core, m) {
   m.attr("EPS") = gapo::Rule{}.eps;
   m.def("run_float32", &gapo::run<float>);
   m.def("run_float64", &gapo::run<double>);
+  m.def("number_objects", &gapo::number_objects);
   m.def("build_info", &gapo::build_info);
   m.def("plan", &gapo::plan);
   m.def("cuda_plan", &gapo::cuda_plan);

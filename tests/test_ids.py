@@ -8,6 +8,7 @@ import torch
 from op_samples import rewards_of
 
 import gapo_kernels
+from gapo_kernels.ids import as_id_tensor
 
 NUMBERS = [3, 1, 3, 2, 1, 3]
 UUIDS = {number: uuid.UUID(int=number) for number in NUMBERS}
@@ -52,3 +53,28 @@ def test_the_same_groups(ids):
 @pytest.mark.parametrize("ids", [[], (), np.array([]), np.array([], object), np.array([], int)], ids=repr)
 def test_no_rows(ids):
     assert gapo_kernels.advantage_by_id(torch.empty(0), ids).shape == (0,)
+
+
+@pytest.mark.parametrize("distinct", [7, 5000, 20_000])  # objects that were seen last are found by their addresses
+def test_objects_are_told_apart_by_value(distinct):
+    order = np.random.default_rng(0).integers(distinct, size=20_000)
+    shared = [f"uid-{number}" for number in range(distinct)]
+    again = [name[:-1] + name[-1] for name in shared]  # equal, and other objects
+    assert again[0] is not shared[0]
+    names = [(shared if row % 2 else again)[number] for row, number in enumerate(order)]
+    ids = as_id_tensor(names, torch.device("cpu"))
+    first = {number: row for row, number in reversed(list(enumerate(order.tolist())))}
+    expected = {number: place for place, number in enumerate(sorted(first, key=first.__getitem__))}
+    assert ids.tolist() == [expected[number] for number in order.tolist()]
+
+
+def test_what_an_id_raises_is_passed_on():
+    class Broken:
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        as_id_tensor([Broken(), Broken()], torch.device("cpu"))
