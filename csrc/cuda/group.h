@@ -67,9 +67,17 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
     for (int p = 0; p < n; p += kChunk) store_chunk(given + p, advantage + place_of(team, p));
   } else {
 #pragma unroll
-    for (int p = 0; p < n; ++p) {
-      const int place = place_of(team, p);
-      if (place < size) advantage[at(place)] = given[p];
+    for (int p = 0; p < n; p += chunk) {
+      int row[chunk];  // looked up before the stores, which would hold the next one back
+#pragma unroll
+      for (int i = 0; i < chunk; ++i) {
+        const int place = place_of(team, p + i);
+        if (place < size) row[i] = at(place);
+      }
+#pragma unroll
+      for (int i = 0; i < chunk; ++i) {
+        if (place_of(team, p + i) < size) advantage[row[i]] = given[p + i];
+      }
     }
   }
 }

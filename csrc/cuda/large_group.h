@@ -102,6 +102,8 @@ struct LargeGroup {
   T* held;  // [held_tiles, kTile]: the first of the block's tiles, once hold() has read them
   uint32_t held_tiles;
 
+  static constexpr int kBatch = 4;
+
   GAPO_DEVICE uint32_t size() const { return place.size; }
 
   GAPO_DEVICE int64_t row(uint32_t position) const { return row_of(call.groups, place.begin + position); }
@@ -111,21 +113,17 @@ struct LargeGroup {
     return (size() + kTile<kThreads> - 1) / kTile<kThreads>;
   }
 
-  // The rewards at positions first, first + stride and so on; no_reward where there is none. Loads are issued together.
+  // The rewards at positions first, first + stride and so on; no_reward where there is none.
   template <int kCount>
   GAPO_DEVICE void read(uint32_t first, uint32_t stride, T* values) const {
     with_element<T>(call.element, [&](auto* null) {
       using E = std::remove_pointer_t<decltype(null)>;
-      const E* const rewards = static_cast<const E*>(call.groups.rewards);
+      const RowBatch<E, kCount> batch(call.groups, place.begin, size(), [=](int j) { return first + j * stride; });
 #pragma unroll
       for (int j = 0; j < kCount; ++j) {
-        const uint32_t position = first + j * stride;
-        values[j] = no_reward<T>();
-        if (position >= size()) continue;
-        const int64_t at = row(position);
-        if (call.groups.valid != nullptr && !call.groups.valid[at]) continue;
-        const T reward = to_compute(rewards[at]);
-        values[j] = reward == reward ? reward : std::numeric_limits<T>::quiet_NaN();
+        const T reward = to_compute(batch.reward[j]);
+        const T usual = reward == reward ? reward : std::numeric_limits<T>::quiet_NaN();
+        values[j] = batch.is_member[j] ? usual : no_reward<T>();
       }
     });
   }
@@ -146,24 +144,32 @@ struct LargeGroup {
     }
   }
 
-  // Calls visit(position, value) for the thread's places of a tile, always in the same order. value: the reward there,
-  // or no_reward; that is also what comes with the few positions behind the group's end that are visited.
+  // Calls visit(position, values) for the thread's places of a tile, always in the same order, kBatch at a time: they
+  // lie kThreads apart from that position on. values: the rewards there, or no_reward; that is also what comes with the
+  // few positions behind the group's end that are visited.
   template <int kThreads, typename Visit>
-  GAPO_DEVICE void visit_places(const Tile<T>& tile, int thread, Visit visit) const {
-    constexpr int batch = 4;
+  GAPO_DEVICE void visit_batches(const Tile<T>& tile, int thread, Visit visit) const {
     const uint32_t left = size() - tile.first, end = left < kTile<kThreads> ? left : kTile<kThreads>;
 #pragma unroll 1
-    for (uint32_t from = thread; from < end; from += batch * kThreads) {
-      T values[batch];
+    for (uint32_t from = thread; from < end; from += kBatch * kThreads) {
+      T values[kBatch];
       if (tile.is_held) {
 #pragma unroll
-        for (int j = 0; j < batch; ++j) values[j] = tile.held[from + j * kThreads];
+        for (int j = 0; j < kBatch; ++j) values[j] = tile.held[from + j * kThreads];
       } else {
-        read<batch>(tile.first + from, kThreads, values);
+        read<kBatch>(tile.first + from, kThreads, values);
       }
-#pragma unroll
-      for (int j = 0; j < batch; ++j) visit(tile.first + from + j * kThreads, values[j]);
+      visit(tile.first + from, values);
     }
+  }
+
+  // Calls visit(position, value) for those places one by one.
+  template <int kThreads, typename Visit>
+  GAPO_DEVICE void visit_places(const Tile<T>& tile, int thread, Visit visit) const {
+    visit_batches<kThreads>(tile, thread, [&](uint32_t position, const T* values) {
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) visit(position + j * kThreads, values[j]);
+    });
   }
 
   // Calls visit(reward) for the thread's valid rewards of a tile.

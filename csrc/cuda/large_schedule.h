@@ -115,7 +115,9 @@ GAPO_DEVICE void serve_groups(const LargeCall& large, uint32_t block_index, uint
     if (refused) {
       write_large(block, group, nan_group());
     } else if (turn.place.size > 0) {
-      large_advantage(block, group, memory, large.plan.bins, turn.exchange);
+      const uint32_t own = bins_for(turn.place.size);  // the plan's are as many as the longest group's
+      const uint32_t bins = own < large.plan.bins ? own : large.plan.bins;
+      large_advantage(block, group, memory, bins, turn.exchange);
     }
     if (turn.last) return;
     block.meet();  // the exchange is free for the next group

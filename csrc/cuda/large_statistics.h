@@ -127,14 +127,25 @@ GAPO_DEVICE void write_large(Block& block, const LargeGroup<T>& group, const Gro
   block.each([&](int thread) {
     with_element<T>(call.element, [&](auto* null) {
       using E = std::remove_pointer_t<decltype(null)>;
-      E* const advantage = static_cast<E*>(call.out.advantage);
+      const int32_t* const rows = call.groups.rows ? call.groups.rows + group.place.begin : nullptr;
+      const int64_t first = rows ? 0 : group.place.begin;
+      E* const advantage = static_cast<E*>(call.out.advantage) + first;
       E* const report = static_cast<E*>(call.out.stats);
       group.each_tile(block, [&](const Tile<T>& tile) {
-        group.template visit_places<Block::kThreads>(tile, thread, [&](uint32_t position, T value) {
-          if (position >= group.size()) return;
-          const int64_t row = group.row(position);
-          advantage[row] = to_element<E>(is_reward(value) ? advantage_of(value, stats) : T{0});
-          if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
+        group.template visit_batches<Block::kThreads>(tile, thread, [&](uint32_t position, const T* values) {
+          constexpr int count = LargeGroup<T>::kBatch;
+          uint32_t row[count];  // looked up before the stores, which would hold the next one back
+#pragma unroll
+          for (int j = 0; j < count; ++j) {
+            row[j] = position + j * Block::kThreads;
+            if (rows != nullptr && row[j] < group.size()) row[j] = static_cast<uint32_t>(rows[row[j]]);
+          }
+#pragma unroll
+          for (int j = 0; j < count; ++j) {
+            if (position + j * Block::kThreads >= group.size()) break;
+            advantage[row[j]] = to_element<E>(is_reward(values[j]) ? advantage_of(values[j], stats) : T{0});
+            if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * (first + row[j]));
+          }
         });
       });
       if (report && !call.out.stats_by_row && block.rank == 0 && thread == 0) {

@@ -59,19 +59,32 @@ struct PassMemory {
 };
 static_assert(kPassTile <= UINT16_MAX);
 
-// number_at(i): the number in place i, each asked for once. The blocks meet afterwards.
-template <typename NumberAt>
+// number_at(i): the number in place i, each asked for once; keep(i, number): puts it there, once some have been read.
+// The blocks meet afterwards.
+template <typename NumberAt, typename Keep>
 __device__ void count_runs(const PassBlock& block, const TileRuns& runs, const Digits& digits, NumberAt number_at,
-                           PassMemory& memory, const RunTable& table) {
+                           Keep keep, PassMemory& memory, const RunTable& table) {
   if (block.rank >= runs.columns) return;
   const int thread = Thread::index();
   uint32_t* const own = memory.base;
   for (uint32_t digit = thread; digit < digits.count(); digit += kPassThreads) own[digit] = 0;
   __syncthreads();
   const int64_t end = runs.end(block.rank);
-#pragma unroll 4
-  for (int64_t i = runs.begin(block.rank) + thread; i < end; i += kPassThreads) {
-    atomic_add(own + digits.of(number_at(i)), 1u);
+#pragma unroll 1
+  for (int64_t first = runs.begin(block.rank) + thread; first < end; first += kPassTile) {
+    uint32_t numbers[kRowsOfThread];
+#pragma unroll
+    for (int r = 0; r < kRowsOfThread; ++r) {
+      const int64_t i = first + r * kPassThreads;
+      if (i < end) numbers[r] = number_at(i);
+    }
+#pragma unroll
+    for (int r = 0; r < kRowsOfThread; ++r) {
+      const int64_t i = first + r * kPassThreads;
+      if (i >= end) break;
+      keep(i, numbers[r]);
+      atomic_add(own + digits.of(numbers[r]), 1u);
+    }
   }
   __syncthreads();
   for (uint32_t digit = thread; digit < digits.count(); digit += kPassThreads) {
@@ -88,12 +101,22 @@ __device__ inline void sum_runs(const PassBlock& block, const TileRuns& runs, co
        digit += block.count * kWarps) {
     uint32_t* const row = table.counts + int64_t{digit} * runs.columns;
     uint32_t before = 0;
-    for (int first = 0; first < runs.columns; first += kWarp) {
-      const int column = first + lane;
-      const uint32_t own = column < runs.columns ? row[column] : 0;
-      const uint32_t sum = inclusive_sum(own, lane);
-      if (column < runs.columns) row[column] = before + sum - own;
-      before += Thread::from(sum, kWarp - 1);
+    constexpr int batch = 4;
+#pragma unroll 1
+    for (int first = 0; first < runs.columns; first += batch * kWarp) {
+      uint32_t own[batch];
+#pragma unroll
+      for (int b = 0; b < batch; ++b) {
+        const int column = first + b * kWarp + lane;
+        own[b] = column < runs.columns ? row[column] : 0;
+      }
+#pragma unroll
+      for (int b = 0; b < batch; ++b) {
+        const int column = first + b * kWarp + lane;
+        const uint32_t sum = inclusive_sum(own[b], lane);
+        if (column < runs.columns) row[column] = before + sum - own[b];
+        before += Thread::from(sum, kWarp - 1);
+      }
     }
     if (lane == 0) table.totals[digit] = before;
   }

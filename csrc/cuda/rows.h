@@ -1,7 +1,7 @@
 // A team's rows of a group: where they lie, reading them into registers, writing their advantages.
 #pragma once
 
-#include "cuda/element.h"
+#include "cuda/row_batch.h"
 #include "cuda/sort.h"
 #include "formulas.h"
 
@@ -49,11 +49,6 @@ GAPO_DEVICE int64_t group_count(const Groups& groups) {
   return groups.device_count ? *groups.device_count : groups.count;
 }
 
-// The row of a position.
-GAPO_DEVICE int64_t row_of(const Groups& groups, int64_t position) {
-  return groups.rows ? groups.rows[position] : position;
-}
-
 // A lane's p-th value comes from this place in the group: four neighbours a lane, so that a team's loads lie side by
 // side. It is the same for every alignment, and so is the order of sums.
 inline constexpr int kChunk = 4;
@@ -82,18 +77,21 @@ GAPO_DEVICE Values<T, Team::kRewards> load_rows(const Team& team, const Call& ca
   values.members = 0;
   bool nan = false;
   with_element<T>(call.element, [&](auto* type) {
-    const auto* rewards = static_cast<const std::remove_pointer_t<decltype(type)>*>(groups.rewards);
+    using E = std::remove_pointer_t<decltype(type)>;
+    constexpr int count = Team::kRewards < kChunk ? Team::kRewards : kChunk;
+    E given[Team::kRewards];
+#pragma unroll
+    for (int p = 0; p < Team::kRewards; p += count) {  // more at once take registers, and so warps
+      const RowBatch<E, count> batch(groups, slice.begin, slice.count(), [&](int i) { return place_of(team, p + i); });
+#pragma unroll
+      for (int i = 0; i < count; ++i) {
+        given[p + i] = batch.reward[i];
+        if (batch.is_member[i]) values.members |= 1u << (p + i);
+      }
+    }
 #pragma unroll
     for (int p = 0; p < Team::kRewards; ++p) {
-      const int place = place_of(team, p);
-      T value = static_cast<T>(kInfinity);
-      if (place < slice.size) {
-        const int64_t row = row_of(groups, slice.begin + place);
-        if (groups.valid == nullptr || groups.valid[row]) {
-          value = to_compute(rewards[row]);
-          values.members |= 1u << p;
-        }
-      }
+      const T value = values.members >> p & 1 ? to_compute(given[p]) : static_cast<T>(kInfinity);
       nan |= value != value;
       values.value[p] = value;
     }
@@ -150,17 +148,19 @@ GAPO_DEVICE void write_rows(const Team& team, const Call& call, int64_t g, const
   const Groups& groups = call.groups;
   with_element<T>(call.element, [&](auto* type) {
     using E = std::remove_pointer_t<decltype(type)>;
-    const E* const rewards = static_cast<const E*>(groups.rewards);
     E* const advantage = static_cast<E*>(call.out.advantage);
     E* const report = static_cast<E*>(call.out.stats);
-#pragma unroll 4
-    for (int p = 0; p < Team::kRewards; ++p) {
-      const int place = place_of(team, p);
-      if (place >= slice.size) continue;
-      const int64_t row = row_of(groups, slice.begin + place);
-      const bool member = groups.valid == nullptr || groups.valid[row];
-      advantage[row] = to_element<E>(member ? advantage_of(to_compute(rewards[row]), stats) : T{0});
-      if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
+    constexpr int count = Team::kRewards < kChunk ? Team::kRewards : kChunk;
+#pragma unroll 1
+    for (int p = 0; p < Team::kRewards; p += count) {
+      const RowBatch<E, count> batch(groups, slice.begin, slice.count(), [&](int i) { return place_of(team, p + i); });
+#pragma unroll
+      for (int i = 0; i < count; ++i) {
+        if (!batch.exists[i]) continue;
+        const int64_t row = batch.first + batch.row[i];
+        advantage[row] = to_element<E>(batch.is_member[i] ? advantage_of(to_compute(batch.reward[i]), stats) : T{0});
+        if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
+      }
     }
     if (report && !call.out.stats_by_row && team.lane == 0) write_stats<E, T>(stats, report + 4 * g);
   });

@@ -82,10 +82,13 @@ __global__ void __launch_bounds__(kPassThreads, 2) sort_ids(const __grid_constan
 #pragma unroll 1
   for (int pass = 0; pass < passes; ++pass, digits.shift += digits.bits) {
     const auto number_at = [&](int64_t i) {
-      if (pass == 0) from.numbers[i] = call.id_numbers[from.numbers[i]];
-      return from.numbers[i];
+      const uint32_t found = from.numbers[i];
+      return pass == 0 ? call.id_numbers[found] : found;
     };
-    count_runs(block, call.runs, digits, number_at, memory, call.digits);
+    const auto keep = [&](int64_t i, uint32_t number) {
+      if (pass == 0) from.numbers[i] = number;
+    };
+    count_runs(block, call.runs, digits, number_at, keep, memory, call.digits);
     block.meet();
     sum_runs(block, call.runs, digits, call.digits);
     block.meet();

@@ -55,9 +55,9 @@ GAPO_DEVICE Chunk<V, kCount> load_once(const V* values) {
   return chunk;
 }
 
-// One lane's part of a row's sum.
-template <typename E>
-GAPO_DEVICE double lane_sum(const E* row, int64_t length, bool whole, int lane, int lanes) {
+// kWhole is known to the compiler: where it had to choose chunk by chunk, each load would be waited for.
+template <bool kWhole, typename E>
+GAPO_DEVICE double sum_chunks(const E* row, int64_t length, int lane, int lanes) {
   constexpr int n = kTokensPerChunk<E>;
   constexpr int batch = 4;  // chunks on their way at once
   double sum = 0.0;
@@ -67,9 +67,8 @@ GAPO_DEVICE double lane_sum(const E* row, int64_t length, bool whole, int lane, 
 #pragma unroll
     for (int b = 0; b < batch; ++b) {
       const int64_t begin = first + int64_t{b} * n * lanes;
-      chunks[b] = begin >= length ? Chunk<E, n>{}
-                  : whole         ? load_once<n>(row + begin)
-                                  : load_tokens<n>(row, begin, length, false);
+      chunks[b] = {};
+      if (begin < length) chunks[b] = kWhole ? load_once<n>(row + begin) : load_tokens<n>(row, begin, length, false);
     }
 #pragma unroll
     for (int b = 0; b < batch; ++b) {
@@ -78,6 +77,12 @@ GAPO_DEVICE double lane_sum(const E* row, int64_t length, bool whole, int lane, 
     }
   }
   return sum;
+}
+
+// One lane's part of a row's sum.
+template <typename E>
+GAPO_DEVICE double lane_sum(const E* row, int64_t length, bool whole, int lane, int lanes) {
+  return whole ? sum_chunks<true>(row, length, lane, lanes) : sum_chunks<false>(row, length, lane, lanes);
 }
 
 // 16 bytes to their alignment, in one store: left to itself, the compiler splits some into their values.
@@ -100,22 +105,44 @@ GAPO_DEVICE T masked(T value, Mask mask) {
   return factor == 0 ? T{0} : value * factor;
 }
 
+// kCount tokens at a time: a chunk, or one. Several masks are read before the first store, which would hold the next
+// load back.
+template <int kCount, typename E, typename T, typename Mask>
+GAPO_DEVICE void write_chunks(T value, const Mask* mask, int64_t length, int lane, int lanes, E* out) {
+  constexpr int most = 64 / static_cast<int>(sizeof(Chunk<Mask, kCount>)), batch = most < 4 ? most : 4;
+  static_assert(batch > 0);
+  const int64_t stride = int64_t{kCount} * lanes;
+#pragma unroll 1
+  for (int64_t first = int64_t{kCount} * lane; first < length; first += batch * stride) {
+    Chunk<Mask, kCount> masks[batch];
+#pragma unroll
+    for (int b = 0; b < batch; ++b) {
+      const int64_t begin = first + b * stride;
+      if (begin < length) masks[b] = load_tokens<kCount>(mask, begin, length, true);
+    }
+#pragma unroll
+    for (int b = 0; b < batch; ++b) {
+      const int64_t begin = first + b * stride;
+      if (begin >= length) break;
+      Chunk<E, kCount> chunk;
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) chunk.value[i] = to_element<E>(masked(value, masks[b].value[i]));
+      if constexpr (kCount == 1) {
+        out[begin] = chunk.value[0];
+      } else {
+        store_once(chunk, out + begin);
+      }
+    }
+  }
+}
+
 // One lane's part of a row.
 template <typename E, typename T, typename Mask>
 GAPO_DEVICE void write_tokens(T value, const Mask* mask, int64_t length, bool whole, int lane, int lanes, E* out) {
-  constexpr int n = kTokensPerChunk<E>;
-  if (!whole) {
-#pragma unroll 4
-    for (int64_t t = lane; t < length; t += lanes) out[t] = to_element<E>(masked(value, mask[t]));
-    return;
-  }
-#pragma unroll 2
-  for (int64_t begin = int64_t{lane} * n; begin < length; begin += int64_t{n} * lanes) {
-    const Chunk<Mask, n> masks = load_tokens<n>(mask, begin, length, true);
-    Chunk<E, n> chunk;
-#pragma unroll
-    for (int i = 0; i < n; ++i) chunk.value[i] = to_element<E>(masked(value, masks.value[i]));
-    store_once(chunk, out + begin);
+  if (whole) {
+    write_chunks<kTokensPerChunk<E>>(value, mask, length, lane, lanes, out);
+  } else {
+    write_chunks<1>(value, mask, length, lane, lanes, out);
   }
 }
 

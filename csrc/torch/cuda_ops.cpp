@@ -48,8 +48,9 @@ struct Device {
 void check_launch(const char* op, cudaError_t error) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // CUDA keeps it, and the next launch would be taken for the failed one
-  GAPO_CHECK(false, op, " could not be launched: ", cudaGetErrorString(error), " (this build has kernels for ",
-             GAPO_CUDA_ARCHITECTURES, ")");
+  const bool foreign = error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction;
+  GAPO_CHECK(false, op, " could not be launched: ", cudaGetErrorString(error),
+             foreign ? "; this build has kernels for " GAPO_CUDA_ARCHITECTURES : "");
 }
 
 // Memory from the caching allocator, handed out piece by piece.
