@@ -23,6 +23,7 @@ ROTATED_CACHES = 3  # rotated inputs and results fill the L2 cache that many tim
 MOST_CALLS = 4096  # in a recording: a graph of more nodes takes seconds to make
 LEAST_CALLS, MOST_BYTES = 20, 4 << 30  # the least number of calls, unless they would need that much memory
 SLEEP_CYCLES = 1_000_000  # half a millisecond, in which the host launches a graph: its time is not the device's
+MOST_SLEEP_CYCLES = 64 * SLEEP_CYCLES  # for a host that takes longer
 LEAST_REPLAYS, ENOUGH_SECONDS = 5, 1.0  # no more replays than these, once they have taken so long
 
 
@@ -54,14 +55,20 @@ def record_graph(calls: Sequence[Call], keep: bool) -> Replay:
             if keep:
                 kept.append(result)
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    cycles = SLEEP_CYCLES
 
     def replay() -> float:
-        torch.cuda._sleep(SLEEP_CYCLES)
-        start.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end) / 1e3
+        nonlocal cycles
+        while True:
+            torch.cuda._sleep(cycles)
+            start.record()
+            graph.replay()
+            began_early = start.query()  # the device had to wait for the host
+            end.record()
+            end.synchronize()
+            if not began_early or cycles >= MOST_SLEEP_CYCLES:
+                return start.elapsed_time(end) / 1e3
+            cycles *= 2
 
     replay.kept = kept  # type: ignore[attr-defined]  # the results' memory belongs to the graph while it is replayed
     return replay

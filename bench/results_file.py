@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import ROOT
+from gapo_trainer.atomic import write_whole
 
 FOLDER = ROOT / "bench" / "results"
 PACKAGES = ("gapo-kernels", "torch", "numpy", "triton", "verl")
@@ -28,7 +29,7 @@ def write(path: Path, tables: Results) -> None:
         facts = "".join(f" {json.dumps(key)}: {json.dumps(table[key])},\n" for key in table if key != "cases")
         cases = ",\n".join(f"  {json.dumps(case)}" for case in table["cases"])
         pieces.append(f'"{name}": {{\n{facts} "cases": [\n{cases}\n ]\n}}')
-    path.write_text("{\n" + ",\n".join(pieces) + "\n}\n", encoding="utf-8")
+    write_whole(str(path), path, "{\n" + ",\n".join(pieces) + "\n}\n")  # an interruption leaves the one before
 
 
 def find(table: dict[str, Any], **wanted: Any) -> Entry | None:

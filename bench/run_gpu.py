@@ -7,6 +7,7 @@ NumPy and this package is needed.
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,18 +23,27 @@ from bench.tables import SMALL, TABLES, Case, cases
 
 RESULTS = results_file.FOLDER / "gpu.json"
 ORDER = ("dense", "tokens", "unordered", "ragged", "dtypes", "by_size", "by_batch")  # the first ones matter most
+OWN = ("gapo", "triton")  # this package's kernels
 COMPILED = ("triton", "torch.compile")  # seconds for every shape: after all tables of the others
 REPLAYS = 25
 MANY_KERNELS = 256  # calls in a graph of a peer that launches tens of kernels a call
 WAITING_CALLS = 4  # of a peer that makes the host wait: milliseconds each, of which no cache decides
 WARM_CALLS = 200
+BUSY_SECONDS = 1.0  # until an idle GPU runs at its clock
 HOST_CALLS = 20  # few enough that no launch queue fills and makes the host wait
 TOLERANCE = 1e-4  # of the greatest advantage; sums are ordered otherwise on a GPU
 ROUNDED = {"float16": 1e-2, "bfloat16": 3e-2}
 
 
+OUT_OF_TIME = "the time budget was spent"
+
+
 class LeftOut(Exception):
     """A case that is not measured, with the reason."""
+
+
+class DeviceLost(Exception):
+    """An error of CUDA's that every later call would meet again."""
 
 
 def cache_bytes(device: str) -> int:
@@ -43,6 +53,22 @@ def cache_bytes(device: str) -> int:
 
 def synchronise(device: str) -> Callable[[], None]:
     return torch.cuda.synchronize if device == "cuda" else lambda: None
+
+
+def find_lost(device: str, label: str) -> None:
+    """Tells an error of one case from one that has ended the device for this process.
+
+    Raises:
+        DeviceLost: nothing can be measured any more.
+    """
+    try:
+        synchronise(device)()
+    except RuntimeError as error:
+        raise DeviceLost(f"the device is lost after {label}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def recorder(peer: Peer, device: str) -> Record:
@@ -80,9 +106,9 @@ def measure(case: Case, device: str, cache: int) -> Entry:
     generator = torch.Generator().manual_seed(0)
     dtype = getattr(torch, case.dtype)
     first = form.draw(case.shape, dtype, device, generator)
-    error = check(case, peer, first) if case.peer in ("gapo", "triton") else None
+    error = check(case, peer, first) if case.peer in OWN else None
     traffic = form.traffic(*first)
-    single = peer.floor or case.peer in ("gapo", "triton")
+    single = peer.floor or case.peer in OWN
     sets = rotation(traffic, cache, *(() if single else (WAITING_CALLS if peer.waits else MANY_KERNELS,)))
     drawn = [first, *(form.draw(case.shape, dtype, device, generator) for _ in range(sets - 1))]
     prepared = [peer.prepare(*one) for one in drawn]
@@ -98,6 +124,7 @@ def measure(case: Case, device: str, cache: int) -> Entry:
         "warm": warm.median,
         "host": host_dispatch(calls[:HOST_CALLS], synchronise(device)),
         "traffic": traffic,
+        "rotated": sets * traffic,  # less than the L2 cache: the cold time is a warm one
         "error": error,
     }
 
@@ -106,31 +133,45 @@ def copy_bandwidth(device: str, cache: int) -> float:
     """Bytes a second, read and written, of a copy far larger than the L2 cache; the median of the replays."""
     source = torch.randn(max(1 << 16, 8 * cache // 4), device=device)  # float32: eight caches' worth
     target = torch.empty_like(source)
+    begun = time.monotonic()
+    while time.monotonic() - begun < BUSY_SECONDS:
+        target.copy_(source)
+        synchronise(device)()
     record = record_calls if device == "cpu" else record_graph
     taken = device_time([lambda: target.copy_(source)] * 3, record, REPLAYS, keep=False)
     return 2 * source.nbytes / (taken.median / 1e6)
 
 
 def run(tables: dict[str, Any], device: str, deadline: float, origin: Entry, out: Path) -> results_file.Results:
-    """All tables, the most important first, until the deadline; the file is written after every case."""
+    """All tables, the most important first, until the deadline; the file is written after every case.
+
+    A case is named before it begins: should the device hang, the log ends with what it hung in.
+    """
     cache = cache_bytes(device)
     facts = {"provenance": origin, "unit": "microseconds", "copy_bandwidth": copy_bandwidth(device, cache), "l2": cache}
     results: results_file.Results = {name: {**facts, "left_out": {}, "cases": []} for name in ORDER}
+    lost = ""
     in_order = [case for name in ORDER for case in cases(name, tables[name], device)]
     for case in sorted(in_order, key=lambda case: case.peer in COMPILED):
         table = results[case.table]
         label = f"{case.peer} {'x'.join(map(str, case.shape))} {case.dtype}"
-        if time.monotonic() > deadline:
-            table["left_out"][label] = "the time budget was spent"
+        if lost or time.monotonic() > deadline:
+            table["left_out"][label] = lost or OUT_OF_TIME
             continue
+        print(f"{case.table}: {label}", flush=True)
         try:
             table["cases"].append(measure(case, device, cache))
         except LeftOut as reason:
             table["left_out"][label] = str(reason)
         except KeyboardInterrupt:  # bench/gpu.sh cuts it off: what was measured is still reported
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it may come twice, to the process and to its group
             table["left_out"][label], deadline = "interrupted", 0.0
         except Exception as error:  # one peer, or its compiler, must not lose the others
-            table["left_out"][label] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            table["left_out"][label] = first_line(error)
+            try:
+                find_lost(device, label)
+            except DeviceLost as end:
+                lost = str(end)
         results_file.write(out, results)
     results_file.write(out, results)
     return results
@@ -148,6 +189,17 @@ def short_table(results: results_file.Results) -> str:
             cells = "".join(f"{entry['median']:>14.2f}" if entry else f"{'-':>14}" for entry in row)
             lines.append(f"{'x'.join(map(str, shape)):<20}" + cells)
     return "\n".join(lines)
+
+
+def failures(results: results_file.Results) -> list[str]:
+    """What went wrong with this package's kernels: not what the time did not suffice for, nor what is not there."""
+    expected = (OUT_OF_TIME, "interrupted", *(peer.absent() for form in FORMS.values() for peer in form.peers.values()))
+    return [
+        f"{name}: {label}: {reason}"
+        for name, table in results.items()
+        for label, reason in table["left_out"].items()
+        if label.partition(" ")[0] in OWN and reason not in expected
+    ]
 
 
 def main() -> None:
@@ -168,6 +220,8 @@ def main() -> None:
     }
     results = run(SMALL if given.small else TABLES, given.device, deadline, origin, given.out)
     print(short_table(results))
+    if failed := failures(results):
+        raise SystemExit("\n".join(failed))
 
 
 if __name__ == "__main__":

@@ -74,11 +74,13 @@ def main() -> None:
     made = wrong = 0
     for op, arguments in calls():
         made += 1
+        label = f"{op} {list(arguments[0].shape)} {arguments[0].dtype}"
+        print(label, flush=True)  # should it hang or be cut off, the log ends with what was under way
         try:
             compare(op, arguments, device)
         except Exception as error:  # the calls after it are to be looked at as well
             wrong += 1
-            print(f"{op} {list(arguments[0].shape)} {arguments[0].dtype}: {type(error).__name__}: {error}", flush=True)
+            print(f"{label}: {type(error).__name__}: {error}", flush=True)
     print(f"{made - wrong} of {made} calls agree with the CPU")
     sys.exit(wrong > 0)
 

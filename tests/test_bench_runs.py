@@ -196,6 +196,34 @@ def test_what_was_measured_before_an_interruption_is_kept(tmp_path, monkeypatch)
     assert results_file.read(tmp_path / "gpu.json") == results
 
 
+def test_what_fails_is_told_and_a_lost_device_ends_the_run(tmp_path, monkeypatch, capsys):
+    def measure(case, *_):
+        if case.peer == "gapo":
+            raise RuntimeError("an illegal memory access was encountered\nand more")
+        raise run_gpu.LeftOut("wrong: off by 0.1 of the greatest advantage")
+
+    def lost():
+        raise RuntimeError("CUDA error")
+
+    monkeypatch.setattr(run_gpu, "measure", measure)
+    out = tmp_path / "gpu.json"
+    failed = run_gpu.failures(run_gpu.run(SMALL, "cpu", time.monotonic() + 60, {}, out))
+    message = "dense: gapo 16x8 float32: RuntimeError: an illegal memory access was encountered"
+    assert message in failed
+    assert not any("torch" in line for line in failed)  # peers may fail
+    begun = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr(run_gpu, "synchronise", lambda device: lost if len(begun) > 1 else lambda: None)
+    monkeypatch.setattr(run_gpu, "copy_bandwidth", lambda *_: 1.0)
+    results = run_gpu.run(SMALL, "cpu", time.monotonic() + 60, {}, out)
+    assert capsys.readouterr().out.splitlines() == begun[:1] == ["dense: gapo 16x8 float32"]  # the log ends with it
+    (other, *_) = set(results["tokens"]["left_out"].values())
+    assert other == "the device is lost after gapo 16x8 float32: RuntimeError: CUDA error"
+    monkeypatch.setattr(run_gpu, "run", lambda *_: results)
+    monkeypatch.setattr(sys, "argv", ["run_gpu", "--device", "cpu", "--small"])
+    with pytest.raises(SystemExit, match="dense: gapo 16x8 float32"):
+        run_gpu.main()
+
+
 def test_what_is_measured_on_a_gpu_is_reported_and_drawn(tmp_path):
     origin = {"device": "a GPU", "driver": "1", "commit": "0", "command": "none", "date": "today", "versions": {}}
     few = {name: SMALL[name] if name in ("dense", "tokens") else Table("advantage", []) for name in SMALL}

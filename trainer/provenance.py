@@ -87,6 +87,15 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree that this package runs from; ``GAPO_COMMIT`` tells it of a copy without history."""
-    folder = str(Path(__file__).resolve().parent)
-    return _answer(["git", "-C", folder, "rev-parse", "HEAD"]) or os.environ.get("GAPO_COMMIT")
+    """The commit of the source tree that this package runs from; ``GAPO_COMMIT`` tells it of a copy without history.
+
+    With "-dirty" behind it where the tree's files are not the commit's, results themselves apart.
+    """
+    git = ["git", "-C", str(Path(__file__).resolve().parent)]
+    head = _answer([*git, "rev-parse", "HEAD"])
+    if not head:
+        return os.environ.get("GAPO_COMMIT")
+    changed = _answer(
+        [*git, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)bench/results"]
+    )
+    return f"{head}-dirty" if changed else head

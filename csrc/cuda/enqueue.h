@@ -5,8 +5,10 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 
 namespace gapo::cuda {
 
@@ -54,7 +56,8 @@ struct Grid {
   bool together = false;  // all blocks run at once, so that they may wait for each other
 };
 
-// How many of the kernel's blocks the current device runs at once.
+// How many of the kernel's blocks the current device runs at once; GAPO_BLOCKS_PER_SM, no more of them for each of its
+// processors: for tools that take registers of which the occupancy does not know.
 template <typename Kernel>
 cudaError_t blocks_at_once(Kernel* kernel, int threads, std::size_t shared_bytes, int64_t& blocks) {
   int device = 0, processors = 0, resident = 0;
@@ -66,6 +69,7 @@ cudaError_t blocks_at_once(Kernel* kernel, int threads, std::size_t shared_bytes
           cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, shared_bytes)) {
     return error;
   }
+  if (const char* most = std::getenv("GAPO_BLOCKS_PER_SM")) resident = std::min(resident, std::max(1, std::atoi(most)));
   blocks = int64_t{resident} * processors;
   return blocks > 0 ? cudaSuccess : cudaErrorLaunchOutOfResources;
 }

@@ -22,7 +22,28 @@ def test_a_cpu_is_named_with_its_vector_instructions():
 def test_the_commit_is_that_of_the_checkout_or_what_the_environment_says(monkeypatch):
     asked = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
     monkeypatch.setenv("GAPO_COMMIT", "0123abcd")
-    found = provenance("cpu")["commit"]
+    found = provenance("cpu")["commit"].removesuffix("-dirty")
     assert found == (asked.stdout.strip() if asked.returncode == 0 else "0123abcd")
     monkeypatch.setattr(module, "_answer", lambda command: None)  # a copy without history
     assert provenance("cpu")["commit"] == "0123abcd"
+
+
+def test_changes_that_are_not_committed_are_told(monkeypatch, tmp_path):
+    def git(*command: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *command], check=True, capture_output=True)
+
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "bench" / "results").mkdir(parents=True)
+    code, result = tmp_path / "code.py", tmp_path / "bench" / "results" / "cpu.json"
+    for file in (code, result):
+        file.write_text("before")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        git(*command)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "trainer" / "provenance.py"))
+    clean = provenance("cpu")["commit"]
+    assert len(clean) == 40
+    result.write_text("after")  # one result after the other is written
+    assert provenance("cpu")["commit"] == clean
+    code.write_text("after")
+    assert provenance("cpu")["commit"] == f"{clean}-dirty"
