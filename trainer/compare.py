@@ -69,6 +69,8 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
     for name, seed, one in runs:
         tell(console, f"{name}, seed {seed}: {one.out}")
         results[name].append(_final_scores(_trained(one, console)))
+        if not results[name][-1]:
+            raise UserError(f"data={config.data} has no held-out tasks to compare on whose prompts are short enough")
     write_result(Path(config.out) / "result.json", origin, _as_json(config, results))
     console.print(_means(results, seeds))
     if len(names) > 1 and seeds > 1:

@@ -19,7 +19,7 @@ from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import load_policy, resolve_device
 from gapo_trainer.precision import forward_precision
 from gapo_trainer.progress import tell
-from gapo_trainer.sources import load_splits
+from gapo_trainer.sources import load_splits, longest_prompt
 from gapo_trainer.stats import Mean
 from gapo_trainer.threads import settle_threads
 
@@ -35,7 +35,7 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
         console: where the table goes.
 
     Raises:
-        UserError: there are no held-out tasks, or ``out`` cannot be written.
+        UserError: there are no held-out tasks with prompts that are short enough, or ``out`` cannot be written.
     """
     if out:
         check_writable("--answers", out)  # the answering may take hours
@@ -44,7 +44,10 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
     policy.model.eval()
     splits = load_splits(config, policy, partial(tell, console)).held_out
     if not splits:
-        raise UserError(f"data={config.data} has no held-out tasks to evaluate on")
+        most = longest_prompt(config, policy)
+        raise UserError(
+            f"data={config.data} has no held-out tasks to evaluate on with prompts of at most {most} tokens"
+        )
     total = len(DECODINGS) * sum(map(len, splits.values()))
     answers = []
     with Progress(console=console, transient=True) as progress:

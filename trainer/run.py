@@ -68,7 +68,10 @@ def _show_result(config: Config, folder: Path, origin: dict[str, Any], console: 
     result = load_run(folder)
     write_result(folder / "result.json", origin, {"config": vars(config), "evals": result.evals})
     draw_curves([result]).savefig(folder / "curves.png", dpi=120)
-    console.print(result_table(folder))
+    if result.evals:
+        console.print(result_table(folder))
+    else:
+        tell(console, "no held-out tasks were evaluated: there are none, or none with a prompt that is short enough")
     tell(console, f"figures: {folder / 'curves.png'}")
     tell(console, f"checkpoint: {checkpoints(folder / CHECKPOINTS)[-1]}")
 

@@ -16,6 +16,7 @@ from gapo_trainer.policy import Policy
 
 TRAIN, *HELD_OUT = SPLITS
 EMBEDDED = "stdlib"
+AT_ONCE = 512  # prompts that are tokenized together: no more than a limit asks for
 Warn = Callable[[str], None]
 
 
@@ -28,7 +29,7 @@ class Splits:
 
 
 def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
-    """All tasks of a run.
+    """All tasks of a run: of those whose prompts are short enough as many as it wants, at random.
 
     Args:
         config: ``data``, ``skip_bad``, ``max_tasks``, ``eval_tasks``, ``max_prompt_tokens``, ``max_new_tokens`` and
@@ -40,17 +41,22 @@ def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
         UserError: the data cannot be read, or ``max_new_tokens`` leaves no room for a prompt.
     """
     limits = {split: config.max_tasks if split == TRAIN else config.eval_tasks for split in SPLITS}
-    splits = _embedded(limits) if config.data == EMBEDDED else _from_source(config, limits, warn)
-    longest = _longest_prompt(config, policy)
+    splits = _embedded(limits) if config.data == EMBEDDED else _from_source(config, warn)
+    longest = longest_prompt(config, policy)
+    why = "" if longest == config.max_prompt_tokens else ", which is what the model takes less max_new_tokens"
     for split, tasks in splits.items():
-        splits[split] = _short_enough(tasks, policy, longest)
-        if left_out := len(tasks) - len(splits[split]):
-            warn(f"{split}: {left_out} of {len(tasks)} tasks left out, prompts over {longest} tokens")
+        splits[split], seen = _short_enough(tasks, limits[split] or len(tasks), policy, longest)
+        if left_out := seen - len(splits[split]):
+            warn(f"{split}: {left_out} of {seen} tasks left out, prompts over {longest} tokens{why}")
     return Splits(splits[TRAIN], {split: splits[split] for split in HELD_OUT if splits[split]})
 
 
-def _longest_prompt(config: Config, policy: Policy) -> int:
-    """``max_prompt_tokens``, or less where the model takes no more with the completion behind it."""
+def longest_prompt(config: Config, policy: Policy) -> int:
+    """``max_prompt_tokens``, or less where the model takes no more with the completion behind it.
+
+    Raises:
+        UserError: ``max_new_tokens`` leaves no room for a prompt.
+    """
     longest = longest_sequence(policy.model)
     if longest is None:
         return config.max_prompt_tokens
@@ -65,21 +71,29 @@ def _embedded(limits: dict[str, int]) -> dict[str, list[Task]]:
     return {split: stdlib_tasks(split, limit=limit or None) for split, limit in limits.items()}
 
 
-def _from_source(config: Config, limits: dict[str, int], warn: Warn) -> dict[str, list[Task]]:
+def _from_source(config: Config, warn: Warn) -> dict[str, list[Task]]:
     loaded = load_tasks(config.data, skip_bad=config.skip_bad)
     if loaded.bad:
         warn(f"{len(loaded.bad)} bad rows skipped, the first: {loaded.bad[0]}")
     splits = {}
-    for split, limit in limits.items():
-        tasks = [task for task in loaded.tasks if task.split == split]
-        random.Random(config.seed).shuffle(tasks)  # files are sorted by repository: a limit is to sample all of them
-        splits[split] = tasks[: limit or None]
+    for split in SPLITS:
+        splits[split] = [task for task in loaded.tasks if task.split == split]
+        random.Random(config.seed).shuffle(
+            splits[split]
+        )  # files are sorted by repository: a limit is to sample them all
     return splits
 
 
-def _short_enough(tasks: list[Task], policy: Policy, longest: int) -> list[Task]:
-    if not tasks:
-        return []
-    prompts = [policy.format.prompt(task) for task in tasks]
-    ids = policy.tokenizer(prompts, add_special_tokens=policy.format.add_special_tokens)["input_ids"]
-    return [task for task, tokens in zip(tasks, ids, strict=True) if len(tokens) <= longest]
+def _short_enough(tasks: list[Task], limit: int, policy: Policy, longest: int) -> tuple[list[Task], int]:
+    """The first ``limit`` tasks with a prompt of at most ``longest`` tokens, and how many were looked at."""
+    kept: list[Task] = []
+    for begin in range(0, len(tasks), AT_ONCE):
+        batch = tasks[begin : begin + AT_ONCE]
+        prompts = [policy.format.prompt(task) for task in batch]
+        ids = policy.tokenizer(prompts, add_special_tokens=policy.format.add_special_tokens)["input_ids"]
+        for seen, (task, tokens) in enumerate(zip(batch, ids, strict=True), begin + 1):
+            if len(tokens) <= longest:
+                kept.append(task)
+                if len(kept) == limit:
+                    return kept, seen
+    return kept, len(tasks)

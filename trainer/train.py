@@ -43,7 +43,7 @@ from gapo_trainer.rollout import Roller, Rollout, make_engine
 from gapo_trainer.runlog import EVALS, GROUPS, METRICS, TIMINGS, RunLog
 from gapo_trainer.sampler import TaskSampler
 from gapo_trainer.schedule import learning_rate
-from gapo_trainer.sources import Splits, load_splits
+from gapo_trainer.sources import Splits, load_splits, longest_prompt
 from gapo_trainer.update import UpdateStats, update
 
 
@@ -139,7 +139,7 @@ def _prepare(config: Config, folder: Path, device: str, resume: bool, warn: Call
         if next(iter_tasks(config.data, split="train", on_bad=lambda row: None), None) is None:
             raise UserError(f"data={config.data} has no task of split train: all of them are held out")
         raise UserError(
-            f"data={config.data} has no training task with a prompt of at most {config.max_prompt_tokens} tokens"
+            f"data={config.data} has no training task with a prompt of at most {longest_prompt(config, policy)} tokens"
         )
     policy.model.train()
     if config.gradient_checkpointing:

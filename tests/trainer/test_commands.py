@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,25 @@ def test_prompts_that_leave_no_room_within_the_models_positions_are_left_out(con
     out, err = capsys.readouterr()
     assert "train: 24 of 24 tasks left out, prompts over 1 tokens" in out
     assert "no training task" in err
+
+
+def test_limits_count_the_tasks_whose_prompts_are_short_enough(config_file, tasks, tmp_path, capsys):
+    long = [replace(task, id=f"long-{task.id}", region="x = 1\n" * 400) for task in tasks]
+    data = tmp_path / "mixed.jsonl"
+    write_rows(data, (task.to_row() for task in [*long, *tasks]))
+    limits = ["max_tasks=20", "eval_tasks=6", "max_prompt_tokens=200", "steps=1"]
+    assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", f"data={data}", *limits]) == 0
+    shown = capsys.readouterr().out
+    assert "in-domain (6 tasks)" in shown
+    assert re.search(r"train: \d+ of \d+ tasks left out, prompts over 200 tokens\n", shown)
+    few = tmp_path / "few.jsonl"
+    write_rows(few, (task.to_row() for task in [*long, *tasks] if task.split == "train" or task in long))
+    assert main(["run", "--config", config_file, f"out={tmp_path / 'few'}", f"data={few}", *limits]) == 0
+    assert "no held-out tasks were evaluated: there are none, or none with a prompt" in capsys.readouterr().out
+    assert main(["eval", "--config", config_file, f"data={few}", *limits]) == 1
+    assert "no held-out tasks to evaluate on with prompts of at most 200 tokens" in capsys.readouterr().err
+    assert main(["compare", "--config", config_file, f"--out={tmp_path / 'both'}", f"data={few}", *limits]) == 1
+    assert "no held-out tasks to compare on whose prompts are short enough" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_line(config_file, tmp_path, monkeypatch, capsys):

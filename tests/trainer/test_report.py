@@ -34,6 +34,7 @@ def test_the_page_compares_runs_and_needs_nothing_else(runs, tmp_path):
         cells = "".join(f'<td class="left">{value}</td>' for value in values)
         assert f"<tr><td>{setting}</td>{cells}</tr>" in page
     assert "<td>lr</td>" not in page  # the runs agree in it
+    assert re.search(r"<pre>--- m\d+.py\n@@ -1 \+1 @@", page)  # which file an earlier change was in
 
 
 def test_what_a_model_or_a_repository_wrote_is_escaped(runs, tmp_path):
@@ -71,7 +72,7 @@ def test_the_group_figure_draws_the_window_q_and_the_mean():
 
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith("gapo-train: config ")
+    assert f"report expects folders of runs, got {tmp_path}, which has no config.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gapo_trainer.report.runs import Run
 
@@ -29,11 +30,12 @@ COLUMNS = 3
 
 def draw_curves(runs: Sequence[Run]) -> Figure:
     """Evaluations with their 95% intervals, then what training logged, a panel each; a colour a run."""
-    panels = len(EVALUATIONS) + len(TRAINING)
+    evaluations = [(title, split) for title, split in EVALUATIONS if any(run.scores(split) for run in runs)]
+    panels = len(evaluations) + len(TRAINING)
     rows = -(-panels // COLUMNS)
     figure = Figure(figsize=(4.2 * COLUMNS, 2.6 * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS).flat
-    for title, split in EVALUATIONS:
+    for title, split in evaluations:
         axis = _panel(next(axes), title)
         axis.set_ylim(0, 1)
         for index, run in enumerate(runs):
@@ -55,6 +57,7 @@ def _panel(axis: Axes, title: str) -> Axes:
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("step", fontsize=8)
     axis.tick_params(labelsize=8)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     return axis

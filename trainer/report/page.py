@@ -104,7 +104,7 @@ def _shown_group(run: Run, group: dict[str, Any]) -> dict[str, Any]:
     return {
         "step": group["step"],
         "path": f"{task['repo']} {task['path']}",
-        "history": "\n".join(hunk["diff"] for hunk in task["history"]),
+        "history": "\n".join(f"--- {hunk['path']}\n{hunk['diff']}" for hunk in task["history"]),
         "figure": as_image(draw_group(group, run.config.tau, title)),
         "wanted": edit_diff(task["region"], task["target"]),
         "edits": [{**edit, "diff": edit_diff(task["region"], edit["text"])} for edit in group["edits"]],

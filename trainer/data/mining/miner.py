@@ -7,6 +7,7 @@ commits are ``test_id``. All tasks of a commit are in one split, and no task is 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from gapo_trainer.data.writers import suffix_of, write_rows
 from gapo_trainer.errors import UserError
 
 JOURNAL_SUFFIX = ".journal"
-FORMAT = 3  # of the journal and of what is mined; a journal of another is not resumed
+FORMAT = 4  # of the journal and of what is mined; a journal of another is not resumed
 
 _BRANCHES_SHOWN = 5
 _PARENT_MISSING = "commit: parent is missing"
@@ -115,6 +116,7 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
     """
     suffix_of(out)
     check_writable("output path", out)
+    out = Path(os.path.realpath(out.parent), out.name)  # the journal's place, however many ".." lead there
     sources = _told_apart([_open(path, options) for path in paths])
     unknown = sorted(set(options.held_out) - {source.name for source in sources})
     if unknown:

@@ -23,6 +23,8 @@ _TOKEN = re.compile(
     r"|MII[\w+/]{3}IB(?:AAK[BC]|ADANBgkqhki)|MHcCAQEEI|MIGHAgEAMBMG|b3BlbnNzaC1rZXkt"  # how private keys begin
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}"  # a JSON web token
     r"|AccountKey=[A-Za-z0-9+/]{40,}"  # Azure
+    r"|ATATT3[\w=-]{20,}|CLOJARS_[0-9a-f]{60}\b|[0-9a-f]{32}-us\d{1,2}\b"  # Atlassian, Clojars, Mailchimp
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{20,}"
     r")"
 )
 _PRIVATE_KEY = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]*PRIVATE KEY")
@@ -39,7 +41,7 @@ _NAME = (
     r"|(?:api|app|access|account|auth|client|private|encryption|signing)[-_]?key)[\w-]{0,12}"
 )
 _TYPE = r"[ \t]*(?::[ \t]*|[ \t])[\w&'.:<>?\[\]*|]{1,30}(?: [\w&'.:<>?\[\]*|]{1,30}){0,2}"
-_LITERAL = r"[A-Za-z@$]{0,2}\\?['\"`]([^'\"`\s]{12,})['\"`]"
+_LITERAL = r"(?:\[\]byte\()?[A-Za-z@$]{0,2}\\?['\"`]([^'\"`\s]{12,})['\"`]"
 _ASSIGNED = re.compile(
     rf"{_NAME}(?:[?!]|\\?['\"`]?\]?|\[\w*\])(?:(?:{_TYPE})?\s*(?::=|=>|[:=])|(?<=['\"])\s*,|[ \t])\s*{_LITERAL}"
     rf"|(?:\.|->|::|\b(?:set|with|use)[-_]?(?:[A-Za-z]\w{{0,15}})?){_NAME}\(\s*{_LITERAL}",
@@ -48,7 +50,8 @@ _ASSIGNED = re.compile(
 # Without quotes only as in a shell: nothing else on the line, and no white space around the sign.
 _EXPORTED = re.compile(
     rf"^[-+ \t]*(?:export[ \t]+\w*?{_NAME}|(?=\w*?{_NAME}=)(?-i:[A-Z][A-Z0-9_]*))="
-    r"([A-Za-z0-9][\w+/-]{15,}={0,2})\s*$",
+    r"([A-Za-z0-9][\w+/-]{15,}={0,2})\s*$"
+    r"|aws_secret_access_key[ \t]*=[ \t]*([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
     re.IGNORECASE | re.MULTILINE,
 )
 _IN_HEADER = re.compile(r"\b(?:bearer|basic|token) +([\w.~+/=-]{20,})", re.IGNORECASE)
