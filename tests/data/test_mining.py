@@ -97,6 +97,8 @@ TWO_EDITS = {"l5": "five = 5", "l30": "thirty = 30"}
         ("a.c", numbered(70_000), numbered(70_000, **TWO_EDITS), "file: large"),
         ("a.py", numbered(), numbered(l5="five = 5", l30="line_30  =  30"), "hunk: white space only"),
         ("a.py", numbered(), numbered(l5="five = 5", l30="x = '" + "y" * 500 + "'"), "hunk: too many characters"),
+        ("a.py", numbered(), numbered(l5="five = 5", l30=f"sha = '{'0a1b' * 16}'"),
+         "hunk: digest that nothing before it tells"),
         ("a.py", numbered(), numbered(l5="five = 5", **{f"l{i}": f"x{i} = 1" for i in range(20, 33)}),
          "hunk: too many lines"),
         ("a.py", numbered(), numbered(l5="five = 5", l30=f"aws = 'AKIA{'Q7' * 8}'"), "hunk: secret"),
@@ -114,6 +116,16 @@ def test_what_is_left_out_is_counted(history, tmp_path, path, before, after, rea
     rows, summary = mined(history.folder, tmp_path / "out.jsonl")
     assert rows == []
     assert summary.counts.get(reason) == 1
+
+
+def test_a_digest_that_an_earlier_hunk_tells_can_be_learnt(history, tmp_path):
+    digest = "0a1b" * 16
+    history.put("a.py", numbered())
+    history.commit()
+    history.put("a.py", numbered(l5=f"sha = '{digest}'", l30=f"known = '{digest}'"))
+    history.commit()
+    (row,), _ = mined(history.folder, tmp_path / "out.jsonl")
+    assert digest in row["target"]
 
 
 TRANSLATION = '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE TS>\n<TS version="2.1">\n'

@@ -191,7 +191,7 @@ def test_memory_does_not_follow_the_historys_length(tmp_path):
 
 
 def test_an_output_behind_dots_leaves_no_journal(tmp_path):
-    """"missing/.." leads to a place for some system calls and nowhere for others."""
+    """ "missing/.." leads to a place for some system calls and nowhere for others."""
     long_history(tmp_path / "one", 2)
     mine([tmp_path / "one"], tmp_path / "missing" / ".." / "out.jsonl", Options(), quietly)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "out.jsonl"]

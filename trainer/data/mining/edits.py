@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ CONTEXT = 12  # lines before and after the region
 MOST_LINES = 12  # of region and of target
 MOST_CHARACTERS = 400  # of region and of target
 MOST_DIFF = 1500  # characters of an earlier hunk; the rest of a longer one is not shown
+
+_DIGEST = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{32,}")  # from MD5's on; a model could only make one up
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,10 @@ def _task_fault(task: Task) -> str | None:
     if not task.region.strip() or not task.target.strip():
         return "pure insertion or deletion"
     diffs = "\n".join(hunk.diff for hunk in task.history)
-    return text_fault(f"{diffs}\n{task.prefix}{task.region}{task.target}{task.suffix}")
+    seen = f"{diffs}\n{task.prefix}{task.region}{task.suffix}"
+    if any(digest not in seen for digest in _DIGEST.findall(task.target)):
+        return "digest that nothing before it tells"
+    return text_fault(f"{seen}\n{task.target}")
 
 
 def _task(change: Change, history: Sequence[Hunk | None], origin: Origin) -> Task | None:
