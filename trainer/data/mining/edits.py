@@ -76,10 +76,10 @@ def _task_fault(task: Task) -> str | None:
     if not task.region.strip() or not task.target.strip():
         return "pure insertion or deletion"
     diffs = "\n".join(hunk.diff for hunk in task.history)
-    seen = f"{diffs}\n{task.prefix}{task.region}{task.suffix}"
-    if any(digest not in seen for digest in _DIGEST.findall(task.target)):
+    before, after = f"{diffs}\n{task.prefix}{task.region}", task.suffix
+    if any(digest not in before + after for digest in _DIGEST.findall(task.target)):
         return "digest that nothing before it tells"
-    return text_fault(f"{seen}\n{task.target}")
+    return text_fault(f"{before}{task.target}{after}")
 
 
 def _task(change: Change, history: Sequence[Hunk | None], origin: Origin) -> Task | None:
