@@ -83,7 +83,7 @@ class BuildSharedLibraries(build_ext):
 torch_ops = Extension(
     "gapo_kernels._C",
     sources=[f"csrc/torch/{name}.cpp" for name in ("check_ops", "checks", "cpu_ops", "schema")],
-    depends=[*HEADERS, *glob("python/*.h")],
+    depends=HEADERS,
     include_dirs=["csrc", *cpp_extension.include_paths()],
     library_dirs=cpp_extension.library_paths(),
     libraries=["torch_cpu"],
@@ -100,7 +100,7 @@ cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *KER
 numpy_core = Extension(
     "gapo_numpy._core",
     sources=sorted(glob("python/*.cpp")),
-    depends=HEADERS,
+    depends=[*HEADERS, *glob("python/*.h")],
     include_dirs=["csrc", pybind11.get_include()],
     extra_compile_args=[*CXXFLAGS, *WARNINGS, "-O1"],  # it only hands over, and takes twice as long to optimise
     define_macros=[

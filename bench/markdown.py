@@ -158,8 +158,14 @@ def origin(facts: dict[str, Any]) -> str:
     versions = ", ".join(
         f"{name} {version}" for name, version in facts["versions"].items() if version and name != "gapo-kernels"
     )
-    commit = (facts["commit"] or "unknown")[:12]
+    commit = short_commit(facts["commit"])
     return f"Medians, {facts['device']}{where}, {versions}, {facts['date']}, commit {commit}, `{facts['command']}`."
+
+
+def short_commit(commit: str | None) -> str:
+    """Twelve digits, and whether the files were not quite the commit's."""
+    digits, dirty, _ = (commit or "unknown").partition("-dirty")
+    return digits[:12] + dirty
 
 
 def short(results: Results) -> str:

@@ -33,17 +33,11 @@ BUSY_SECONDS = 1.0  # until an idle GPU runs at its clock
 HOST_CALLS = 20  # few enough that no launch queue fills and makes the host wait
 TOLERANCE = 1e-4  # of the greatest advantage; sums are ordered otherwise on a GPU
 ROUNDED = {"float16": 1e-2, "bfloat16": 3e-2}
-
-
-OUT_OF_TIME = "the time budget was spent"
+OUT_OF_TIME, INTERRUPTED = "the time budget was spent", "interrupted"
 
 
 class LeftOut(Exception):
     """A case that is not measured, with the reason."""
-
-
-class DeviceLost(Exception):
-    """An error of CUDA's that every later call would meet again."""
 
 
 def cache_bytes(device: str) -> int:
@@ -55,16 +49,13 @@ def synchronise(device: str) -> Callable[[], None]:
     return torch.cuda.synchronize if device == "cuda" else lambda: None
 
 
-def find_lost(device: str, label: str) -> None:
-    """Tells an error of one case from one that has ended the device for this process.
-
-    Raises:
-        DeviceLost: nothing can be measured any more.
-    """
+def lost_device(device: str, label: str) -> str:
+    """What ended the device for this process, so that every later call would meet the same error; "" if nothing did."""
     try:
         synchronise(device)()
     except RuntimeError as error:
-        raise DeviceLost(f"the device is lost after {label}: {first_line(error)}") from error
+        return f"the device is lost after {label}: {first_line(error)}"
+    return ""
 
 
 def first_line(error: Exception) -> str:
@@ -165,13 +156,10 @@ def run(tables: dict[str, Any], device: str, deadline: float, origin: Entry, out
             table["left_out"][label] = str(reason)
         except KeyboardInterrupt:  # bench/gpu.sh cuts it off: what was measured is still reported
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # it may come twice, to the process and to its group
-            table["left_out"][label], deadline = "interrupted", 0.0
+            table["left_out"][label], deadline = INTERRUPTED, 0.0
         except Exception as error:  # one peer, or its compiler, must not lose the others
             table["left_out"][label] = first_line(error)
-            try:
-                find_lost(device, label)
-            except DeviceLost as end:
-                lost = str(end)
+            lost = lost_device(device, label)
         results_file.write(out, results)
     results_file.write(out, results)
     return results
@@ -193,7 +181,7 @@ def short_table(results: results_file.Results) -> str:
 
 def failures(results: results_file.Results) -> list[str]:
     """What went wrong with this package's kernels: not what the time did not suffice for, nor what is not there."""
-    expected = (OUT_OF_TIME, "interrupted", *(peer.absent() for form in FORMS.values() for peer in form.peers.values()))
+    expected = (OUT_OF_TIME, INTERRUPTED, *(peer.absent() for form in FORMS.values() for peer in form.peers.values()))
     return [
         f"{name}: {label}: {reason}"
         for name, table in results.items()

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bench import ROOT, results_file
+from bench.markdown import short_commit
 
 RESULTS = results_file.FOLDER / "triton_sass.json"
 DOCUMENT = ROOT / "docs" / "triton.md"
@@ -63,7 +64,7 @@ def table(results: dict[str, Any]) -> str:
     lines += [
         "",
         f"Compiled for {results['target']} by Triton {facts['versions']['triton']}, float32, (`hdi_median`, `rms`); the"
-        f" slowest took {slowest} s of processor time. {facts['date']}, commit {facts['commit'][:12]}, by"
+        f" slowest took {slowest} s of processor time. {facts['date']}, commit {short_commit(facts['commit'])}, by"
         f" `{facts['command']}`.",
     ]
     return "\n".join(lines)

@@ -60,7 +60,7 @@ def _count(argument: str, value: object, least: int) -> int:
 
 def _array(argument: str, value: ArrayLike) -> NDArray[Any]:
     if isinstance(value, np.ma.MaskedArray):  # NumPy would drop the mask
-        raise TypeError(f"{argument} expects an array without a mask: pass its data, and valid=~mask")
+        raise TypeError(f"{argument} expects an array without a mask; valid=~mask leaves rows out")
     try:
         return np.asarray(value)
     except ValueError as error:  # rows of several lengths

@@ -149,3 +149,10 @@ def test_the_tables_have_the_shapes_of_the_design():
     assert len(TABLES["dense"].shapes) == 9
     assert [shape[1] for shape in TABLES["by_size"].shapes] == [1 << power for power in range(1, 21)]
     assert len({shape[0] * shape[1] for shape in TABLES["by_size"].shapes}) == 1
+
+
+def test_figures_of_changed_files_do_not_pass_for_the_commits():
+    facts = {"device": "a CPU", "versions": {}, "date": "today", "command": "none", "commit": "0123456789abcdef-dirty"}
+    assert "commit 0123456789ab-dirty, " in markdown.origin(facts)
+    assert "commit 0123456789ab, " in markdown.origin(facts | {"commit": "0123456789abcdef"})
+    assert "commit unknown, " in markdown.origin(facts | {"commit": None})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -189,7 +190,10 @@ def test_what_was_measured_before_an_interruption_is_kept(tmp_path, monkeypatch)
         return {"peer": case.peer, "shape": list(case.shape), "median": 1.0}
 
     monkeypatch.setattr(run_gpu, "measure", measure)
+    handlers = []
+    monkeypatch.setattr(run_gpu.signal, "signal", lambda *handler: handlers.append(handler))
     results = run_gpu.run(SMALL, "cpu", time.monotonic() + 60, {}, tmp_path / "gpu.json")
+    assert handlers == [(signal.SIGINT, signal.SIG_IGN)]
     assert [case["peer"] for case in results["dense"]["cases"]] == ["gapo"]
     assert set(results["dense"]["left_out"].values()) == {"interrupted", "the time budget was spent"}
     assert re.search(r"^16x8 +1\.00", run_gpu.short_table(results), re.MULTILINE)
@@ -212,7 +216,7 @@ def test_what_fails_is_told_and_a_lost_device_ends_the_run(tmp_path, monkeypatch
     assert message in failed
     assert not any("torch" in line for line in failed)  # peers may fail
     begun = capsys.readouterr().out.splitlines()
-    monkeypatch.setattr(run_gpu, "synchronise", lambda device: lost if len(begun) > 1 else lambda: None)
+    monkeypatch.setattr(run_gpu, "synchronise", lambda device: lost)
     monkeypatch.setattr(run_gpu, "copy_bandwidth", lambda *_: 1.0)
     results = run_gpu.run(SMALL, "cpu", time.monotonic() + 60, {}, out)
     assert capsys.readouterr().out.splitlines() == begun[:1] == ["dense: gapo 16x8 float32"]  # the log ends with it

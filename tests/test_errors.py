@@ -287,7 +287,7 @@ def test_estimator(op, wrong):
         ((["a", "b"],), {}, TypeError, "rewards expects a float array, got <U1 [2]"),
         ((np.ones(4, complex),), {}, TypeError, "rewards expects a float array, got complex128 [4]"),
         (([[1.0], [2.0, 3.0]],), {}, ValueError, "rewards expects an array: setting an array element with a sequence"),
-        ((np.ma.masked_invalid([1.0, np.nan]),), {}, TypeError, "rewards expects an array without a mask: pass its"),
+        ((np.ma.masked_invalid([1.0, np.nan]),), {}, TypeError, "rewards expects an array without a mask; valid=~mask"),
         ((np.ones((2, 4)), [0, 1]), {}, ValueError, "rewards expects shape [N], got [2, 4]"),
         ((np.ones(4), [0, 1]), {}, ValueError, "group_ids expects shape [4], got [2]"),
         ((np.ones(2), [0.0, 1.0]), {}, TypeError, "group_ids expects integers [2], got float64 [2]"),

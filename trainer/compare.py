@@ -17,13 +17,13 @@ from rich.table import Table
 from gapo_trainer.checkpoint import CHECKPOINTS, newest_checkpoint
 from gapo_trainer.claim import claim
 from gapo_trainer.config import DAPO, Config, load_config
-from gapo_trainer.data.loading import iter_tasks
 from gapo_trainer.errors import UserError
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
-from gapo_trainer.policy import resolve_device
+from gapo_trainer.policy import load_policy, resolve_device
 from gapo_trainer.progress import tell
 from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
+from gapo_trainer.sources import held_out_tasks
 from gapo_trainer.stats import mean_of_seeds, paired_test
 from gapo_trainer.threads import settle_threads
 from gapo_trainer.train import train
@@ -59,18 +59,14 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
         raise UserError(f"--seeds expects a value >= 1, got {seeds}")
     if len(set(names)) < len(names):
         raise UserError(f"--estimators expects each name once, got {','.join(names)}")
-    held_out = (iter_tasks(config.data, split=split, on_bad=lambda row: None) for split in SPLIT_NAMES)
-    if all(next(tasks, None) is None for tasks in held_out):
-        raise UserError(f"data={config.data} has no held-out tasks to compare on")
     settle_threads(config.model)
+    held_out_tasks(config, load_policy(config.model, config.format), lambda line: None)  # before hours of training
     origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
     results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}
     for name, seed, one in runs:
         tell(console, f"{name}, seed {seed}: {one.out}")
         results[name].append(_final_scores(_trained(one, console)))
-        if not results[name][-1]:
-            raise UserError(f"data={config.data} has no held-out tasks to compare on whose prompts are short enough")
     write_result(Path(config.out) / "result.json", origin, _as_json(config, results))
     console.print(_means(results, seeds))
     if len(names) > 1 and seeds > 1:

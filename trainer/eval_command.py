@@ -13,13 +13,12 @@ from rich.table import Table
 
 from gapo_trainer.atomic import check_writable, write_whole
 from gapo_trainer.config import Config
-from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import DECODINGS, SCORES, Answer, answer, by_language, scores_row
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import load_policy, resolve_device
 from gapo_trainer.precision import forward_precision
 from gapo_trainer.progress import tell
-from gapo_trainer.sources import load_splits, longest_prompt
+from gapo_trainer.sources import held_out_tasks
 from gapo_trainer.stats import Mean
 from gapo_trainer.threads import settle_threads
 
@@ -42,12 +41,7 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
     settle_threads(config.model)
     policy = load_policy(config.model, config.format, resolve_device(config.device))
     policy.model.eval()
-    splits = load_splits(config, policy, partial(tell, console)).held_out
-    if not splits:
-        most = longest_prompt(config, policy)
-        raise UserError(
-            f"data={config.data} has no held-out tasks to evaluate on with prompts of at most {most} tokens"
-        )
+    splits = held_out_tasks(config, policy, partial(tell, console))
     total = len(DECODINGS) * sum(map(len, splits.values()))
     answers = []
     with Progress(console=console, transient=True) as progress:

@@ -16,7 +16,7 @@ from gapo_trainer.policy import Policy
 
 TRAIN, *HELD_OUT = SPLITS
 EMBEDDED = "stdlib"
-AT_ONCE = 512  # prompts that are tokenized together: no more than a limit asks for
+AT_ONCE = 512  # prompts that are tokenized together: a limit should not cost tokenizing all
 Warn = Callable[[str], None]
 
 
@@ -30,6 +30,8 @@ class Splits:
 
 def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
     """All tasks of a run: of those whose prompts are short enough as many as it wants, at random.
+
+    The embedded ones are limited before they are looked at: all are short, and to draw them takes longer.
 
     Args:
         config: ``data``, ``skip_bad``, ``max_tasks``, ``eval_tasks``, ``max_prompt_tokens``, ``max_new_tokens`` and
@@ -49,6 +51,19 @@ def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
         if left_out := seen - len(splits[split]):
             warn(f"{split}: {left_out} of {seen} tasks left out, prompts over {longest} tokens{why}")
     return Splits(splits[TRAIN], {split: splits[split] for split in HELD_OUT if splits[split]})
+
+
+def held_out_tasks(config: Config, policy: Policy, warn: Warn) -> dict[str, list[Task]]:
+    """The tasks to evaluate on, by split; for ``config``, ``policy`` and ``warn`` see ``load_splits``.
+
+    Raises:
+        UserError: there are none, or none with a prompt that is short enough; or see ``load_splits``.
+    """
+    found = load_splits(config, policy, warn).held_out
+    if not found:
+        most = longest_prompt(config, policy)
+        raise UserError(f"data={config.data} has no held-out tasks with prompts of at most {most} tokens")
+    return found
 
 
 def longest_prompt(config: Config, policy: Policy) -> int:
@@ -78,9 +93,8 @@ def _from_source(config: Config, warn: Warn) -> dict[str, list[Task]]:
     splits = {}
     for split in SPLITS:
         splits[split] = [task for task in loaded.tasks if task.split == split]
-        random.Random(config.seed).shuffle(
-            splits[split]
-        )  # files are sorted by repository: a limit is to sample them all
+        # files are sorted by repository: a limit is to sample all of them
+        random.Random(config.seed).shuffle(splits[split])
     return splits
 
 

@@ -57,23 +57,23 @@ double chunked_sum(const T* values, int64_t n, ParallelFor parallel_for, Term te
   return total;
 }
 
-// The sum of term(value) over a group of the size of a column that is summed in the caller's order. A group that need
-// not be sorted goes to the columns, which add as sum_of does, or to chunked_sum, by its size: whatever else is asked
-// of a group leaves its sum as it is.
+// A group's sum in the caller's order: up to kLargestSummedColumn as the columns add, above as chunked_sum does. So it
+// depends on the size alone, not on what else is asked of the group.
 template <typename T, typename Term>
-double caller_sum(const T* rewards, int64_t n, Term term) {
-  return n > kLargestSummedColumn ? striped_sum(rewards, n, term) : sum_of(rewards, 0, n, term);
+double caller_sum(const T* rewards, int64_t n, ParallelFor parallel_for, Term term) {
+  return n > kLargestSummedColumn ? chunked_sum(rewards, n, parallel_for, term) : sum_of(rewards, 0, n, term);
 }
 
 template <typename T>
-double caller_mean(const T* rewards, int64_t n) {
+double caller_mean(const T* rewards, int64_t n, ParallelFor parallel_for = serial_for) {
   const double anchor = anchor_of(rewards[0]);
-  return anchor + caller_sum(rewards, n, [anchor](auto x) { return x - anchor; }) / static_cast<double>(n);
+  const double sum = caller_sum(rewards, n, parallel_for, [anchor](auto x) { return x - anchor; });
+  return anchor + sum / static_cast<double>(n);
 }
 
 template <typename T>
-double caller_squares(const T* rewards, int64_t n, double center) {
-  return caller_sum(rewards, n, [center](auto x) { return (x - center) * (x - center); });
+double caller_squares(const T* rewards, int64_t n, double center, ParallelFor parallel_for = serial_for) {
+  return caller_sum(rewards, n, parallel_for, [center](auto x) { return (x - center) * (x - center); });
 }
 
 template <typename T>

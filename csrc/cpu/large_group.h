@@ -27,9 +27,7 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
   const int64_t k = window_size(n, rule.tau);
   double center = 0.0, spread = 0.0, lower = kNan, upper = kNan;
   if (takes_mean(rule.center)) {
-    const double anchor = anchor_of(rewards[0]);
-    const double sum = chunked_sum(rewards, n, parallel_for, [anchor](auto x) { return x - anchor; });
-    center = positive_zero(static_cast<T>(anchor + sum / static_cast<double>(n)));
+    center = positive_zero(static_cast<T>(caller_mean(rewards, n, parallel_for)));
   }
   if (constant) {
     center = positive_zero(range.low);
@@ -55,7 +53,7 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
     }
   }
   if (rule.scale == Scale::kRms) {
-    spread = chunked_sum(rewards, n, parallel_for, [center](auto x) { return (x - center) * (x - center); });
+    spread = caller_squares(rewards, n, center, parallel_for);
   }
   const auto scale = scale_of(rule, static_cast<double>(n), spread);
   return {center, scale.scale, positive_zero(lower), positive_zero(upper), constant ? 0.0 : scale.inverse};

@@ -30,7 +30,8 @@ __device__ __forceinline__ void follow_stream() {
 
 // The same for a kernel that the next one may run beside. PTX promises of the signal only that the next one may begin:
 // that whatever came before both is seen there rests on its having ended, all of it written, before this kernel's wait
-// returned, and on the next one's reading it past the L1 cache. The first signal of a block counts.
+// returned, and on the next one's reading it past the L1 cache. The fence is a precaution, and taken once a block,
+// whose first signal counts.
 __device__ __forceinline__ void follow_stream_ahead() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();

@@ -28,7 +28,7 @@ GAPO_DEVICE void refuse_group(const Team& team, const Call& call, int64_t g, con
 template <bool kByRow, typename Team>
 GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice& slice) {
   constexpr int n = Team::kRewards;
-  constexpr int chunk = n < kChunk ? n : kChunk;
+  constexpr int chunk = kChunkOf<Team>;
   // Rows in any order are looked up at both ends: there are no registers to keep them in.
   const int64_t first = kByRow ? 0 : slice.begin;
   const float* const rewards = static_cast<const float*>(call.groups.rewards) + first;

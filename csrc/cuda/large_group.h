@@ -106,8 +106,6 @@ struct LargeGroup {
 
   GAPO_DEVICE uint32_t size() const { return place.size; }
 
-  GAPO_DEVICE int64_t row(uint32_t position) const { return row_of(call.groups, place.begin + position); }
-
   template <int kThreads>
   GAPO_DEVICE uint32_t tiles() const {
     return (size() + kTile<kThreads> - 1) / kTile<kThreads>;

@@ -54,8 +54,11 @@ GAPO_DEVICE int64_t group_count(const Groups& groups) {
 inline constexpr int kChunk = 4;
 
 template <typename Team>
+inline constexpr int kChunkOf = Team::kRewards < kChunk ? Team::kRewards : kChunk;
+
+template <typename Team>
 GAPO_DEVICE int place_of(const Team& team, int p) {
-  constexpr int chunk = Team::kRewards < kChunk ? Team::kRewards : kChunk;
+  constexpr int chunk = kChunkOf<Team>;
   return (p / chunk * Team::kLanes + team.lane) * chunk + p % chunk;
 }
 
@@ -78,7 +81,7 @@ GAPO_DEVICE Values<T, Team::kRewards> load_rows(const Team& team, const Call& ca
   bool nan = false;
   with_element<T>(call.element, [&](auto* type) {
     using E = std::remove_pointer_t<decltype(type)>;
-    constexpr int count = Team::kRewards < kChunk ? Team::kRewards : kChunk;
+    constexpr int count = kChunkOf<Team>;
     E given[Team::kRewards];
 #pragma unroll
     for (int p = 0; p < Team::kRewards; p += count) {  // more at once take registers, and so warps
@@ -150,7 +153,7 @@ GAPO_DEVICE void write_rows(const Team& team, const Call& call, int64_t g, const
     using E = std::remove_pointer_t<decltype(type)>;
     E* const advantage = static_cast<E*>(call.out.advantage);
     E* const report = static_cast<E*>(call.out.stats);
-    constexpr int count = Team::kRewards < kChunk ? Team::kRewards : kChunk;
+    constexpr int count = kChunkOf<Team>;
 #pragma unroll 1
     for (int p = 0; p < Team::kRewards; p += count) {
       const RowBatch<E, count> batch(groups, slice.begin, slice.count(), [&](int i) { return place_of(team, p + i); });

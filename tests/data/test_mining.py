@@ -98,7 +98,7 @@ TWO_EDITS = {"l5": "five = 5", "l30": "thirty = 30"}
         ("a.py", numbered(), numbered(l5="five = 5", l30="line_30  =  30"), "hunk: white space only"),
         ("a.py", numbered(), numbered(l5="five = 5", l30="x = '" + "y" * 500 + "'"), "hunk: too many characters"),
         ("a.py", numbered(), numbered(l5="five = 5", l30=f"sha = '{'0a1b' * 16}'"),
-         "hunk: digest that nothing before it tells"),
+         "hunk: digest that the prompt does not tell"),
         ("a.py", numbered(), numbered(l5="five = 5", **{f"l{i}": f"x{i} = 1" for i in range(20, 33)}),
          "hunk: too many lines"),
         ("a.py", numbered(), numbered(l5="five = 5", l30=f"aws = 'AKIA{'Q7' * 8}'"), "hunk: secret"),

@@ -126,7 +126,8 @@ def test_prompts_that_leave_no_room_within_the_models_positions_are_left_out(con
     assert "no training task" in err
 
 
-def test_limits_count_the_tasks_whose_prompts_are_short_enough(config_file, tasks, tmp_path, capsys):
+def test_limits_count_the_tasks_whose_prompts_are_short_enough(config_file, tasks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gapo_trainer.sources.AT_ONCE", 8)  # 48 training tasks: several batches
     long = [replace(task, id=f"long-{task.id}", region="x = 1\n" * 400) for task in tasks]
     data = tmp_path / "mixed.jsonl"
     write_rows(data, (task.to_row() for task in [*long, *tasks]))
@@ -134,15 +135,17 @@ def test_limits_count_the_tasks_whose_prompts_are_short_enough(config_file, task
     assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", f"data={data}", *limits]) == 0
     shown = capsys.readouterr().out
     assert "in-domain (6 tasks)" in shown
-    assert re.search(r"train: \d+ of \d+ tasks left out, prompts over 200 tokens\n", shown)
+    ((left_out, seen),) = re.findall(r"train: (\d+) of (\d+) tasks left out, prompts over 200 tokens\n", shown)
+    assert 8 < int(seen) == int(left_out) + 20
     few = tmp_path / "few.jsonl"
     write_rows(few, (task.to_row() for task in [*long, *tasks] if task.split == "train" or task in long))
     assert main(["run", "--config", config_file, f"out={tmp_path / 'few'}", f"data={few}", *limits]) == 0
     assert "no held-out tasks were evaluated: there are none, or none with a prompt" in capsys.readouterr().out
     assert main(["eval", "--config", config_file, f"data={few}", *limits]) == 1
-    assert "no held-out tasks to evaluate on with prompts of at most 200 tokens" in capsys.readouterr().err
+    assert "no held-out tasks with prompts of at most 200 tokens" in capsys.readouterr().err
     assert main(["compare", "--config", config_file, f"--out={tmp_path / 'both'}", f"data={few}", *limits]) == 1
-    assert "no held-out tasks to compare on whose prompts are short enough" in capsys.readouterr().err
+    assert "no held-out tasks with prompts of at most 200 tokens" in capsys.readouterr().err
+    assert not (tmp_path / "both").exists()
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_line(config_file, tmp_path, monkeypatch, capsys):
@@ -314,7 +317,7 @@ def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path,
     [
         ("seed=7", "compare sets seed for each run: give --seeds, not seed="),
         ("estimator=rloo", "compare sets estimator for each run: give --estimators, not estimator="),
-        ("data={}", "has no held-out tasks to compare on"),
+        ("data={}", "has no held-out tasks with prompts of at most"),
     ],
 )
 def test_what_compare_refuses_before_it_trains(config_file, tasks, tmp_path, capsys, setting, message):

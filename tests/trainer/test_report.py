@@ -1,13 +1,16 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from gapo_trainer.cli import main
+from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.diffs import edit_diff
 from gapo_trainer.report.group_figure import draw_group
+from gapo_trainer.report.runs import load_run
 from gapo_trainer.train import train
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=y>"
@@ -35,6 +38,14 @@ def test_the_page_compares_runs_and_needs_nothing_else(runs, tmp_path):
         assert f"<tr><td>{setting}</td>{cells}</tr>" in page
     assert "<td>lr</td>" not in page  # the runs agree in it
     assert re.search(r"<pre>--- m\d+.py\n@@ -1 \+1 @@", page)  # which file an earlier change was in
+
+
+def test_runs_without_evaluations_are_named_too(runs):
+    found = [replace(load_run(runs / name), evals=[]) for name in ("a", "b")]
+    figure = draw_curves(found)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+    assert not any("greedy" in axis.get_title() for axis in figure.axes)
+    assert len(figure.axes) + 2 == len(draw_curves([load_run(runs / "a")]).axes)
 
 
 def test_what_a_model_or_a_repository_wrote_is_escaped(runs, tmp_path):
@@ -79,9 +90,9 @@ def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
     ("log", "row", "message"),
     [
         ("metrics", "[1]", "line 5 of metrics.jsonl expects an object, got [1]"),
-        ("metrics", '{"step": 5}', "the logs lack 'reward'; another version of this trainer wrote them?"),
-        ("evals", "{}", "the logs lack 'split'; another version of this trainer wrote them?"),
-        ("groups", '{"step": 5}', "the logs lack 'task'; another version of this trainer wrote them?"),
+        ("metrics", '{"step": 5}', "the logs are not as this version writes them: KeyError: 'reward'"),
+        ("evals", "{}", "the logs are not as this version writes them: KeyError: 'split'"),
+        ("groups", '{"step": 5}', "the logs are not as this version writes them: KeyError: 'task'"),
     ],
 )
 def test_rows_of_another_shape_are_one_line(runs, tmp_path, capsys, log, row, message):

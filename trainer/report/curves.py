@@ -39,17 +39,17 @@ def draw_curves(runs: Sequence[Run]) -> Figure:
         axis = _panel(next(axes), title)
         axis.set_ylim(0, 1)
         for index, run in enumerate(runs):
-            _draw_evaluation(axis, run.scores(split), f"C{index}", run.name)
+            _draw_evaluation(axis, run.scores(split), f"C{index}")
     for title, key in TRAINING:
         axis = _panel(next(axes), title)
         for index, run in enumerate(runs):
             steps, values = [row["step"] for row in run.metrics], [row[key] for row in run.metrics]
-            axis.plot(steps, [float("nan") if v is None else v for v in values], f"C{index}", linewidth=1.2)
+            values = [float("nan") if value is None else value for value in values]
+            axis.plot(steps, values, f"C{index}", linewidth=1.2, label=run.name)
     for unused in axes:
         unused.remove()
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
+    handles, labels = axis.get_legend_handles_labels()  # every run has drawn in the last panel
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
     return figure
 
 
@@ -63,9 +63,9 @@ def _panel(axis: Axes, title: str) -> Axes:
     return axis
 
 
-def _draw_evaluation(axis: Axes, rows: Sequence[dict[str, Any]], color: str, label: str) -> None:
+def _draw_evaluation(axis: Axes, rows: Sequence[dict[str, Any]], color: str) -> None:
     steps = [row["step"] for row in rows]
-    axis.plot(steps, [row["em"] for row in rows], f"{color}o-", markersize=3, linewidth=1.2, label=label)
+    axis.plot(steps, [row["em"] for row in rows], f"{color}o-", markersize=3, linewidth=1.2)
     bounded = [row for row in rows if row["em_low"] is not None]
     axis.fill_between(
         [row["step"] for row in bounded],

@@ -39,7 +39,7 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     try:
         html = _page(runs)
     except (KeyError, UndefinedError) as error:
-        raise UserError(f"the logs lack {error}; another version of this trainer wrote them?") from error
+        raise UserError(f"the logs are not as this version writes them: {type(error).__name__}: {error}") from error
     write_whole("the report", out, html)
 
 

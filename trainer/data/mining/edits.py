@@ -20,7 +20,8 @@ MOST_LINES = 12  # of region and of target
 MOST_CHARACTERS = 400  # of region and of target
 MOST_DIFF = 1500  # characters of an earlier hunk; the rest of a longer one is not shown
 
-_DIGEST = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{32,}")  # from MD5's on; a model could only make one up
+# From MD5's on, and no number of decimal digits; a model could only make one up.
+_DIGEST = re.compile(r"(?<![0-9a-fA-F])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{32,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,10 @@ def _task_fault(task: Task) -> str | None:
     if not task.region.strip() or not task.target.strip():
         return "pure insertion or deletion"
     diffs = "\n".join(hunk.diff for hunk in task.history)
-    before, after = f"{diffs}\n{task.prefix}{task.region}", task.suffix
-    if any(digest not in before + after for digest in _DIGEST.findall(task.target)):
-        return "digest that nothing before it tells"
-    return text_fault(f"{before}{task.target}{after}")
+    prompt = f"{diffs}\n{task.prefix}{task.region}{task.suffix}"
+    if any(digest not in prompt for digest in _DIGEST.findall(task.target)):
+        return "digest that the prompt does not tell"
+    return text_fault(f"{diffs}\n{task.prefix}{task.region}{task.target}{task.suffix}")
 
 
 def _task(change: Change, history: Sequence[Hunk | None], origin: Origin) -> Task | None:
