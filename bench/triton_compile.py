@@ -103,12 +103,11 @@ def short_variant(
     tier: tiers.Tier, dtype: str = "fp32", center: str = "hdi_median", scale: str = "rms", form: str = "full"
 ) -> Variant:
     """One class of ``short_groups``; full: groups of exactly its capacity, dense: of any size in it."""
-    layout = {"LANES": tier.lanes, "R": tier.rewards, "LOADED": tier.loaded, "GROUPS": tier.groups}
     return Variant(
         f"short_groups {tier.lanes}x{tier.rewards} {dtype} {center} {scale} {form}",
         short_groups,
         {**_tensors(form, dtype), **NUMBERS},
-        {"center": center, "scale": scale, "full": form.startswith("full"), **layout},
+        {"center": center, "scale": scale, **tier.layout(form.startswith("full"))},
         tier.threads,
         tier.capacity,
     )

@@ -33,9 +33,9 @@ def score(
             arguments = (*pointers, groups.count, size, above, total, *numbers)
             candidates = groups.candidates(above)
             if tier is not None:
-                layout = (groups.dense and size == tier.capacity, tier.lanes, tier.rewards, tier.loaded, tier.groups)
+                layout = tier.layout(groups.dense and size == tier.capacity)
                 grid = (triton.cdiv(candidates, tier.groups),)
-                short_groups[grid](*arguments, *layout, **options(tier.threads, target, extras))
+                short_groups[grid](*arguments, **layout, **options(tier.threads, target, extras))
             elif groups.dense:
                 score_shared(rule, rewards, valid, size, advantage, stats)
             else:

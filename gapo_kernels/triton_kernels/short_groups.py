@@ -191,13 +191,18 @@ def short_groups(
     group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)[:, None]
     begin, size = group_bounds(group, begins, ends, rows, count, group_size, above, total, LANES * R)
     size = size.to(tl.int32)
-    if tl.max(size) > 0:
+    if begins is not None:
+        most = tl.max(size)
+    elif full:
+        most = LANES * R
+    else:  # the same for every block: nothing is to be reduced before the first load
+        most = group_size.to(tl.int32)
+    if most > 0:
         lane = tl.arange(0, LANES)[None, :]
         v = ()
         width: tl.constexpr = min(LANES * R, 8 * LANES)
         n = size
         if valid is not None:
-            most = LANES * R if full else tl.max(size)
             n = count_valid(valid, rows, begin, size, most, lane, LANES)
         elif full:  # known to the compiler: it drops the comparisons with n
             n = tl.full(size.shape, LANES * R, tl.int32)
@@ -234,7 +239,7 @@ def short_groups(
             index = group if rows is None else begin
             tl.store(stats + index * 4 + tl.arange(0, 4)[None, :], report, mask=size > 0)
 
-        for first in range(0, tl.max(size), width):
+        for first in range(0, most, width):
             # The rewards are read again, from the cache: kept in registers, they would cost as many as the sorted ones.
             column = first + tl.arange(0, width)[None, :]
             inside = in_group(column, size, full)

@@ -17,9 +17,12 @@ def value_at(s, rank, n):
 
 @triton.jit
 def ends_of(s, n, size):
-    """The least and the largest of the n valid rewards; whether any of the size values is NaN, which lies last."""
-    last = value_at(s, size - 1, size)
-    return value_at(s, n * 0, n), value_at(s, n - 1, n), last != last
+    """The least and the largest of the n valid rewards; whether any of the size values is NaN.
+
+    NaN lies last; where values are sorted by their bits, as torch does on a GPU, one with the sign bit lies first.
+    """
+    first, last = value_at(s, size * 0, size), value_at(s, size - 1, size)
+    return value_at(s, n * 0, n), value_at(s, n - 1, n), (first != first) | (last != last)
 
 
 @triton.jit

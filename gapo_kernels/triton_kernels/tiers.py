@@ -23,14 +23,19 @@ class Tier(NamedTuple):
         return self.lanes * self.rewards
 
     @property
-    def loaded(self) -> int:
-        """How many of them one load brings: of a thread's own group 16 bytes, of a shared group all of it."""
-        return min(self.rewards, 4) if self.lanes == 1 else self.rewards
-
-    @property
     def groups(self) -> int:
         """How many groups a block scores."""
         return self.threads // self.lanes
+
+    def layout(self, full: bool) -> dict[str, int]:
+        """The constants of ``short_groups``, for groups of exactly ``capacity`` rewards or of any size.
+
+        One load brings all of a shared group, and of a thread's own 16 bytes where it is full. Where it is not, Triton
+        would bring each such load into another layout before it issues the next one, and up to 3.7 sort in that
+        layout, in eight lanes at once.
+        """
+        loaded = self.rewards if self.lanes > 1 else min(self.rewards, 4) if full else 1
+        return {"full": full, "LANES": self.lanes, "R": self.rewards, "LOADED": loaded, "GROUPS": self.groups}
 
 
 # The fewest lanes that keep the rewards in registers (docs/triton.md has what compiling each row showed).

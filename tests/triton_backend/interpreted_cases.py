@@ -83,6 +83,25 @@ def test_a_nan_stays_in_its_group(size, short_spans):
     assert torch.equal(result[::2], clean[::2])
 
 
+@pytest.mark.parametrize("nan", [NAN, -NAN])
+def test_a_nan_is_found_where_a_sort_by_bits_puts_it(nan, short_spans, monkeypatch):
+    """As torch's sort on a GPU does: one with the sign bit lies before everything else."""
+
+    def by_bits(rewards):
+        bits = rewards.view(torch.int32)
+        order = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).sort(-1).indices
+        return rewards.gather(-1, order)
+
+    monkeypatch.setattr(launch_shared, "_sorted", by_bits)
+    groups = rewards_of(2, 1030)
+    groups[1, 7] = nan
+    assert by_bits(groups)[1, 0 if math.copysign(1, nan) < 0 else -1].isnan()
+    for center, scale in RULES:
+        result = torch.ops.gapo.advantage(groups, 0.5, center, scale)
+        assert result[1].isnan().all(), (center, scale)
+        assert not result[0].isnan().any()
+
+
 @pytest.mark.parametrize("size", [2, 9, 40, 1030])
 def test_equal_rewards_have_advantage_zero(size):
     for reward, (center, scale) in itertools.product((0.1, -0.0, 1e30), RULES[:: 4 if size < 10 else 8]):

@@ -34,7 +34,9 @@ class Recorder:
 
     def launch(self, *arguments, **options):
         key = [self.kernel.__name__, *sorted(options.items())]
-        for parameter, value in zip(self.kernel.params, arguments, strict=True):
+        given, named = self.kernel.params[: len(arguments)], self.kernel.params[len(arguments) :]
+        assert {parameter.name for parameter in named} <= set(options)
+        for parameter, value in zip(given, arguments, strict=True):
             if parameter.is_constexpr:
                 key.append(value)
             elif not isinstance(value, int | float):  # numbers are run-time arguments: the next test
