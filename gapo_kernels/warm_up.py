@@ -24,7 +24,8 @@ def warmup(
     """Runs every op once for each of the shapes, on zeros, and waits for the device.
 
     Triton compiles its kernels, for classes of dense group sizes: 33 to 63 are one, 64 is one by itself, and so on. One
-    shape of a class serves all of it. The CUDA library's kernels are loaded, which with drivers before 12.3 has to
+    shape of a class serves all of it; by ids, where the number of rows chooses the kernels, one of as many rows as the
+    calls will have. The CUDA library's kernels are loaded, which with drivers before 12.3 has to
     happen before a graph is captured.
 
     Args:

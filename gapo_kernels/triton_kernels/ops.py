@@ -73,7 +73,9 @@ def advantage_stats(
     checks.advantage_stats(rewards, group_ids, tau, center, scale, eps, valid)
     rule = Rule(tau, center, scale, eps)
     groups_of = rewards.shape[:-1] if group_ids is None else rewards.shape
-    stats = rewards.new_full((*groups_of, 4), torch.nan)  # groups of nothing keep it
+    stats = rewards.new_empty((*groups_of, 4))
+    if rewards.numel() == 0:
+        stats.fill_(torch.nan)  # of groups of nothing, which no kernel serves
     if group_ids is None:
         return _dense(rule, rewards, valid, stats), stats
     groups = _groups_by_id(group_ids)
