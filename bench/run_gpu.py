@@ -125,7 +125,7 @@ def copy_bandwidth(device: str, cache: int) -> float:
     source = torch.randn(max(1 << 16, 8 * cache // 4), device=device)  # float32: eight caches' worth
     target = torch.empty_like(source)
     begun = time.monotonic()
-    while time.monotonic() - begun < BUSY_SECONDS:
+    while device == "cuda" and time.monotonic() - begun < BUSY_SECONDS:
         target.copy_(source)
         synchronise(device)()
     record = record_calls if device == "cpu" else record_graph

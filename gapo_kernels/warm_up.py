@@ -25,8 +25,8 @@ def warmup(
 
     Triton compiles its kernels, for classes of dense group sizes: 33 to 63 are one, 64 is one by itself, and so on. One
     shape of a class serves all of it; by ids, where the number of rows chooses the kernels, one of as many rows as the
-    calls will have. The CUDA library's kernels are loaded, which with drivers before 12.3 has to
-    happen before a graph is captured.
+    calls will have. The CUDA library's kernels are loaded, which with drivers before 12.3 has to happen before a graph
+    is captured.
 
     Args:
         shapes: of dense rewards, [..., G]; the ragged and the unordered ops are called with as many rewards, in groups

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from gapo_trainer.config import DAPO, Config, load_config
 from gapo_trainer.errors import UserError, in_a_line
 from gapo_trainer.progress import tell
-from gapo_trainer.runlog import CONFIG
+from gapo_trainer.runlog import CONFIG, check_run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,8 +89,8 @@ def _run(args: argparse.Namespace, console: Console) -> None:
 
     if args.resume and args.config:
         raise UserError(f"--resume goes on with the settings of {args.resume}, and name=value; leave out --config")
-    if args.resume and not (args.resume / CONFIG).exists():
-        raise UserError(f"--resume expects the folder of a run, got {args.resume}, which has no {CONFIG}")
+    if args.resume:
+        check_run("--resume expects the folder of a run", args.resume)
     run(_settings(args, args.resume / CONFIG if args.resume else args.config), args.resume, console)
 
 

@@ -77,6 +77,16 @@ class RunLog:
         return {name: file.tell() for name, file in self._files.items()}
 
 
+def check_run(expected: str, folder: Path) -> None:
+    """Refuse a folder that no run began in; ``expected`` begins the message.
+
+    Raises:
+        UserError: ``folder`` has no configuration.
+    """
+    if not (folder / CONFIG).exists():
+        raise UserError(f"{expected}, got {folder}, which has no {CONFIG}")
+
+
 def read_log(folder: Path, name: str) -> list[dict[str, Any]]:
     """All rows of one log; the last line of a run that was killed while writing it is passed over."""
     try:

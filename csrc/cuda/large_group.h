@@ -161,20 +161,14 @@ struct LargeGroup {
     }
   }
 
-  // Calls visit(position, value) for those places one by one.
-  template <int kThreads, typename Visit>
-  GAPO_DEVICE void visit_places(const Tile<T>& tile, int thread, Visit visit) const {
-    visit_batches<kThreads>(tile, thread, [&](uint32_t position, const T* values) {
-#pragma unroll
-      for (int j = 0; j < kBatch; ++j) visit(position + j * kThreads, values[j]);
-    });
-  }
-
   // Calls visit(reward) for the thread's valid rewards of a tile.
   template <int kThreads, typename Visit>
   GAPO_DEVICE void visit_tile(const Tile<T>& tile, int thread, Visit visit) const {
-    visit_places<kThreads>(tile, thread, [&](uint32_t, T value) {
-      if (is_reward(value)) visit(value);
+    visit_batches<kThreads>(tile, thread, [&](uint32_t, const T* values) {
+#pragma unroll
+      for (int j = 0; j < kBatch; ++j) {
+        if (is_reward(values[j])) visit(values[j]);
+      }
     });
   }
 

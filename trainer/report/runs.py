@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gapo_trainer.config import Config, load_config
-from gapo_trainer.errors import UserError
-from gapo_trainer.runlog import CONFIG, EVALS, GROUPS, METRICS, TIMINGS, read_log
+from gapo_trainer.runlog import CONFIG, EVALS, GROUPS, METRICS, TIMINGS, check_run, read_log
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ def load_run(folder: Path) -> Run:
     Raises:
         UserError: there is no run in it.
     """
-    if not (folder / CONFIG).exists():
-        raise UserError(f"report expects folders of runs, got {folder}, which has no {CONFIG}")
+    check_run("report expects folders of runs", folder)
     config = load_config(folder / CONFIG)
     metrics, timings, evals, groups = (read_log(folder, name) for name in (METRICS, TIMINGS, EVALS, GROUPS))
     return Run(folder.name, config, metrics, timings, evals, groups)
