@@ -32,6 +32,9 @@ from gapo_kernels.triton_kernels.sorted_group import (
 )
 
 
+LOOKED_AT = tl.constexpr(32)  # groups whose sizes a block reads at once, before it visits any of them
+
+
 @triton.jit
 def count_valid(valid, rows, begin, size, CHUNK: tl.constexpr):
     """How many of the group's rewards are valid."""
@@ -109,10 +112,15 @@ def long_groups(
 ):
     """Scores each group of more than ``above`` rewards, a block one after the other: there may be none, or many."""
     groups = count if rows is None else (count + above) // (above + 1)  # as group_bounds looks at them
-    for group in range(tl.program_id(0).to(tl.int64), groups, tl.num_programs(0)):
-        begin, size = group_bounds(group, begins, ends, rows, count, group_size, above, total, None)
-        if (size > 0) & (size <= group_size):
-            score_group(
-                rewards, valid, rows, advantage, stats, group, begin, size, tau, eps, center, scale,
-                runs, spare, CHUNK, RUNS, LANES, R,
-            )  # fmt: skip
+    step = tl.num_programs(0).to(tl.int64)
+    for first in range(tl.program_id(0).to(tl.int64), groups, step * LOOKED_AT):
+        some = first + tl.arange(0, LOOKED_AT) * step
+        _begins, sizes = group_bounds(some, begins, ends, rows, count, group_size, above, total, None)
+        if tl.max(sizes) > 0:  # most often all are short
+            for group in range(first, tl.minimum(first + step * LOOKED_AT, groups), step):
+                begin, size = group_bounds(group, begins, ends, rows, count, group_size, above, total, None)
+                if (size > 0) & (size <= group_size):
+                    score_group(
+                        rewards, valid, rows, advantage, stats, group, begin, size, tau, eps, center, scale,
+                        runs, spare, CHUNK, RUNS, LANES, R,
+                    )  # fmt: skip
