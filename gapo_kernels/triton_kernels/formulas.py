@@ -14,6 +14,12 @@ def needs_window(center, reported):
     return reported or center in ("hdi_median", "hdi_mean")
 
 
+@triton.constexpr_function
+def precision_of(element):
+    """What rewards of this type are computed in, as ``gapo_kernels.precision`` has it."""
+    return tl.float64 if element == tl.float64 else tl.float32
+
+
 @triton.jit
 def window_size(n, tau):
     """k: the smallest integer >= tau * n; a product within 1e-9 * n of an integer counts as that integer."""
@@ -39,6 +45,12 @@ def anchor_of(member):
 def middle(low, high):
     """The mean of two values, exact where they are equal, even where their sum would overflow."""
     return tl.where(low == high, low, (low + high) * 0.5)  # Triton divides by 2 in earnest
+
+
+@triton.jit
+def middle_deviation(low, high, q):
+    """The median of |reward - Q| from the two in the middle; NaN where Q is infinite, and so a member: inf - inf."""
+    return tl.where(is_finite(q), middle(low, high), float("nan"))
 
 
 @triton.jit

@@ -10,6 +10,7 @@ from gapo_kernels.triton_kernels.formulas import (
     as_row,
     corrected,
     is_finite,
+    middle_deviation,
     needs_window,
     rounded_center,
     scale_and_inverse,
@@ -24,13 +25,11 @@ from gapo_kernels.triton_kernels.sorted_group import (
     center_of,
     ends_of,
     least_reach,
-    median_deviation,
     narrowest_window,
     reported_window,
     sum_about,
     sum_of_squares,
 )
-
 
 LOOKED_AT = tl.constexpr(32)  # groups whose sizes a block reads at once, before it visits any of them
 
@@ -74,7 +73,7 @@ def score_group(
         deviation = sum_of_squares(s, q, n * 0, n, CHUNK)
     elif scale == "mad":
         low_middle = least_reach(s, (n - 1) // 2, n, q, n * 0, n, CHUNK)
-        deviation = median_deviation(low_middle, least_reach(s, n // 2, n, q, n * 0, n, CHUNK), q)
+        deviation = middle_deviation(low_middle, least_reach(s, n // 2, n, q, n * 0, n, CHUNK), q)
     s_scale, inverse = scale_and_inverse(n, deviation, eps, center, scale)
     q, s_scale, inverse = corrected(q, s_scale, inverse, n, constant, has_nan, eps, scale)
     if stats is not None:

@@ -6,6 +6,7 @@ Each reward finds its place in a merged run by a binary search in the other run.
 import triton
 import triton.language as tl
 
+from gapo_kernels.triton_kernels.formulas import precision_of
 from gapo_kernels.triton_kernels.registers import collect, sort_group, spread
 from gapo_kernels.triton_kernels.rows import load_rows
 
@@ -84,7 +85,7 @@ def sort_groups(
     R: tl.constexpr,
 ):
     """Dense groups, each sorted by one block: after an even number of merges the result lies in runs, else in spare."""
-    precision: tl.constexpr = tl.float64 if rewards.dtype.element_ty == tl.float64 else tl.float32
+    precision: tl.constexpr = precision_of(rewards.dtype.element_ty)
     for group in range(tl.program_id(0).to(tl.int64), count, tl.num_programs(0)):
         sort_in_memory(
             rewards, None, group * group_size, group_size, runs, spare, precision, CHUNK, RUNS, LANES, R

@@ -12,7 +12,9 @@ from gapo_kernels.triton_kernels.formulas import (
     as_row,
     corrected,
     is_finite,
+    middle_deviation,
     needs_window,
+    precision_of,
     rounded_center,
     scale_and_inverse,
     window_size,
@@ -25,7 +27,6 @@ from gapo_kernels.triton_kernels.sorted_group import (
     ends_of,
     least_reach,
     leftmost,
-    median_deviation,
     narrowest_window,
     reported_window,
     sum_about,
@@ -83,7 +84,7 @@ def shared_groups(
     CHUNK: tl.constexpr,
 ):
     """One step of scoring groups, by a block for each span of each group."""
-    precision: tl.constexpr = tl.float64 if rewards.dtype.element_ty == tl.float64 else tl.float32
+    precision: tl.constexpr = precision_of(rewards.dtype.element_ty)
     spans = tl.cdiv(group_size, span)
     width = count * spans
     place = tl.program_id(0).to(tl.int64)
@@ -133,7 +134,7 @@ def shared_groups(
                 elif scale == "mad":
                     lows = all_spans(findings, DEVIATION, width, group, spans, float("inf"), SPANS)
                     highs = all_spans(findings, HIGH_DEVIATION, width, group, spans, float("inf"), SPANS)
-                    deviation = median_deviation(tl.min(lows), tl.min(highs), q)
+                    deviation = middle_deviation(tl.min(lows), tl.min(highs), q)
                 s_scale, inverse = scale_and_inverse(n, deviation, eps, center, scale)
                 q, s_scale, inverse = corrected(q, s_scale, inverse, n, constant, has_nan, eps, scale)
                 if stats is not None:

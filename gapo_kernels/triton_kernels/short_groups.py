@@ -13,7 +13,9 @@ from gapo_kernels.triton_kernels.formulas import (
     corrected,
     is_finite,
     middle,
+    middle_deviation,
     needs_window,
+    precision_of,
     rounded_center,
     scale_and_inverse,
     window_end,
@@ -130,13 +132,13 @@ def ordered_deviation(s, m, n, q, lane, LANES: tl.constexpr, R: tl.constexpr):
 
 @triton.jit
 def median_deviation(s, n, q, lane, LANES: tl.constexpr, R: tl.constexpr):
-    """The median of |reward - Q|; NaN where Q is infinite, and so a member itself: inf - inf."""
+    """The median of |reward - Q|."""
     # Two values: of one that had both names, Triton would not see that the loop gives the other to low.
     low, high = q, tl.zeros_like(q)
     for i in range(2):  # at run time: both at once would not fit into the registers
         low = high
         high = ordered_deviation(s, (n - 1 + i) // 2, n, q, lane, LANES, R)
-    return tl.where(is_finite(q), middle(low, high), float("nan"))
+    return middle_deviation(low, high, q)
 
 
 @triton.jit
@@ -185,7 +187,7 @@ def short_groups(
     GROUPS: tl.constexpr,
 ):
     """Scores each group of more than ``above`` and at most LANES * R rewards."""
-    precision: tl.constexpr = tl.float64 if rewards.dtype.element_ty == tl.float64 else tl.float32
+    precision: tl.constexpr = precision_of(rewards.dtype.element_ty)
     if full:
         group_size = LANES * R
     group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)[:, None]

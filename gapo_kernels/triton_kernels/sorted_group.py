@@ -6,7 +6,7 @@ A group that is one block's is one span. Several blocks that share a group bring
 import triton
 import triton.language as tl
 
-from gapo_kernels.triton_kernels.formulas import anchor_of, is_finite, middle, window_end
+from gapo_kernels.triton_kernels.formulas import anchor_of, middle, window_end
 
 
 @triton.jit
@@ -118,12 +118,6 @@ def least_reach(s, m, n, q, first_rank, end, CHUNK: tl.constexpr):
         high = tl.abs(tl.load(s + rank + m, mask=inside, other=float("inf")).to(tl.float64) - q)
         least = tl.minimum(least, tl.maximum(low, high))
     return tl.min(least)
-
-
-@triton.jit
-def median_deviation(low, high, q):
-    """The median of |reward - Q| from the two in the middle; NaN where Q is infinite, and so a member: inf - inf."""
-    return tl.where(is_finite(q), middle(low, high), float("nan"))
 
 
 @triton.jit
