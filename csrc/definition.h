@@ -64,9 +64,6 @@ GAPO_HD inline int64_t window_size(int64_t size, double tau) {
   return k < 1.0 ? 1 : k > static_cast<double>(size) ? size : static_cast<int64_t>(k);
 }
 
-// The masks that the token kernels read as they are; others are converted first.
-enum class MaskType { kUint8, kInt32, kInt64, kFloat, kDouble };
-
 // The statistics of one group. The advantage of a reward r is (r - center) * inverse, in float64, rounded once.
 struct GroupStats {
   double center;  // rounded to the precision of the rewards

@@ -10,3 +10,13 @@
 #define GAPO_HD
 #define GAPO_DEVICE inline
 #endif
+
+namespace gapo {
+
+// How many parts of ``by`` hold ``count``, the last one perhaps in part.
+template <typename T, typename By>
+GAPO_HD GAPO_INLINE constexpr auto divide_up(T count, By by) {
+  return (count + by - 1) / by;
+}
+
+}  // namespace gapo

@@ -20,7 +20,7 @@ def _registered(device: str) -> bool:
 
 
 def _devices() -> list[str]:
-    """One line a device: who serves it; asked of the dispatcher, not of the list of backends."""
+    """One line a device: which backend of the list serves it, if the dispatcher agrees."""
     lines = []
     for device in ("cpu", "cuda"):
         servers = [backend.name for backend in list_backends() if device in backend.serves]

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-import gapo_kernels  # noqa: F401  registers torch.ops.gapo
+from gapo_kernels.backends import OPS
+from gapo_kernels.reference import CENTERS, SCALES
 
-OPS = ("advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage")
-CENTERS = ("hdi_median", "hdi_mean", "quantile", "median", "mean", "loo_mean", "none")
-SCALES = ("rms", "mad", "none")
+__all__ = ["CENTERS", "OPS", "SCALES"]
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 

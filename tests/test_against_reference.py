@@ -1,6 +1,6 @@
 """The op against the float64 reference, on whatever hypothesis comes up with.
 
-CI runs two thousand examples; ``make fuzz`` sets GAPO_FUZZ_EXAMPLES to 200,000 and prints how many ran.
+``make test`` runs two thousand examples; ``make fuzz`` sets GAPO_FUZZ_EXAMPLES to 200,000 and prints how many ran.
 """
 
 from __future__ import annotations

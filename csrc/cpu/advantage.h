@@ -61,7 +61,7 @@ template <typename T>
 template <typename T>
 void small_groups(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t first, int64_t last,
                   int64_t largest, const Output<T>& out) {
-  const int64_t padded = (largest + kBlock - 1) / kBlock * kBlock;
+  const int64_t padded = divide_up(largest, kBlock) * kBlock;
   Buffer<Vec<T>> columns(padded);
   Buffer<T> ascending(groups.offsets ? padded * kLanes<T> : 0);
   const int64_t equal_window = window_size(largest, rule.tau);
@@ -105,8 +105,6 @@ void large_group(const Rule& rule, const Groups<T>& groups, int64_t g, const Out
 
 // Rewards that a task should at least have: in batches, and one by one, which takes longer.
 inline constexpr int64_t kBatchedGrain = 16384, kLoneGrain = 2048;
-
-inline int64_t divide_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
 // Group numbers by size: counting sort of those that fit a column, the larger ones behind them.
 struct BySize {

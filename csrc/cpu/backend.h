@@ -2,6 +2,7 @@
 #pragma once
 
 #include "definition.h"
+#include "mask.h"
 #include "parallel.h"
 
 namespace gapo {

@@ -11,7 +11,7 @@ namespace {
 
 inline constexpr int64_t kChunk = 32768;  // rewards: 128 KiB of float, well inside an L2
 
-inline int64_t chunk_count(int64_t n) { return (n + kChunk - 1) / kChunk; }
+inline int64_t chunk_count(int64_t n) { return divide_up(n, kChunk); }
 
 // Calls body(chunk, begin, end) for every chunk of [0, n).
 template <typename Body>

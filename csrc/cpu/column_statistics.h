@@ -207,7 +207,7 @@ struct ColumnStatistics {
 
   // Windows of different sizes end in different rows: each column is laid out as a row, and searched by itself.
   void find_ragged_windows() {
-    const int64_t stride = (batch.rows + kWidth - 1) / kWidth * kWidth;
+    const int64_t stride = divide_up(batch.rows, kWidth) * kWidth;
     for (int64_t row = 0; row < stride; row += kWidth) {
       Vec<T> block[kWidth];
 #pragma GCC unroll 16

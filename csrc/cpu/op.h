@@ -1,4 +1,5 @@
-// The five ops on plain memory: what the torch op and the NumPy module both call. Torch-free; T is float or double.
+// The five ops on plain memory, by three functions: what the torch op and the NumPy module both call. Torch-free; T is
+// float or double.
 #pragma once
 
 #include "cpu/backend.h"

@@ -22,7 +22,7 @@ GAPO_INLINE void sort_block(V* block, int64_t rows) {
 // Sorts each column of columns[0 .. rows); the rows from there to the next multiple of kBlock must hold +inf.
 template <typename V>
 void sort_columns(V* columns, int64_t rows) {
-  const int64_t padded = (rows + kBlock - 1) / kBlock * kBlock;
+  const int64_t padded = divide_up(rows, kBlock) * kBlock;
   for (int64_t first = 0; first < rows; first += kBlock) {
     sort_block<kBlock>(columns + first, rows - first < kBlock ? rows - first : kBlock);
   }

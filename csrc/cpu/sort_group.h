@@ -35,11 +35,11 @@ GAPO_INLINE V merge_lanes(V row, Lanes lanes) {
 // The least number of rows that merge_rows takes, that hold n values, and that can be transposed at the end.
 template <typename T>
 int64_t merged_rows(int64_t n) {
-  const int64_t filled = (n + kLanes<T> - 1) / kLanes<T>;
+  const int64_t filled = divide_up(n, kLanes<T>);
   const int64_t rows = filled < kLanes<T> ? kLanes<T> : filled;
   int64_t step = kStep;
   while (8 * step < rows) step *= 2;
-  const int64_t steps = (rows + step - 1) / step;
+  const int64_t steps = divide_up(rows, step);
   return (steps < 5 ? 5 : steps) * step;
 }
 
@@ -66,8 +66,8 @@ void merge_runs(Vec<T>* columns, int64_t rows) {
 template <typename T>
 void sort_group(const T* values, T* sorted, int64_t n) {
   constexpr int width = kLanes<T>;
-  const int64_t rows = merged_rows<T>(n), filled = (n + width - 1) / width;
-  const int64_t padded = (rows + kBlock - 1) / kBlock * kBlock;
+  const int64_t rows = merged_rows<T>(n), filled = divide_up(n, width);
+  const int64_t padded = divide_up(rows, kBlock) * kBlock;
   Buffer<Vec<T>> columns(padded);
   for (int64_t row = n / width; row < padded; ++row) columns[row] = splat(std::numeric_limits<T>::infinity());
   std::memcpy(columns.data(), values, static_cast<std::size_t>(n) * sizeof(T));

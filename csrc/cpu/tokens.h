@@ -21,13 +21,6 @@ void row_sums(const T* tokens, int64_t rows, int64_t length, T* sums, ParallelFo
   });
 }
 
-// value * mask, and 0 where the mask is 0: a NaN group leaves its padding 0.
-template <typename T, typename Mask>
-GAPO_INLINE T masked(T value, Mask mask) {
-  const T factor = static_cast<T>(mask);
-  return factor == 0 ? T{0} : value * factor;
-}
-
 // kLanes<T> mask values as T. Bytes, which hold most masks, have their own: GCC 12 converts them one by one.
 template <typename T, typename Mask>
 GAPO_INLINE Vec<T> load_mask(const Mask* mask) {
@@ -108,19 +101,7 @@ void broadcast_rows(const T* values, const Mask* mask, int64_t rows, int64_t len
 template <typename T>
 void broadcast(const T* values, const void* mask, MaskType type, int64_t rows, int64_t length, T* out,
                ParallelFor parallel_for) {
-  const auto run = [&](auto* typed) { broadcast_rows(values, typed, rows, length, out, parallel_for); };
-  switch (type) {
-    case MaskType::kUint8:
-      return run(static_cast<const uint8_t*>(mask));
-    case MaskType::kInt32:
-      return run(static_cast<const int32_t*>(mask));
-    case MaskType::kInt64:
-      return run(static_cast<const int64_t*>(mask));
-    case MaskType::kFloat:
-      return run(static_cast<const float*>(mask));
-    case MaskType::kDouble:
-      return run(static_cast<const double*>(mask));
-  }
+  with_mask(mask, type, [&](auto* typed) { broadcast_rows(values, typed, rows, length, out, parallel_for); });
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // A block of threads as the large groups' algorithms see it: phases that all its threads run, with a barrier after
 // each.
 //
-// An algorithm is written once against these members; tests/cuda/host_block.h has the same ones for the CPU, where the
-// threads of a phase run one after the other, in any order: a phase may not read what another thread of it writes.
+// An algorithm is written once against these members; tests/cuda/cpp/host_block.h has the same ones for the CPU, where
+// the threads of a phase run one after the other, in any order: a phase may not read what another thread of it writes.
 //
 //   each(body)              body(thread) for every thread
 //   reduce(produce, combine)  all threads' produce(thread), combined in a fixed order; every thread gets the result

@@ -53,9 +53,7 @@ struct Workspace {
   std::size_t cleared = 0;  // so many from the start are 0 when its first kernel begins
 };
 
-constexpr std::size_t aligned(std::size_t bytes) {
-  return (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
-}
+constexpr std::size_t aligned(std::size_t bytes) { return divide_up(bytes, kWorkspaceAlignment) * kWorkspaceAlignment; }
 
 // Ids of any values, one a row.
 struct Ids {

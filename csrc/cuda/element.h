@@ -39,7 +39,7 @@ GAPO_DEVICE double to_element(double value) {
 }
 
 // Four neighbours at once, from an address that is_aligned.
-GAPO_DEVICE bool is_aligned(const void* memory) { return reinterpret_cast<uintptr_t>(memory) % 16 == 0; }
+GAPO_HD inline bool is_aligned(const void* memory) { return reinterpret_cast<uintptr_t>(memory) % 16 == 0; }
 GAPO_DEVICE void load_chunk(const float* memory, float* values) {
 #if defined(__CUDACC__)
   const float4 four = *reinterpret_cast<const float4*>(memory);

@@ -1,4 +1,4 @@
-// Equal ids brought together where one block can hold them all: in one launch, where sort_ids.cu takes many.
+// Equal ids brought together where one block can hold them all; sort_ids.cu takes the whole GPU.
 #include <algorithm>
 #include <cub/block/block_radix_sort.cuh>
 

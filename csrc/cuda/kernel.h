@@ -39,7 +39,7 @@ cudaError_t with_kind(const Call& call, Body body) {
 }
 
 inline unsigned blocks_for(int64_t groups, int groups_per_block) {
-  return static_cast<unsigned>((groups + groups_per_block - 1) / groups_per_block);
+  return static_cast<unsigned>(divide_up(groups, groups_per_block));
 }
 
 // Blocks of a kernel that goes through its work in steps: enough to fill any GPU several times over. An odd number, so

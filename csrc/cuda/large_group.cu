@@ -57,7 +57,7 @@ template <typename T>
 cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
   std::size_t most = 0;
   if (const cudaError_t error = take_shared_memory<T>(most)) return error;
-  const int64_t tiles = tile_count(call.groups.max_group_size, kTile<kLargeThreads>);
+  const int64_t tiles = divide_up(call.groups.max_group_size, kTile<kLargeThreads>);
   uint32_t bins = bins_for(call.groups.max_group_size), held = static_cast<uint32_t>(std::min(tiles, kTilesAlone));
   while (block_memory<T, Block>(bins, held) > most) {
     if (held > 1 || bins == kLeastBins) {
@@ -83,7 +83,7 @@ cudaError_t launch(const Call& call, const WorkList& given, void* workspace, cud
   LargeCall large{call, {}, static_cast<unsigned char*>(workspace)};
   if (const cudaError_t error = plan_for<T>(call, listed, large.plan)) return error;
   if (listed) {
-    const int64_t blocks = (large.plan.list_capacity + kListThreads - 1) / kListThreads;
+    const int64_t blocks = divide_up(large.plan.list_capacity, kListThreads);
     const Grid grid{static_cast<unsigned>(std::min(blocks, int64_t{1024})), kListThreads};
     if (const cudaError_t error = enqueue(part_list, grid, stream, large, given)) return error;
   }

@@ -17,8 +17,6 @@ inline constexpr int kRewardsPerThread = 16;  // of a tile
 template <int kThreads>
 inline constexpr uint32_t kTile = uint32_t{kThreads} * kRewardsPerThread;
 
-GAPO_HD constexpr int64_t tile_count(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
-
 // What is summed over a group; each sum has a place of its own, since another block may still read an earlier one's.
 enum SumKind { kMeanSum, kWindowSum, kSquares, kSumKinds };
 
@@ -108,7 +106,7 @@ struct LargeGroup {
 
   template <int kThreads>
   GAPO_DEVICE uint32_t tiles() const {
-    return (size() + kTile<kThreads> - 1) / kTile<kThreads>;
+    return divide_up(size(), kTile<kThreads>);
   }
 
   // The rewards at positions first, first + stride and so on; no_reward where there is none.

@@ -26,7 +26,7 @@ struct LargeControl {
 
 // How many blocks share each of `groups` groups of at most `longest` rewards.
 GAPO_HD inline uint32_t blocks_per_group(uint32_t blocks, uint32_t groups, int64_t longest, int64_t tile) {
-  const int64_t tiles = tile_count(longest, tile);
+  const int64_t tiles = divide_up(longest, tile);
   if (tiles <= kTilesAlone) return 1;
   int64_t share = groups < blocks ? blocks / groups : 1;
   if (share > tiles) share = tiles;
@@ -72,7 +72,7 @@ inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint
   const int64_t by_block = int64_t{blocks} * plan.longest;
   plan.place_by_block = by_block < groups.total;
   plan.key_places = plan.place_by_block ? by_block : groups.total;
-  plan.tile_places = plan.place_by_block ? blocks * tile_count(plan.longest, tile) : groups.total / (tile / 2) + 1;
+  plan.tile_places = plan.place_by_block ? blocks * divide_up(plan.longest, tile) : groups.total / (tile / 2) + 1;
   if (listed) {
     const int64_t most = groups.total / (tile / 2 + 1);
     plan.list_capacity = most < groups.count ? most : groups.count;
@@ -106,7 +106,7 @@ GAPO_DEVICE Exchange<T> exchange_at(const LargePlan& plan, unsigned char* worksp
                                     const Slice& slice) {
   const int64_t key = plan.place_by_block ? first_block * plan.longest : slice.begin;
   const int64_t tile =
-      plan.place_by_block ? first_block * tile_count(plan.longest, plan.tile) : slice.begin / (plan.tile / 2);
+      plan.place_by_block ? first_block * divide_up(plan.longest, plan.tile) : slice.begin / (plan.tile / 2);
   const int64_t bin = int64_t{first_block} * plan.bins;
   const auto at = [&](std::size_t place, auto* type, int64_t index) {
     return reinterpret_cast<decltype(type)>(workspace + place) + index;

@@ -13,10 +13,11 @@
 #include <cstdint>
 
 #include "cuda/call.h"
+#include "mask.h"
 
 namespace gapo::cuda {
 
-// ---- groups up to kLargestSorted
+// ---- groups of any size
 
 // The whole op for groups that lie one after the other, of one size or ragged: picks the tier, and calls launch_large
 // for those above kLargestSorted. dispatch.cpp
@@ -50,8 +51,7 @@ cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace
 // ---- unordered ids
 
 // Brings equal ids together: a segment of ascending rows for each id, the segments' bounds, their number. Which segment
-// comes first may change from run to run. The result goes into Groups as rows, offsets (int32) and
-// device_count.
+// comes first may change from run to run. The result goes into Groups as rows, offsets (int32) and device_count.
 struct SegmentedRows {
   int32_t* rows;     // [n]
   int32_t* offsets;  // [n + 1], of which count + 1 are written

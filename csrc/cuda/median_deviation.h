@@ -41,7 +41,7 @@ GAPO_DEVICE double deviation_of_rank(Block& block, const LargeGroup<T>& group, d
       }
     });
     block.meet();
-    constexpr int run = (kDeviationBins + Block::kThreads - 1) / Block::kThreads;
+    constexpr int run = divide_up(kDeviationBins, Block::kThreads);
     uint32_t* const found = counts;  // the digit, and how many deviations are below it
     block.scan(
         [&](int thread) {

@@ -33,9 +33,9 @@ struct TileRuns {
   int columns;     // blocks that have any
 
   TileRuns(int64_t n, int64_t blocks) : rows(n) {
-    const int64_t tiles = (n + kPassTile - 1) / kPassTile, run = (tiles + blocks - 1) / blocks;
+    const int64_t tiles = divide_up(n, kPassTile), run = divide_up(tiles, blocks);
     length = run * kPassTile;
-    columns = static_cast<int>((tiles + run - 1) / run);
+    columns = static_cast<int>(divide_up(tiles, run));
   }
   __device__ int64_t begin(int column) const { return column * length; }
   __device__ int64_t end(int column) const { return begin(column) + length < rows ? begin(column) + length : rows; }

@@ -41,7 +41,7 @@ class RankedGroup {
     return ((table > digits ? table : digits) + 15) / 16 * 16;
   }
 
-  // How many rewards were looked at one by one.
+  // How many rewards were looked at one by one, for the tests of the pruning.
   GAPO_DEVICE uint32_t placed_count() const { return all_sorted_ ? wanted_.size : placed_; }
 
   // The reward of a rank, in a bin that is sorted.

@@ -84,7 +84,7 @@ GAPO_DEVICE const KeyOf<T>* sort_group(Block& block, const LargeGroup<T>& group,
     });
     block.meet();
     if (block.rank == 0) {
-      const uint32_t run = (kDigits * tiles + Block::kThreads - 1) / Block::kThreads;
+      const uint32_t run = divide_up(kDigits * tiles, Block::kThreads);
       const auto own_totals = [&](int thread, auto visit) {
         for (uint32_t i = thread * run; i < (thread + 1) * run && i < kDigits * tiles; ++i) visit(totals[i]);
       };

@@ -76,8 +76,8 @@ __global__ void __launch_bounds__(kPassThreads, 2) sort_ids(const __grid_constan
 
   const uint32_t count = atomic_peek(&call.control->count);
   const int bits = count > 1 ? 32 - __clz(static_cast<int>(count - 1)) : 1;
-  const int passes = (bits + kMostDigitBits - 1) / kMostDigitBits;
-  Digits digits{0, (bits + passes - 1) / passes};
+  const int passes = divide_up(bits, kMostDigitBits);
+  Digits digits{0, divide_up(bits, passes)};
   Pairs from{call.numbers, nullptr}, to{call.spare.numbers, passes % 2 == 1 ? call.out.rows : call.spare.rows};
 #pragma unroll 1
   for (int pass = 0; pass < passes; ++pass, digits.shift += digits.bits) {
@@ -117,7 +117,7 @@ struct Plan {
 cudaError_t plan_for(int64_t n, Plan& plan) {
   int64_t blocks = 0;
   if (const cudaError_t error = blocks_at_once(sort_ids, kPassThreads, 0, blocks)) return error;
-  plan.blocks = static_cast<unsigned>(std::min(blocks, (n + kPassThreads - 1) / kPassThreads));
+  plan.blocks = static_cast<unsigned>(std::min(blocks, divide_up(n, kPassThreads)));
   std::size_t& end = plan.workspace.bytes;
   const auto take = [&](std::size_t bytes) {
     const std::size_t place = end;

@@ -4,11 +4,10 @@
 
 #include <cstdint>
 
+#include "cuda/tiers.h"
 #include "host_device.h"
 
 namespace gapo::cuda {
-
-inline constexpr int kWarp = 32;
 
 #if defined(__CUDACC__)
 // Whole warps call the members together; a block's whole threads those that say so.

@@ -11,6 +11,8 @@
 
 namespace gapo::cuda {
 
+inline constexpr int kWarp = 32;  // lanes
+
 enum class Tier {
   kThread,  // thread_groups.cu: one thread a group
   kLanes,   // lane_groups.cu: 4 to 32 lanes of a warp a group
@@ -70,7 +72,7 @@ inline constexpr int64_t kLargestRagged = 1024;
 // What a lane of the warp takes there: the first that fits is chosen, group by group.
 inline constexpr int kRaggedRewards[] = {2, 4, 8, 16, 32};
 inline constexpr int kRaggedClassCount = sizeof(kRaggedRewards) / sizeof(kRaggedRewards[0]);
-static_assert(32 * kRaggedRewards[kRaggedClassCount - 1] == kLargestRagged);
+static_assert(kWarp * kRaggedRewards[kRaggedClassCount - 1] == kLargestRagged);
 
 // A team's place in shared memory, in values of value_bytes each. One lane: a column of its own. More: a row with one
 // value of padding after every turn_of_values values, so that lanes which read the same rank of their runs hit
@@ -88,7 +90,7 @@ constexpr int64_t shared_values(const SizeClass& shape, int value_bytes) {
 }
 
 // Float64 for the sums of teams larger than a warp: two a warp.
-constexpr int scratch_doubles(int lanes) { return lanes <= 32 ? 0 : 2 * lanes / 32; }
+constexpr int scratch_doubles(int lanes) { return lanes <= kWarp ? 0 : 2 * lanes / kWarp; }
 constexpr int64_t scratch_bytes(const SizeClass& shape) { return 8 * scratch_doubles(shape.lanes); }
 
 // The first row that takes a group of this size; -1 where the group is binned.

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "cuda/element.h"
+#include "cuda/tiers.h"
+#include "mask.h"
 
 namespace gapo::cuda {
 namespace {
@@ -14,9 +16,9 @@ inline constexpr int kTokensPerChunk = 16 / sizeof(E);
 
 // Lanes that share a row: a power of two, at most a block; a warp or less where it has up to sixteen chunks a lane.
 GAPO_HD constexpr int lanes_for(int64_t length, int tokens_per_chunk) {
-  const int64_t chunks = (length + tokens_per_chunk - 1) / tokens_per_chunk;
+  const int64_t chunks = divide_up(length, tokens_per_chunk);
   int lanes = 1;
-  while (lanes < 32 && lanes < chunks) lanes *= 2;
+  while (lanes < kWarp && lanes < chunks) lanes *= 2;
   while (lanes < kTokenThreads && lanes * 16 < chunks) lanes *= 2;
   return lanes;
 }
@@ -96,13 +98,6 @@ GAPO_DEVICE void store_once(const Chunk<V, kCount>& chunk, V* values) {
 #else
   *reinterpret_cast<Chunk<V, kCount>*>(values) = chunk;
 #endif
-}
-
-// value * mask, and 0 where the mask is 0: a NaN group leaves its padding 0.
-template <typename T, typename Mask>
-GAPO_DEVICE T masked(T value, Mask mask) {
-  const T factor = static_cast<T>(mask);
-  return factor == 0 ? T{0} : value * factor;
 }
 
 // kCount tokens at a time: a chunk, or one. Several masks are read before the first store, which would hold the next

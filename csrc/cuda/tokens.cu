@@ -48,24 +48,10 @@ __global__ void __launch_bounds__(kTokenThreads)
   follow_stream();
   const TokenLane at(lanes);
   if (at.row >= rows) return;
-  const auto write = [&](auto* typed) {
+  with_mask(mask, mask_type, [&](auto* typed) {
     write_tokens(values[at.row], typed + at.row * length, length, whole, at.lane, lanes, out + at.row * length);
-  };
-  switch (mask_type) {
-    case MaskType::kUint8:
-      return write(static_cast<const uint8_t*>(mask));
-    case MaskType::kInt32:
-      return write(static_cast<const int32_t*>(mask));
-    case MaskType::kInt64:
-      return write(static_cast<const int64_t*>(mask));
-    case MaskType::kFloat:
-      return write(static_cast<const float*>(mask));
-    case MaskType::kDouble:
-      return write(static_cast<const double*>(mask));
-  }
+  });
 }
-
-bool starts_chunks(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 
 // Calls body(a null pointer to the element, one to the type it is computed in).
 template <typename Body>
@@ -85,7 +71,7 @@ cudaError_t for_element(Element element, Body body) {
 
 Grid grid_of(int64_t rows, int lanes) {
   const int64_t rows_per_block = kTokenThreads / lanes;
-  return {static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block), kTokenThreads};
+  return {static_cast<unsigned>(divide_up(rows, rows_per_block)), kTokenThreads};
 }
 
 }  // namespace
@@ -97,7 +83,7 @@ cudaError_t launch_row_sums(const void* tokens, Element element, int64_t rows, i
     using E = std::remove_pointer_t<decltype(token)>;
     using T = std::remove_pointer_t<decltype(computed)>;
     const int lanes = lanes_for(length, kTokensPerChunk<E>);
-    const bool whole = starts_chunks(tokens) && length % kTokensPerChunk<E> == 0;
+    const bool whole = is_aligned(tokens) && length % kTokensPerChunk<E> == 0;
     return enqueue(row_sums<E, T>, grid_of(rows, lanes), stream, static_cast<const E*>(tokens), rows, length, whole,
                    lanes, static_cast<T*>(sums));
   });
@@ -110,7 +96,7 @@ cudaError_t launch_token_broadcast(const void* values, const void* mask, MaskTyp
     using E = std::remove_pointer_t<decltype(token)>;
     using T = std::remove_pointer_t<decltype(computed)>;
     const int lanes = lanes_for(length, kTokensPerChunk<E>);
-    const bool whole = starts_chunks(mask) && starts_chunks(out) && length % kTokensPerChunk<E> == 0;
+    const bool whole = is_aligned(mask) && is_aligned(out) && length % kTokensPerChunk<E> == 0;
     return enqueue(broadcast_rows<E, T>, grid_of(rows, lanes), stream, static_cast<const T*>(values), mask, mask_type,
                    rows, length, whole, lanes, static_cast<E*>(out));
   });

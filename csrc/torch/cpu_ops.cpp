@@ -35,7 +35,7 @@ void prefer_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size
 #endif
 }
 
-// Uninitialised, contiguous, on the CPU; straight from the allocator, for the same reason.
+// Uninitialised, contiguous, on the CPU; straight from the allocator: the dispatcher takes half a microsecond.
 Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
   std::vector<int64_t> strides(sizes.size(), 1);
   for (std::size_t d = sizes.size(); d-- > 1;) strides[d - 1] = strides[d] * (sizes[d] > 0 ? sizes[d] : 1);
@@ -153,15 +153,13 @@ Tensor token_advantage(const Tensor& token_rewards, const Tensor& mask, const Te
                        const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
   const Rule rule = check_token_advantage(token_rewards, mask, group_ids, {tau, center, scale, eps, valid});
   const Tensor ids = as_type(group_ids, ScalarType::Long);
-  const auto [typed_mask, mask_type] = prepare_mask(mask);
+  const Mask typed_mask = prepare_mask(mask);
   const Prepared call(token_rewards);
   const Valid valid_rows(valid);
-  const Tensor& held_mask = typed_mask;
-  const MaskType held_type = mask_type;
   with_precision(call.precision, [&](auto zero) {
     using T = decltype(zero);
-    gapo::token_advantage<T>(rule, data<T>(call.rewards), held_mask.data_ptr(), held_type, data<int64_t>(ids),
-                             token_rewards.size(0), token_rewards.size(1), valid_rows.get(),
+    gapo::token_advantage<T>(rule, data<T>(call.rewards), typed_mask.tensor.data_ptr(), typed_mask.type,
+                             data<int64_t>(ids), token_rewards.size(0), token_rewards.size(1), valid_rows.get(),
                              mutable_data<T>(call.advantage), torch_threads());
   });
   return call.result();

@@ -214,7 +214,7 @@ Tensor token_advantage(const Tensor& given, const Tensor& given_mask, const Tens
   const int64_t rows = tokens.size(0), length = tokens.size(1);
   if (rows == 0 || length == 0) return result;
   const Device device(tokens);
-  const auto [mask, mask_type] = prepare_mask(given_mask);
+  const Mask mask = prepare_mask(given_mask);
   const Element element = element_of(tokens.scalar_type());
   const std::vector<int64_t> by_row{rows};
   const Tensor sums = torch::stable::new_empty(tokens, by_row, precision_of(tokens));
@@ -222,7 +222,7 @@ Tensor token_advantage(const Tensor& given, const Tensor& given_mask, const Tens
   by_id(op, rule, sums, group_ids, valid, scores, std::nullopt, [&](cudaStream_t stream) {
     return cuda::launch_row_sums(tokens.data_ptr(), element, rows, length, sums.data_ptr(), stream);
   });
-  check_launch(op, cuda::launch_token_broadcast(scores.data_ptr(), mask.data_ptr(), mask_type, rows, length,
+  check_launch(op, cuda::launch_token_broadcast(scores.data_ptr(), mask.tensor.data_ptr(), mask.type, rows, length,
                                                 result.data_ptr(), element, device.stream));
   return result;
 }

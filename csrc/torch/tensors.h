@@ -5,10 +5,10 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <optional>
-#include <tuple>
 #include <vector>
 
 #include "definition.h"
+#include "mask.h"
 
 namespace gapo {
 
@@ -60,8 +60,13 @@ inline std::vector<int64_t> stats_shape(const Tensor& rewards, bool by_row) {
   return shape;
 }
 
+struct Mask {
+  Tensor tensor;
+  MaskType type;
+};
+
 // The mask in one of the types that the kernels read.
-inline std::tuple<Tensor, MaskType> prepare_mask(const Tensor& mask) {
+inline Mask prepare_mask(const Tensor& mask) {
   switch (mask.scalar_type()) {
     case ScalarType::Bool:
     case ScalarType::Byte:

@@ -14,3 +14,8 @@ def score_rows(token_rewards: Tensor) -> tuple[Tensor, Tensor]:
     """
     rewards = token_rewards.sum(-1, dtype=precision_of(token_rewards.dtype))
     return rewards, ~rewards.isnan()
+
+
+def as_valid(scorable: Tensor) -> Tensor | None:
+    """The op's ``valid``: None where every row could be scored, for which nothing is copied. Waits for a GPU."""
+    return None if scorable.all() else scorable

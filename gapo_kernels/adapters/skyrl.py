@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gapo_kernels import ops
 from gapo_kernels.adapters.metrics import group_metrics
-from gapo_kernels.adapters.rows import score_rows
+from gapo_kernels.adapters.rows import as_valid, score_rows
 from gapo_kernels.adapters.settings import Settings, read_settings, without_division
 
 SECTION = "gapo"
@@ -47,8 +47,7 @@ def advantage(
     """
     chosen = without_division(settings or {}, grpo_norm_by_std, SECTION, SWITCH)
     _, scorable = score_rows(token_level_rewards)
-    valid = None if scorable.all() else scorable  # does not wait, on the CPU; without a mask nothing is copied
-    advantages = ops.token_advantage(token_level_rewards, response_mask, index, valid=valid, **chosen)
+    advantages = ops.token_advantage(token_level_rewards, response_mask, index, valid=as_valid(scorable), **chosen)
     return advantages, advantages
 
 

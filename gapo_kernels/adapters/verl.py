@@ -18,7 +18,7 @@ from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 from gapo_kernels import ops
 from gapo_kernels.adapters import verl_hooks
 from gapo_kernels.adapters.metrics import group_metrics
-from gapo_kernels.adapters.rows import score_rows
+from gapo_kernels.adapters.rows import as_valid, score_rows
 from gapo_kernels.adapters.settings import Settings, read_settings, without_division
 from gapo_kernels.ids import as_id_tensor
 
@@ -90,8 +90,7 @@ def _score(
     settings = _settings(estimator, config)
     ids = as_id_tensor(index, token_rewards.device)
     rewards, scorable = score_rows(token_rewards)
-    valid = None if scorable.all() else scorable  # does not wait, on the CPU; without a mask nothing is copied
-    advantages = ops.token_advantage(token_rewards, mask, ids, valid=valid, **settings)
+    advantages = ops.token_advantage(token_rewards, mask, ids, valid=as_valid(scorable), **settings)
     _last = _Batch(rewards, ids, scorable, _has_tokens(mask), settings)
     return advantages, advantages
 

@@ -12,7 +12,7 @@ import pytest
 
 import gapo_kernels
 import gapo_numpy
-from bench.run_sass import KERNELS, RESULTS, count, table
+from bench.run_sass import KERNELS, RESULTS, count
 from bench.sass import Instruction, Resources, find_cuobjdump, resources, straight_path
 from gapo_numpy import _core
 
@@ -67,9 +67,8 @@ def test_instructions_per_reward():
         assert row["budget_per_reward"] / 2 < row["instructions_per_reward"] <= row["budget_per_reward"], row
 
 
-def test_the_documented_figures():
+def test_the_committed_figures():
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    assert table(results) in (RESULTS.parents[2] / "docs" / "cuda.md").read_text(encoding="utf-8")
     for row, shape in zip(results["classes"], CLASSES, strict=True):
         for fact in ("tier", "largest", "lanes", "rewards_per_lane", "threads"):
             assert row[fact] == shape[fact]

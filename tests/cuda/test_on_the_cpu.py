@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
@@ -48,9 +47,3 @@ def test_kernels_are_launched_behind_the_one_before(call):
 def test_instructions_of_ragged_groups(call):
     found = run_ragged_counts.count(33, 64, call)
     assert RAGGED[call] / 2 < found["instructions_per_reward"] <= RAGGED[call]
-
-
-@pytest.mark.parametrize("counts", [run_large_counts, run_ragged_counts], ids=lambda module: module.__name__)
-def test_the_documented_counts(counts):
-    results = json.loads(counts.RESULTS.read_text(encoding="utf-8"))
-    assert counts.table(results) in (ptx_library.ROOT / "docs" / "cuda.md").read_text(encoding="utf-8")

@@ -94,9 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--start", type=_count, default=0, help="skip so many tasks (%(default)s)")
     show.add_argument("-n", type=_count, default=1, help="show so many tasks (%(default)s)")
     show.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="(%(default)s)")
-    show.add_argument(
-        "--format", choices=[name for name in FORMATS if name in ("plain", "compact")], help="as a prompt"
-    )
+    show.add_argument("--format", choices=("plain", "compact"), help="as a prompt")
     _add_reading(show)
     show.set_defaults(run=_show)
 

@@ -133,6 +133,8 @@ int main(int argc, char** argv) {
   for (const auto& test : tests) {
     const int64_t count = check::count, failures = check::failures;
     test.run(effort);
+    check::current_case = test.name;
+    CHECK(check::count > count);  // a test of nothing
     std::cout << test.name << ": " << check::count - count << " checks, " << check::failures - failures << " failed\n";
   }
   return check::failures == 0 ? 0 : 1;

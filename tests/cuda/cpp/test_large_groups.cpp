@@ -210,7 +210,7 @@ void test_places(Effort) {
       if (!plan.place_by_block && slice.size <= tile / 2) continue;
       listed += !plan.place_by_block;
       const auto exchange = exchange_at<float>(plan, memory, plan.place_by_block ? static_cast<uint32_t>(i) : 0, slice);
-      const int64_t tiles = tile_count(slice.size, tile);
+      const int64_t tiles = gapo::divide_up(slice.size, tile);
       CHECK(place(exchange.keys) >= keys_end);
       CHECK(place(exchange.sums) >= sums_end);
       CHECK(place(exchange.tile_digits) >= digits_end);

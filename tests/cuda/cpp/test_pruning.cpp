@@ -126,7 +126,8 @@ void test_shares() {
         const uint32_t share = blocks_per_group(blocks, groups, longest, 8192);
         CHECK(share >= 1);
         CHECK(share == 1 || share * groups <= blocks);
-        CHECK(share <= tile_count(longest, 8192));
+        CHECK(share <= gapo::divide_up(longest, 8192));
+        CHECK(share == gapo::divide_up(longest, 8192) || int64_t{share + 1} * groups > blocks);
       }
     }
   }

@@ -1,0 +1,37 @@
+// The masks of the token kernels, the same on the CPU and on the GPU.
+#pragma once
+
+#include <cstdint>
+
+#include "host_device.h"
+
+namespace gapo {
+
+// Those that are read as they are; others are converted first.
+enum class MaskType { kUint8, kInt32, kInt64, kFloat, kDouble };
+
+// body(the mask, typed). A uniform branch.
+template <typename Body>
+GAPO_DEVICE void with_mask(const void* mask, MaskType type, Body body) {
+  switch (type) {
+    case MaskType::kUint8:
+      return body(static_cast<const uint8_t*>(mask));
+    case MaskType::kInt32:
+      return body(static_cast<const int32_t*>(mask));
+    case MaskType::kInt64:
+      return body(static_cast<const int64_t*>(mask));
+    case MaskType::kFloat:
+      return body(static_cast<const float*>(mask));
+    case MaskType::kDouble:
+      return body(static_cast<const double*>(mask));
+  }
+}
+
+// value * mask, and 0 where the mask is 0: a NaN group leaves its padding 0.
+template <typename T, typename Mask>
+GAPO_HD GAPO_INLINE T masked(T value, Mask mask) {
+  const T factor = static_cast<T>(mask);
+  return factor == 0 ? T{0} : value * factor;
+}
+
+}  // namespace gapo
