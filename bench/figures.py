@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,13 +166,18 @@ FIGURES: dict[str, tuple[Callable[[Results], Figure], tuple[str, ...]]] = {  # w
 def save(results: Results, prefix: str, folder: Path) -> list[Path]:
     """Every figure whose tables were measured, as ``<prefix>_<name>.svg`` and ``.png``."""
     paths = []
+    for name, (draw, needed) in FIGURES.items():
+        if all(results.get(table, {}).get("cases") for table in needed):
+            paths += save_figure(functools.partial(draw, results), folder / f"{prefix}_{name}")
+    return paths
+
+
+def save_figure(draw: Callable[[], Figure], path: Path) -> list[Path]:
+    """What ``draw`` draws, as SVG and PNG, the same bytes each time."""
+    paths = [path.with_suffix(f".{kind}") for kind in ("svg", "png")]
     with mpl.rc_context(STYLE):
-        for name, (draw, needed) in FIGURES.items():
-            if not all(results.get(table, {}).get("cases") for table in needed):
-                continue
-            figure = draw(results)
-            for kind in ("svg", "png"):
-                paths.append(folder / f"{prefix}_{name}.{kind}")
-                facts = {"Date": None} if kind == "svg" else None
-                figure.savefig(paths[-1], transparent=True, dpi=150, metadata=facts)
+        figure = draw()
+        for place in paths:
+            facts = {"Date": None} if place.suffix == ".svg" else None
+            figure.savefig(place, transparent=True, dpi=150, metadata=facts)
     return paths

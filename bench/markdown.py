@@ -152,14 +152,18 @@ def footnotes(table: dict[str, Any]) -> list[str]:
 
 
 def origin(facts: dict[str, Any]) -> str:
-    """Where the figures come from, in one line."""
+    """Where times come from, in one line."""
     where = f" ({facts['cpu_capability']})" if "cpu_capability" in facts else ""
     where += f", driver {facts['driver']}" if "driver" in facts else ""
     versions = ", ".join(
         f"{name} {version}" for name, version in facts["versions"].items() if version and name != "gapo-kernels"
     )
-    commit = short_commit(facts["commit"])
-    return f"Medians, {facts['device']}{where}, {versions}, {facts['date']}, commit {commit}, `{facts['command']}`."
+    return f"Medians, {facts['device']}{where}, {versions}, {source(facts)}"
+
+
+def source(facts: dict[str, Any]) -> str:
+    """When, at which commit and by which command figures came to be."""
+    return f"{facts['date']}, commit {short_commit(facts['commit'])}, `{facts['command']}`."
 
 
 def short_commit(commit: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/benchmarks.md, and the figures, from the committed results.
+"""Writes the tables of README.md and of docs, and the figures, from the committed results.
 
 ``python -m bench.report``. A document marks where a table stands: ``<!-- table: NAME -->`` … ``<!-- end of table -->``.
 A test fails where a document and the results differ.
@@ -7,30 +7,58 @@ A test fails where a document and the results differ.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 from collections.abc import Callable
 from typing import Any
 
-from bench import ROOT, markdown, results_file, steps
+from bench import (
+    ROOT,
+    markdown,
+    results_file,
+    run_data,
+    run_large_counts,
+    run_ragged_counts,
+    run_sass,
+    run_triton_counts,
+    run_triton_sass,
+    steps,
+    trainer_vs_trl,
+    training,
+)
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "adapters" / "verl.md"]
 MARK = re.compile(r"(<!-- table: (?P<name>[\w.]+) -->\n).*?(<!-- end of table -->)", flags=re.DOTALL)
+DOCUMENTS = [
+    path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if MARK.search(path.read_text(encoding="utf-8"))
+]
 NOT_MEASURED = "Not measured yet."
-STEPS = {"verl_step": steps.verl, "trl_step": steps.trl, "advantage_share": steps.own}
+PLAIN: dict[str, Callable[[dict[str, Any]], str]] = {  # a result file that is one table
+    "verl_step": steps.verl,
+    "trl_step": steps.trl,
+    "advantage_share": steps.own,
+    "train": training.run,
+    "compare": training.comparison,
+    "compare_noise": training.comparison,
+    "trainer_vs_trl": trainer_vs_trl.table,
+    "data": run_data.table,
+    "cuda_sass": run_sass.table,
+    "cuda_large": run_large_counts.table,
+    "cuda_ragged": run_ragged_counts.table,
+    "triton_sass": run_triton_sass.table,
+    "triton_counts": run_triton_counts.table,
+}
 
 
 def tables() -> dict[str, Callable[[], str]]:
     """The Markdown of every table by its name in the documents."""
     cpu, gpu = (results_file.read(results_file.FOLDER / f"{name}.json") for name in ("cpu", "gpu"))
-    plain = {
-        name: json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        for name in STEPS
-        for path in [results_file.FOLDER / f"{name}.json"]
-    }
 
-    def known(name: str, draw: Callable[[Any], str]) -> Callable[[], str]:
-        return lambda: draw(plain[name]) if plain[name] else NOT_MEASURED
+    def plain(name: str) -> str:
+        path = results_file.FOLDER / f"{name}.json"
+        return PLAIN[name](json.loads(path.read_text(encoding="utf-8"))) if path.exists() else NOT_MEASURED
 
     return {
         "cpu.short": lambda: markdown.short(cpu),
@@ -44,7 +72,7 @@ def tables() -> dict[str, Callable[[], str]]:
         "cpu.memory": lambda: markdown.memory(cpu["memory"]),
         "cpu.noise": lambda: markdown.noise(cpu),
         "gpu": lambda: markdown.gpu(gpu),
-        **{name: known(name, draw) for name, draw in STEPS.items()},
+        **{name: lambda name=name: plain(name) for name in PLAIN},
     }
 
 
@@ -70,6 +98,10 @@ def main() -> None:
         for prefix in ("cpu", "gpu"):
             if found := results_file.read(results_file.FOLDER / f"{prefix}.json"):
                 figures.save(found, prefix, results_file.FOLDER)
+        if found := results_file.read(trainer_vs_trl.RESULTS):
+            for over in trainer_vs_trl.AXES:
+                path = trainer_vs_trl.RESULTS.with_name(f"trainer_vs_trl_by_{over}.svg")
+                figures.save_figure(functools.partial(trainer_vs_trl.draw, found, over), path)
 
 
 if __name__ == "__main__":

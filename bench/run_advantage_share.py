@@ -48,7 +48,7 @@ def share(prompts: int, group_size: int) -> dict[str, Any]:
 def main() -> None:
     """Measure every size, print each and write the file."""
     torch.set_num_threads(1)  # waiting for a busy second core would lengthen the rest of a step, and flatter the share
-    origin = {**provenance("cpu"), "command": "python -m bench.run_advantage_share"}
+    origin = provenance("cpu")
     sizes = []
     for prompts, group_size in SIZES:
         sizes.append(share(prompts, group_size))

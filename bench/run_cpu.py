@@ -100,7 +100,6 @@ def main() -> None:
     given = parser.parse_args()
     origin = {
         **provenance("cpu", results_file.PACKAGES),
-        "command": f"python -m bench.run_cpu --turns {given.turns} --seconds {given.seconds}",
         "cpu_capability": build_info()["cpu_capability"],
     }
     options = [f"--turns={given.turns}", f"--seconds={given.seconds}", *(["--small"] if given.small else [])]

@@ -11,27 +11,37 @@ import resource
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from bench import ROOT, results_file
-from gapo_trainer.provenance import provenance
+from bench.markdown import grid, source
+from gapo_trainer.data.mining.miner import Options, mine
+from gapo_trainer.data.stdlib_tasks import stdlib_tasks
+from gapo_trainer.data.task import SPLITS
+from gapo_trainer.provenance import provenance, write_result
 
 RESULTS = results_file.FOLDER / "data.json"
 
 
 def mining(repository: Path) -> dict[str, Any]:
-    """One run of ``gapo-data mine`` as a process: what it kept, its CPU time in seconds, its peak memory in MiB."""
+    """One mining of a repository, in a process of its own: what became of it, its CPU time, its peak memory."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_mined, repository).result()
+
+
+def _mined(repository: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "tasks.jsonl"
-        command = [sys.executable, "-m", "gapo_trainer.data", "mine", str(repository), "--out", str(out), "--quiet"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        with out.open(encoding="utf-8") as lines:
-            kept = sum(1 for _ in lines)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        (summary,) = mine([repository], Path(folder) / "tasks.jsonl", Options(), lambda name, tasks: None)
+    used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = used.ru_utime + used.ru_stime
+    kept = sum(summary.split.values())
     return {
-        "repository": repository.name,
+        "repository": summary.name,
+        "commits": summary.counts["commits"],
+        "tasks_found": summary.counts["tasks"],
         "tasks_kept": kept,
         "cpu_seconds": round(seconds, 1),
         "tasks_kept_per_cpu_second": round(kept / seconds),
@@ -49,12 +59,30 @@ def rewards() -> dict[str, float]:
     return {entry["params"]["name"]: round(entry["stats"]["median"] * 1e3, 1) for entry in entries}
 
 
+def table(results: dict[str, Any]) -> str:
+    """Of docs/data.md, in Markdown."""
+    mined, milliseconds = results["mining"], results["reward_ms"]
+    what = f"mining {mined['repository']}, {mined['commits']:,} commits: {mined['tasks_found']:,} tasks found"
+    rows = [
+        [
+            f"{what}, {mined['tasks_kept']:,} kept",
+            f"{mined['cpu_seconds']:.0f} s, {mined['tasks_kept_per_cpu_second']:,} tasks kept a second",
+        ],
+        ["peak resident memory of that, the mapped pack included", f"{mined['peak_rss_mib']} MiB"],
+        *([f"`{name}` of 4,096 random completions of 200 characters, median", f"{ms:.3g} ms"]
+          for name, ms in milliseconds.items()),
+        *([f"tasks of `stdlib_tasks(\"{split}\")`", f"{number:,}"] for split, number in results["stdlib"].items()),
+    ]  # fmt: skip
+    facts = results["provenance"]
+    return f"{grid(['what', 'result'], rows)}\n\nCPU time, {facts['device']}, Python {facts['python']}, {source(facts)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("repository", type=Path)
-    facts = {**provenance("cpu"), "command": "python -m bench.run_data REPOSITORY"}
-    result = {"provenance": facts, "mining": mining(parser.parse_args().repository), "reward_ms": rewards()}
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    repository = parser.parse_args().repository
+    stdlib = {split: len(stdlib_tasks(split)) for split in SPLITS}
+    write_result(RESULTS, provenance("cpu"), {"mining": mining(repository), "reward_ms": rewards(), "stdlib": stdlib})
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ def main() -> None:
     deadline = time.monotonic() + given.budget
     serving = [backend.name for backend in list_backends() if given.device in backend.serves]
     origin = provenance(given.device, results_file.PACKAGES) | {
-        "command": "bench/gpu.sh",
+        "command": "bench/gpu.sh",  # which names a place of the machine's for the result
         "served_by": serving,
     }
     results = run(SMALL if given.small else TABLES, given.device, deadline, origin, given.out)

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench import results_file
 from bench.interpreter import ptx_library
+from bench.markdown import grid, source
 
 RESULTS = results_file.FOLDER / "cuda_large.json"
 SIZES = (5_000, 16_384, 131_072, 1 << 20)
@@ -31,22 +32,23 @@ def count(rewards: str, size: int) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The rows of docs/cuda.md, in Markdown."""
+    """Of docs/cuda.md, in Markdown."""
     found = {(row["rewards"], row["size"]): row for row in results["groups"]}
-    lines = ["| one group of | blocks | " + " | ".join(f"{name} rewards" for name in SOURCES) + " |"]
-    lines.append("| --- | --- |" + " --- |" * len(SOURCES))
-    for size in SIZES:
-        counts = " | ".join(f"{found[name, size]['instructions_per_reward']:g}" for name in SOURCES)
-        lines.append(f"| {size:,} | {found['normal', size]['blocks']} | {counts} |")
-    return "\n".join(lines)
+    rows = [
+        [f"{size:,}", str(found["normal", size]["blocks"])]
+        + [f"{found[name, size]['instructions_per_reward']:g}" for name in SOURCES]
+        for size in SIZES
+    ]
+    facts = results["provenance"]
+    header = ["one group of", "blocks", *(f"{name} rewards" for name in SOURCES)]
+    return f"{grid(header, rows)}\n\nnvcc {facts['nvcc']}, {source(facts)}"
 
 
 def main() -> None:
     from gapo_trainer.provenance import provenance, write_result
 
     groups = [count(rewards, size) for rewards in SOURCES for size in SIZES]
-    command = "python -m bench.run_large_counts"
-    origin = {**provenance("cpu"), "command": command, "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
+    origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "groups": groups})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench import results_file
 from bench.interpreter import ptx_library
+from bench.markdown import grid, source
 
 RESULTS = results_file.FOLDER / "cuda_ragged.json"
 GROUPS = 64
@@ -47,24 +48,23 @@ def count(smallest: int, largest: int, call: str) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The rows of docs/cuda.md, in Markdown."""
+    """Of docs/cuda.md, in Markdown."""
     found = {(row["call"], row["smallest"], row["largest"]): row for row in results["batches"]}
-    lines = ["| sizes of the groups | " + " | ".join(f"{call} (kernels)" for call in CALLS) + " |"]
-    lines.append("| --- |" + " --- |" * len(CALLS))
+    rows = []
     for smallest, largest in RANGES:
-        rows = [found[call, smallest, largest] for call in CALLS]
-        counts = " | ".join(f"{row['instructions_per_reward']:g} ({row['kernels']})" for row in rows)
         sizes = f"{largest:,}" if smallest == largest else f"{smallest:,} – {largest:,}"
-        lines.append(f"| {sizes} | {counts} |")
-    return "\n".join(lines)
+        calls = [found[call, smallest, largest] for call in CALLS]
+        rows.append([sizes, *(f"{row['instructions_per_reward']:g} ({row['kernels']})" for row in calls)])
+    facts = results["provenance"]
+    header = ["sizes of the groups", *(f"{call} (kernels)" for call in CALLS)]
+    return f"{grid(header, rows)}\n\nnvcc {facts['nvcc']}, {source(facts)}"
 
 
 def main() -> None:
     from gapo_trainer.provenance import provenance, write_result
 
     batches = [count(*sizes, call) for sizes in RANGES for call in CALLS]
-    command = "python -m bench.run_ragged_counts"
-    origin = {**provenance("cpu"), "command": command, "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
+    origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "groups": GROUPS, "batches": batches})
 
 

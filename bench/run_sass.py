@@ -11,6 +11,7 @@ from typing import Any
 
 import gapo_kernels
 from bench import results_file
+from bench.markdown import grid, source
 from bench.sass import disassemble, find_cuobjdump, resources, straight_path
 from gapo_numpy import _core, build_info
 
@@ -42,16 +43,15 @@ def count(cuobjdump: str, library: Path) -> list[dict[str, Any]]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The rows of docs/cuda.md, in Markdown."""
-    lines = ["| largest group | tier | lanes × rewards | threads | registers | instructions a reward |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
-    for row in results["classes"]:
-        shape = f"{row['lanes']} × {row['rewards_per_lane']}"
-        lines.append(
-            f"| {row['largest']:,} | {row['tier']} | {shape} | {row['threads']} | {row['registers']}"
-            f" | {row['instructions_per_reward']:g} |"
-        )
-    return "\n".join(lines)
+    """Of docs/cuda.md, in Markdown."""
+    rows = [
+        [f"{row['largest']:,}", row["tier"], f"{row['lanes']} × {row['rewards_per_lane']}"]
+        + [f"{row[fact]:g}" for fact in ("threads", "registers", "instructions_per_reward")]
+        for row in results["classes"]
+    ]
+    header = ["largest group", "tier", "lanes × rewards", "threads", "registers", "instructions a reward"]
+    facts = results["provenance"]
+    return f"{grid(header, rows)}\n\nnvcc {facts['nvcc']}, a build for {facts['architecture']}, {source(facts)}"
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
     if len(info["cuda_architectures"]) != 1:
         raise SystemExit(f"bench.run_sass reads a build for one architecture, got {info['cuda_architectures']}")
     built = {"nvcc": info["cuda"], "architecture": info["cuda_architectures"][0].removesuffix("+PTX")}
-    origin = {**provenance("cpu"), "command": "python -m bench.run_sass", **built}
+    origin = {**provenance("cpu"), **built}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "classes": count(cuobjdump, LIBRARY)})
 
 

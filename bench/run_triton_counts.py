@@ -11,6 +11,7 @@ from typing import Any
 
 from bench import results_file
 from bench.interpreter import ptx_library
+from bench.markdown import grid, source
 
 RESULTS = results_file.FOLDER / "triton_counts.json"
 REWARDS = 4096  # of a call
@@ -44,12 +45,14 @@ def count(backend: str) -> list[int]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The rows of docs/triton.md, in Markdown."""
-    lines = ["| group size | CUDA | Triton | ratio |", "| --- | --- | --- | --- |"]
+    """Of docs/triton.md, in Markdown."""
+    rows = []
     for row in results["sizes"]:
-        cuda, triton = row["cuda"] / REWARDS, row["triton"] / REWARDS
-        lines.append(f"| {row['group_size']:,} | {cuda:.1f} | {triton:.1f} | {triton / cuda:.2f} |")
-    return "\n".join(lines)
+        counts = [f"{row[backend] / REWARDS:.1f}" for backend in BACKENDS]
+        rows.append([f"{row['group_size']:,}", *counts, f"{row['triton'] / row['cuda']:.2f}"])
+    facts = results["provenance"]
+    header = ["group size", "CUDA", "Triton", "ratio"]
+    return f"{grid(header, rows)}\n\nnvcc {facts['nvcc']}, Triton {facts['triton']}, {source(facts)}"
 
 
 def main() -> None:
@@ -59,8 +62,7 @@ def main() -> None:
     sizes = [
         {"group_size": size, **{backend: counts[backend][i] for backend in BACKENDS}} for i, size in enumerate(SIZES)
     ]
-    command = "python -m bench.run_triton_counts"
-    origin = {**provenance("cpu"), "command": command, "nvcc": ptx_library.find_nvcc()[1], "triton": version("triton")}
+    origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "triton": version("triton")}
     write_result(RESULTS, origin, {"rewards": REWARDS, "sizes": sizes})
 
 

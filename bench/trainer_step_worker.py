@@ -20,6 +20,15 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from bench.process_memory import forget_peak, resident
 
 VOCABULARY = 2048
+MODEL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 128,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
 NEW_TOKENS = 24
 PAD = 0
 EOS = 1
@@ -43,19 +52,7 @@ class Measured(NamedTuple):
 
 def build_model() -> Qwen2ForCausalLM:
     torch.manual_seed(0)
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=VOCABULARY,
-            hidden_size=128,
-            intermediate_size=512,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            tie_word_embeddings=True,
-            eos_token_id=EOS,
-            pad_token_id=PAD,
-        )
-    )
+    return Qwen2ForCausalLM(Qwen2Config(**MODEL, eos_token_id=EOS, pad_token_id=PAD))
 
 
 def build_prompt(length: int) -> torch.Tensor:

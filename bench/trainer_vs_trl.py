@@ -5,8 +5,7 @@ own, with torch pinned in the same command (otherwise pip replaces it by a CUDA 
 
     python3 -m venv TRL_VENV
     TRL_VENV/bin/pip install torch==2.13.0 trl==1.16.0 transformers==5.23.0
-    python -m bench.trainer_vs_trl measure --trl-python TRL_VENV/bin/python
-    python -m bench.trainer_vs_trl plot
+    python -m bench.trainer_vs_trl --trl-python TRL_VENV/bin/python
 """
 
 from __future__ import annotations
@@ -17,10 +16,15 @@ import os
 import statistics
 import subprocess
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import ROOT, results_file
-from gapo_trainer.provenance import provenance
+from bench.markdown import grid, origin
+from bench.trainer_step_worker import MODEL, NEW_TOKENS
+from gapo_trainer.provenance import provenance, write_result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULTS = results_file.FOLDER / "trainer_vs_trl.json"
 PACKAGES = ("torch", "transformers", "trl", "accelerate")
@@ -45,6 +49,11 @@ KEEPING = ANCHORS[0]._replace(allocator="keeps freed memory")
 BY_GROUP = [Case(384, 16, 8), ANCHORS[0], ANCHORS[1], Case(384, 1024, 32)]
 BY_PROMPT = [Case(128, 64, 8), ANCHORS[0], ANCHORS[2], Case(2048, 64, 8)]
 TRL_LEFT_OUT = (BY_GROUP[-1], BY_PROMPT[-1])  # to keep the run short
+AXES = {  # what the figures are drawn over: cases, their field, its label
+    "group": (BY_GROUP, "group", "completions a step (prompt of 384 tokens)"),
+    "prompt": (BY_PROMPT, "prompt_length", "prompt length in tokens (64 completions a step)"),
+}
+SIDES = (("trl", "#e07b39", "TRL GRPOTrainer"), ("engine", "#2a9d8f", "this engine"))  # as drawn
 CASES = list(dict.fromkeys([*ANCHORS, *BY_GROUP, *BY_PROMPT, KEEPING]))
 
 
@@ -80,75 +89,89 @@ def ratios(engine: dict[str, Any], trl: dict[str, Any], generate: dict[str, Any]
     }
 
 
-def origin(trl_python: str) -> dict[str, Any]:
+def facts(trl_python: str) -> dict[str, Any]:
     """The provenance of a measurement, with the versions of TRL's environment, where both sides' torch is the same."""
     ask = f"import importlib.metadata as m, json; print(json.dumps({{p: m.version(p) for p in {PACKAGES}}}))"
     return {
         **provenance("cpu"),
         "threads": 1,
         "versions": json.loads(subprocess.check_output([trl_python, "-c", ask], text=True)),
-        "command": "python -m bench.trainer_vs_trl measure --trl-python TRL_VENV/bin/python",
-        "model": "Qwen2, hidden 128, 4 layers, 4 heads, 2 key heads, feed-forward 512, vocabulary 2048, tied, float32",
-        "new_tokens": 24,
+        "model": {"model_type": "qwen2", **MODEL},
+        "new_tokens": NEW_TOKENS,
         "units": "CPU seconds, median of the steps after the first; peak memory above the start in MB",
     }
 
 
 def measure_all(trl_python: str) -> None:
     """Measure the sizes that the result file lacks: a run that was cut off goes on, a deleted file starts anew."""
-    about = origin(trl_python)
-    entries = json.loads(RESULTS.read_text())["cases"] if RESULTS.exists() else []
+    about = facts(trl_python)
+    entries = json.loads(RESULTS.read_text(encoding="utf-8"))["cases"] if RESULTS.exists() else []
     pythons = {"engine": sys.executable, "trl": trl_python, "generate": sys.executable}
     for case in CASES:
-        if any(case == Case(*(entry[name] for name in Case._fields)) for entry in entries):
+        if find(entries, case):
             continue
         sides = ["engine"] if case in TRL_LEFT_OUT else list(pythons)
         found = {side: measure(pythons[side], side, case) for side in sides}
         shown = ratios(**found) if case not in TRL_LEFT_OUT else {}
         entries.append(case._asdict() | found | {"ratios": shown, "commit": about["commit"], "date": about["date"]})
-        RESULTS.write_text(json.dumps({"provenance": about, "cases": entries}, indent=1) + "\n")
+        write_result(RESULTS, about, {"cases": entries})
         print(*case, {name: round(value, 2) for name, value in shown.items()}, flush=True)
 
 
-def plot() -> None:
-    import matplotlib.pyplot as plt
+def find(entries: list[dict[str, Any]], case: Case) -> dict[str, Any] | None:
+    """What was measured at one size; None where nothing was."""
+    return next((one for one in entries if case == Case(*(one[name] for name in Case._fields))), None)
 
-    grey = "#808080"  # legible on white and on black
-    plt.rcParams.update({"svg.fonttype": "none", "font.size": 10, "svg.hashsalt": "trainer_vs_trl"})
-    for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
-        plt.rcParams[name] = grey
-    found = {Case(*(entry[name] for name in Case._fields)): entry for entry in json.loads(RESULTS.read_text())["cases"]}
-    for name, cases, field, label in (
-        ("group", BY_GROUP, "group", "completions a step (prompt of 384 tokens)"),
-        ("prompt", BY_PROMPT, "prompt_length", "prompt length in tokens (64 completions a step)"),
+
+def table(results: dict[str, Any]) -> str:
+    """Of docs/engine.md, in Markdown: the sizes that both sides were measured at, the largest gain first."""
+    measured = sorted((one for one in results["cases"] if one["ratios"]), key=lambda one: -one["ratios"]["step"])
+    rows = []
+    for one in measured:
+        trl, engine, ratio = one["trl"], one["engine"], one["ratios"]
+        size = f"prompt {one['prompt_length']:,}, G = {one['group']:,}"
+        size += "" if one["allocator"] == "default" else f", allocator {one['allocator']}"
+        times = (f"{side['step_s']:.2f} ({side['generation_s']:.2f})" for side in (trl, engine))
+        parts = ("step", "generation_against_trl", "generation_against_generate")
+        memory = (f"{side['memory_above_start_mb']:,.0f}" for side in (trl, engine))
+        rows.append([size, *times, *(f"{ratio[part]:.1f}×" for part in parts), " → ".join(memory) + " MB"])
+    header = ["", "TRL GRPOTrainer", "this engine", "step", "generation, to TRL's", "to `generate`", "memory"]
+    return f"{grid(header, rows)}\n\nOne thread. {origin(results['provenance'])}"
+
+
+def draw(results: dict[str, Any], over: str) -> Figure:
+    """Time and memory of a step over one of ``AXES``."""
+    from matplotlib.figure import Figure
+
+    cases, field, label = AXES[over]
+    figure = Figure(figsize=(9.5, 3.9), layout="constrained")
+    for axes, quantity, unit in zip(
+        figure.subplots(1, 2),
+        ("step_s", "memory_above_start_mb"),
+        ("step, CPU seconds", "memory above start, MB"),
+        strict=True,
     ):
-        figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-        for axis, quantity, unit in ((axes[0], "step_s", "step, CPU seconds"),
-                                     (axes[1], "memory_above_start_mb", "memory above start, MB")):  # fmt: skip
-            for side, colour, title in (("trl", "#e07b39", "TRL GRPOTrainer"), ("engine", "#2a9d8f", "this engine")):
-                measured = [case for case in cases if side in found[case]]
-                sizes = [getattr(case, field) for case in measured]
-                axis.plot(sizes, [found[case][side][quantity] for case in measured], "o-", color=colour, label=title)
-            axis.set(xscale="log", yscale="log", xlabel=label, ylabel=unit)
-            axis.set_xticks(sizes, [str(size) for size in sizes])
-            axis.minorticks_off()
-            axis.grid(color=grey, alpha=0.25)
-            axis.spines[["top", "right"]].set_visible(False)
-        axes[0].legend(frameon=False)
-        for kind in ("svg", "png"):
-            path = RESULTS.with_name(f"trainer_vs_trl_by_{name}.{kind}")
-            figure.savefig(path, transparent=True, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        for side, colour, title in SIDES:
+            points = [
+                (getattr(case, field), one[side][quantity])
+                for case in cases
+                if (one := find(results["cases"], case)) and side in one
+            ]
+            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=title)
+        sizes = [getattr(case, field) for case in cases]
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel=unit)
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.grid()
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False)
+    return figure
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("measure", help="measure and write the result file").add_argument(
-        "--trl-python", required=True, help="the interpreter of the environment with TRL"
-    )
-    commands.add_parser("plot", help="draw the figures from the result file")
-    arguments = parser.parse_args()
-    measure_all(arguments.trl_python) if arguments.command == "measure" else plot()
+    parser.add_argument("--trl-python", required=True, help="the interpreter of the environment with TRL")
+    measure_all(parser.parse_args().trl_python)
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def time_step(prompt_length: int, group_size: int, micro_batch: int) -> dict[str
 
 def main() -> None:
     torch.set_num_threads(1)
-    origin = {**provenance("cpu", PACKAGES), "command": "python -m bench.trl_step"}
+    origin = provenance("cpu", PACKAGES)
     load = os.getloadavg()[0]
     batches = [time_batch(*batch) for batch in BATCHES]
     steps = [time_step(*step) for step in STEPS]

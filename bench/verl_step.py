@@ -71,7 +71,7 @@ def summary(name: str, values: tuple[float, ...]) -> dict[str, list[float]]:
 
 def main() -> None:
     """Measure and write."""
-    origin = {**provenance("cpu", PACKAGES), "threads": list(THREADS), "command": "python -m bench.verl_step"}
+    origin = {**provenance("cpu", PACKAGES), "threads": list(THREADS)}
     load = os.getloadavg()[0]
     cases = [case for threads in THREADS for case in time_all(threads)]
     facts = {"prompts": PROMPTS, "group_size": GROUP, "tokens": TOKENS, "rounds": ROUNDS, "load_before": round(load, 2)}

@@ -9,7 +9,7 @@ import re
 import bench_modules  # noqa: F401
 import pytest
 
-from bench import figures, markdown, report, results_file, steps
+from bench import figures, markdown, report, results_file, steps, training
 from bench.forms import FORMS
 from bench.results_file import FOLDER
 from bench.tables import SMALL, TABLES, cases
@@ -112,6 +112,17 @@ def test_steps_show_before_and_after():
     text = steps.trl({"provenance": ORIGIN, "batches": [times], "steps": [step]})
     assert "| 8 × 16 | 3 | 500 µs | 50 µs | 200 µs |" in text
     assert "| 8 × (16 + 24) | 200 µs | 200 ms | 0.10% |" in text
+
+
+def test_recipes_are_compared_with_the_first():
+    scores = {"gapo": (0.5, 0.7), "grpo": (0.6, 0.9)}
+    by_seed = {name: [{"test_id_em": 0.5, "test_ood_em": value} for value in values] for name, values in scores.items()}
+    config = {"steps": 3, "group_size": 4, "eval_tasks": 5}
+    facts = ORIGIN | {"threads": 2, "versions": {"torch": "2", "transformers": "5"}}
+    text = training.comparison({"provenance": facts, "config": config, "scores_by_seed": by_seed})
+    assert "| GAPO | 0.500 [0.500, 0.500] | 0.600 [-0.671, 1.871] |  |  |" in text
+    assert "| GRPO | 0.500 [0.500, 0.500] | 0.750 [-1.156, 2.656] | −0.150 [−0.785, +0.485] | 0.20 |" in text
+    assert "2 seeds, 3 steps, groups of 4; greedy, 5 tasks each. a CPU, 2 threads, torch 2" in text
 
 
 def test_without_a_gpu_file_the_table_says_so():

@@ -15,6 +15,7 @@ from pathlib import Path
 import bench_modules  # noqa: F401
 import pytest
 import torch
+from op_samples import OPS
 
 from bench import ROOT, figures, markdown, memory, results_file, run_gpu, sanitized_calls, trainer_vs_trl
 from bench.device_time import LEAST_CALLS, LEAST_REPLAYS, MOST_BYTES, device_time, host_dispatch, record_calls, rotation
@@ -248,7 +249,7 @@ def test_only_what_runs_there_is_measured_on_a_gpu():
 
 def test_the_sanitised_calls_cover_every_op():
     made = {op for op, _ in sanitized_calls.calls()}
-    assert made == {"advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage"}
+    assert made == set(OPS)
 
 
 def test_the_sanitised_calls_go_on_behind_a_wrong_one(monkeypatch, capsys):

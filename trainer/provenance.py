@@ -31,7 +31,7 @@ def provenance(device: str, packages: tuple[str, ...] = PACKAGES) -> dict[str, A
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
         "commit": _commit(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
         "date": datetime.now(timezone.utc).date().isoformat(),
     }
 
@@ -43,6 +43,13 @@ def write_result(path: Path, origin: dict[str, Any], result: dict[str, Any]) -> 
         UserError: it cannot be written.
     """
     write_whole(str(path), path, json.dumps({"provenance": origin, **result}, indent=1) + "\n")
+
+
+def _command() -> str:
+    """How this process was started, as somebody else would type it: without the place of the interpreter."""
+    module = sys.modules["__main__"].__spec__
+    program = ["python", "-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def _cpu_line(*names: str) -> str:

@@ -66,7 +66,9 @@ def _changes(folder: Path, config: Config) -> list[str]:
 
 def _show_result(config: Config, folder: Path, origin: dict[str, Any], console: Console) -> None:
     result = load_run(folder)
-    write_result(folder / "result.json", origin, {"config": vars(config), "evals": result.evals})
+    write_result(
+        folder / "result.json", origin, {"config": vars(config), "seconds": result.seconds(), "evals": result.evals}
+    )
     draw_curves([result]).savefig(folder / "curves.png", dpi=120)
     if result.evals:
         console.print(result_table(folder))

@@ -45,6 +45,7 @@ def test_run_leaves_a_table_figures_logs_and_a_checkpoint(config_file, tmp_path,
     assert len(result["evals"]) == 6
     timings = [json.loads(line) for line in (out / "timings.jsonl").read_text().splitlines()]
     assert all(row["tokens_per_s"] > 0 for row in timings)
+    assert result["seconds"]["update"] == pytest.approx(sum(row["update_s"] for row in timings))
 
     assert main(["run", "--config", config_file, f"out={out}", "steps=1"]) == 0  # never over the first
     assert (tmp_path / "run-2" / "metrics.jsonl").exists()

@@ -1,6 +1,7 @@
 """A result says where it comes from."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -9,6 +10,10 @@ from gapo_trainer import provenance as module
 from gapo_trainer.provenance import provenance
 
 ROOT = Path(__file__).parents[2]
+PRINTS_ITS_COMMAND = """
+from gapo_trainer.provenance import provenance
+print(provenance("cpu")["command"])
+"""
 
 
 def test_a_cpu_is_named_with_its_vector_instructions():
@@ -26,6 +31,20 @@ def test_the_commit_is_that_of_the_checkout_or_what_the_environment_says(monkeyp
     assert found == (asked.stdout.strip() if asked.returncode == 0 else "0123abcd")
     monkeypatch.setattr(module, "_answer", lambda command: None)  # a copy without history
     assert provenance("cpu")["commit"] == "0123abcd"
+
+
+def test_the_command_is_one_that_can_be_typed(tmp_path):
+    tool = tmp_path / "tool"
+    tool.mkdir()
+    for name in ("__main__.py", "script.py"):
+        (tool / name).write_text(PRINTS_ITS_COMMAND)
+    for start, shown in (
+        (["-m", "tool"], "python -m tool"),
+        (["-m", "tool.script"], "python -m tool.script"),
+        (["tool/script.py"], "script.py"),  # as an installed command, which lies on the path
+    ):
+        told = subprocess.check_output([sys.executable, *start, "--name", "two words"], cwd=tmp_path, text=True)
+        assert told.strip() == f"{shown} --name 'two words'"
 
 
 def test_changes_that_are_not_committed_are_told(monkeypatch, tmp_path):

@@ -221,7 +221,9 @@ def test_a_group_longer_than_promised_is_nan(most, size):
 
 
 # side by side; and among so many others that a block looks at their sizes more than once, and may visit none
-@pytest.mark.parametrize("sizes", [(1030, 3, 1100, 1, 1200), (*[0] * 70, 1030, 2, *[0] * 40, 1100)], ids=("few", "many"))
+@pytest.mark.parametrize(
+    "sizes", [(1030, 3, 1100, 1, 1200), (*[0] * 70, 1030, 2, *[0] * 40, 1100)], ids=("few", "many")
+)
 def test_blocks_that_score_several_long_groups(sizes, monkeypatch):
     monkeypatch.setattr(tiers, "LONG_BLOCKS", 1)
     rewards = rewards_of(sum(sizes))

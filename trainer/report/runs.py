@@ -34,6 +34,10 @@ class Run:
         """The evaluations of one split, oldest first."""
         return [row for row in self.evals if row["split"] == split]
 
+    def seconds(self) -> dict[str, float]:
+        """What all steps together took, by part."""
+        return {part: sum(row[f"{part}_s"] for row in self.timings) for part in ("rollout", "advantage", "update")}
+
 
 def load_run(folder: Path) -> Run:
     """Read a run's folder.
