@@ -172,7 +172,7 @@ __device__ void move_runs(PassBlock& block, const TileRuns& runs, const Digits& 
     for (int r = 0; r < kRowsOfThread; ++r) {
       const bool exists = first + r * kWarp < end;
       const uint32_t digit = exists ? digits.of(numbers[r]) : kMostDigits;
-      const uint32_t equal = __match_any_sync(0xFFFFFFFFu, digit), earlier = equal & ((1u << lane) - 1);
+      const uint32_t equal = Thread::equal(digit), earlier = equal & ((1u << lane) - 1);
       const uint32_t before = exists ? memory.ranks[warp][digit] : 0;
       __syncwarp();
       if (exists && earlier == 0) memory.ranks[warp][digit] = static_cast<uint16_t>(before + __popc(equal));

@@ -35,12 +35,15 @@ __device__ void number_ids(PassBlock& block, const SortCall& call) {
 #pragma unroll 1
   for (int64_t first = int64_t{block.rank} * kPassThreads; first < n; first += int64_t{block.count} * kPassThreads) {
     const int64_t row = first + Thread::index();
-    bool is_owner = false;
-    if (row < n) {
-      const int32_t owner = call.table.find(static_cast<int32_t>(row), call.table.ids[row]).owner;
-      call.numbers[row] = static_cast<uint32_t>(owner);
-      is_owner = owner == row;
-    }
+    const int64_t id = row < n ? call.table.ids[row] : 0;
+    // One lane asks for all of its warp that have its id, the lowest, behind which those without a row lie: all lanes
+    // of all warps would claim one place, one after the other, where few ids differ.
+    const int asks = lowest_bit(Thread::equal(id));
+    int32_t owner = 0;
+    if (row < n && Thread::index() % kWarp == asks) owner = call.table.find(static_cast<int32_t>(row), id).owner;
+    owner = Thread::from(owner, asks);
+    const bool is_owner = row < n && owner == row;
+    if (row < n) call.numbers[row] = static_cast<uint32_t>(owner);
     uint32_t own = 0;
     const uint32_t owners =
         block.scan([&](int) { return uint32_t{is_owner}; }, [&](int, uint32_t before) { own = before; });

@@ -23,6 +23,10 @@ struct Thread {
     return __shfl_xor_sync(kAll, value, mask);
   }
   static __device__ __forceinline__ uint32_t ballot(bool condition) { return __ballot_sync(kAll, condition); }
+  template <typename T>
+  static __device__ __forceinline__ uint32_t equal(T value) {  // the lanes that have this lane's value
+    return __match_any_sync(kAll, value);
+  }
   static __device__ __forceinline__ void sync_warp() { __syncwarp(); }
   static __device__ __forceinline__ void sync_block() { __syncthreads(); }
 

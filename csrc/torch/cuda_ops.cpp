@@ -141,7 +141,7 @@ Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_
   call.groups.offsets = offsets.data_ptr();
   call.groups.wide_offsets = offsets.scalar_type() == ScalarType::Long;
   call.groups.count = rewards.numel() == 0 ? 0 : offsets.size(0) - 1;
-  call.groups.max_group_size = max_group_size;
+  call.groups.max_group_size = std::min<int64_t>(max_group_size, std::numeric_limits<int32_t>::max());
   run("advantage_varlen", call, rewards);
   return result;
 }
