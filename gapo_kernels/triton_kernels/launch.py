@@ -49,8 +49,9 @@ def _launches(groups: Groups, rewards: Tensor) -> list[tuple[int, tiers.Tier | N
     size = groups.max_group_size
     if groups.dense:
         return [(0, tiers.tier_of(size) if size <= largest else None)]
-    short: list[tuple[int, tiers.Tier | None]] = [*tiers.ragged_tiers(min(size, largest))]
-    return short + ([(largest, None)] if size > largest else [])
+    ranges: list[tuple[int, tiers.Tier | None]] = [*tiers.ragged_tiers(min(size, largest)), (largest, None)]
+    longest = min(size, rewards.numel())  # which decides no tier: a group's bits are its own, whatever lies beside it
+    return [(above, tier) for above, tier in ranges if above < longest]
 
 
 def _scratch(rewards: Tensor) -> tuple[Tensor, Tensor]:

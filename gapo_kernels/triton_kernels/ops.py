@@ -42,7 +42,7 @@ def advantage_varlen(
     """
     checks.advantage_varlen(rewards, offsets, max_group_size, tau, center, scale, eps, valid)
     bounds = offsets.contiguous()
-    groups = Groups(bounds.numel() - 1, min(max_group_size, rewards.numel()), bounds[:-1], bounds[1:])
+    groups = Groups(bounds.numel() - 1, max_group_size, bounds[:-1], bounds[1:])
     return _score(Rule(tau, center, scale, eps), rewards, valid, groups, None)
 
 

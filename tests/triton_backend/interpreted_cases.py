@@ -235,12 +235,14 @@ def test_blocks_that_score_several_long_groups(sizes, monkeypatch):
 
 
 def test_a_group_alone_or_in_a_ragged_batch():
-    """The same bits, for one max_group_size."""
-    groups = [rewards_of(size, seed=size) for size in RAGGED]
-    batch = torch.ops.gapo.advantage_varlen(torch.cat(groups), offsets_of(*RAGGED), LONGEST).split(RAGGED)
-    for group, together in zip(groups[3:9:2], batch[3:9:2], strict=True):
-        padded = torch.cat([group, rewards_of(LONGEST)])  # so that both calls pick the same classes
-        alone = torch.ops.gapo.advantage_varlen(padded, offsets_of(len(group), LONGEST), LONGEST)[: len(group)]
+    """The same bits for one max_group_size, which may be larger than all that there is."""
+    rule = (0.5, "mean", "rms", 0.0)  # the order of its sums tells the class, in one group of twenty or so
+    draw = torch.Generator().manual_seed(0)
+    sizes = (*RAGGED, *(33, 60, 100, 150, 200) * 12)
+    groups = [torch.randn(size, dtype=torch.float64, generator=draw) for size in sizes]
+    batch = torch.ops.gapo.advantage_varlen(torch.cat(groups), offsets_of(*sizes), LONGEST, *rule).split(sizes)
+    for group, together in zip(groups, batch, strict=True):
+        alone = torch.ops.gapo.advantage_varlen(group, offsets_of(len(group)), LONGEST, *rule)
         assert torch.equal(alone, together)
 
 
