@@ -72,7 +72,7 @@ tiny-model: setup
 	$(BIN)/python -m gapo_trainer.tiny_model
 
 clean:
-	rm -rf build dist *.egg-info $(VENV) .venv-*
+	rm -rf build dist *.egg-info $(VENV) .venv-* gapo_kernels/*.so python/*.so
 
 include make/adapters.mk
 include make/bench.mk

@@ -8,6 +8,7 @@ tells who serves which device.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from gapo_kernels import fakes, reference_ops, triton_kernels
 from gapo_numpy import build_info
 
 OPS = ("advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage")
+# What the CUDA library reads from the environment by itself: (a name, its values, in words).
+SWITCHES = (("GAPO_PDL", "[01]", "0 or 1"), ("GAPO_BLOCKS_PER_SM", "[1-9][0-9]{0,3}", "a number from 1 to 9999"))
 CUDA_LIBRARY = Path(__file__).with_name("_C_cuda.so")
 
 _library: torch.library.Library | None = None  # keeps the Python registrations alive
@@ -100,9 +103,14 @@ def load() -> None:
     """Loads the shared library and registers what lives in Python; called once, by ``import gapo_kernels``.
 
     Raises:
-        ImportError: the compiled library is missing, or ``GAPO_BACKEND`` names a backend that is not there.
+        ImportError: the compiled library is missing, ``GAPO_BACKEND`` names a backend that is not there, or one of the
+            ``SWITCHES`` has another value than it may have.
     """
     global _library
+    for name, values, words in SWITCHES:
+        given = os.environ.get(name)
+        if given is not None and not re.fullmatch(values, given):
+            raise ImportError(f"{name} expects {words}, got {given!r}")
     path = Path(__file__).with_name("_C.so")
     if not path.exists():
         raise ImportError(f"gapo_kernels was not built: {path.name} is missing beside {path.parent.name}/__init__.py")

@@ -20,6 +20,8 @@ from glob import glob
 from pathlib import Path
 
 OLDEST = (12, 8)  # the first that knows sm_100
+# the oldest torch whose stable ABI the code may use: one build runs on it and on every later one
+OLDEST_TORCH = ("TORCH_TARGET_VERSION", "0x020a000000000000")
 DEFAULT_ARCHITECTURES = "8.0;9.0;10.0+PTX"
 DEFAULT_JOBS = 2
 OBJECTS = Path("build", "cuda")  # the kernels', which are kept: nearly all of a build's time
@@ -117,10 +119,6 @@ def find_nvcc() -> tuple[str, str]:
         oldest = ".".join(map(str, OLDEST))
         raise CudaUnavailable(f"{nvcc} is release {found[1]}.{found[2]}, and {oldest} is the oldest that will do")
     return nvcc, f"{found[1]}.{found[2]}"
-
-
-# the oldest torch whose stable ABI the code may use: one build runs on it and on every later one
-OLDEST_TORCH = ("TORCH_TARGET_VERSION", "0x020a000000000000")
 
 
 def jobs() -> int:

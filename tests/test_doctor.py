@@ -97,6 +97,16 @@ def test_a_backend_that_is_not_there(name, why):
     assert done.stderr.splitlines()[-1] == f"ImportError: GAPO_BACKEND={name}: {why}"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [("GAPO_PDL", "off", "0 or 1"), ("GAPO_BLOCKS_PER_SM", "0", "a number from 1 to 9999")],
+)
+def test_a_switch_of_the_cuda_library_that_it_would_not_understand(name, value, wanted):
+    done = run("-c", "import gapo_kernels", **{name: value})
+    assert done.stderr.splitlines()[-1] == f"ImportError: {name} expects {wanted}, got '{value}'"
+    assert run("-c", "import gapo_kernels", **{name: "1"}).returncode == 0
+
+
 @pytest.mark.parametrize("package", ["gapo_kernels", "gapo_numpy"])
 def test_a_capability_that_is_not_there(package):
     done = run("-c", f"import {package}; {package}.build_info()", GAPO_CPU_CAPABILITY="avx1024")
