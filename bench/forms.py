@@ -219,7 +219,7 @@ FORMS = {
                 gapo_kernels.token_advantage, lambda rewards, mask, ids: (rewards, mask, uids(ids)), waits=True
             ),
             "torch": Peer(peers.token_gapo, lambda rewards, mask, ids: (rewards, mask, len(ids) // (int(ids[-1]) + 1))),
-            "torch, mean": Peer(peers.masked_whitened_tokens, waits=True),
+            "torch, mean": Peer(peers.token_grpo, waits=True),
             **_verl(lambda rewards, mask, ids: (rewards, mask, uids(ids))),
             # The step must read 4 bytes of reward and 8 of mask and write 4 of advantage: as much as copying the mask.
             "copy, fresh memory": Peer(torch.clone, lambda rewards, mask, ids: (mask,), floor=True),

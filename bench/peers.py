@@ -1,6 +1,6 @@
 """What people use today for the same result, in our own words; each takes rewards and returns advantages.
 
-All compute GAPO, except ``masked_whitened_tokens`` and verl's own functions (``bench/verl_peers.py``), whose statistic
+All compute GAPO, except ``token_grpo`` and verl's own functions (``bench/verl_peers.py``), whose statistic
 is the mean and the standard deviation. Windows of equal width may be resolved otherwise than in the op, which compares
 widths in float64; only ``authors_loop`` does so too.
 """
@@ -149,7 +149,7 @@ def token_gapo(token_rewards: Tensor, mask: Tensor, group_size: int) -> Tensor:
     return vectorised_torch(scores.view(-1, group_size)).view(-1, 1) * mask
 
 
-def masked_whitened_tokens(token_rewards: Tensor, mask: Tensor, group_ids: Tensor) -> Tensor:
+def token_grpo(token_rewards: Tensor, mask: Tensor, group_ids: Tensor) -> Tensor:
     """The same step as verl's vectorised GRPO does it: sums by ``index_add_``, mean and standard deviation.
 
     token_rewards, mask: [N, L]; group_ids: [N], dense.
