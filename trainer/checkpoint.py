@@ -27,7 +27,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
-from gapo_trainer.errors import UserError
+from gapo_trainer.errors import UserError, Warn
 
 if TYPE_CHECKING:  # which names checkpoints in an error
     from gapo_trainer.policy import Policy
@@ -154,7 +154,7 @@ def read_progress(checkpoint: Path) -> Progress:
     return Progress(**{field: state[field] for field in Progress._fields})
 
 
-def newest_checkpoint(folder: Path, warn: Any = print) -> tuple[Path, Progress] | None:
+def newest_checkpoint(folder: Path, warn: Warn) -> tuple[Path, Progress] | None:
     """The newest checkpoint that passes its checks, or None where there is none at all.
 
     Args:

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs")
     report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE")
 
-    evaluate = _command(commands, "eval", _eval, "score a policy on held-out tasks, greedily and sampled")
+    evaluate = _command(commands, "eval", _eval, "score a policy on evaluation tasks, greedily and sampled")
     evaluate.add_argument("--answers", type=Path, metavar="FILE", help="write every answer to this JSON Lines file")
     _add_settings(evaluate)
 

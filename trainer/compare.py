@@ -23,7 +23,7 @@ from gapo_trainer.policy import load_policy, resolve_device
 from gapo_trainer.progress import tell
 from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.runlog import CONFIG, EVALS, read_log
-from gapo_trainer.sources import held_out_tasks
+from gapo_trainer.sources import evaluation_tasks
 from gapo_trainer.stats import mean_of_seeds, paired_test
 from gapo_trainer.threads import settle_threads
 from gapo_trainer.train import train
@@ -60,7 +60,7 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
     if len(set(names)) < len(names):
         raise UserError(f"--estimators expects each name once, got {','.join(names)}")
     settle_threads(config.model)
-    held_out_tasks(config, load_policy(config.model, config.format), lambda line: None)  # before hours of training
+    evaluation_tasks(config, load_policy(config.model, config.format), lambda line: None)  # before hours of training
     origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
     results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}
@@ -111,7 +111,7 @@ def _check_same(kept: Config, config: Config) -> None:
 
 def is_complete(folder: Path, config: Config) -> bool:
     """Whether the run in ``folder`` has its last checkpoint."""
-    found = newest_checkpoint(folder / CHECKPOINTS)
+    found = newest_checkpoint(folder / CHECKPOINTS, warn=lambda line: None)  # training tells
     return found is not None and found[1].step == config.steps
 
 

@@ -1,6 +1,6 @@
 """Every setting of a run: one flat dataclass, filled from defaults, then a YAML file, then ``key=value`` overrides.
 
-The defaults are `make train`: the embedded policy, GAPO in groups of 64, real code lines, one CPU core, a minute or two.
+The defaults are `make train`: the embedded policy, GAPO in groups of 64, real code lines, one CPU core, minutes.
 Left out: nested sections, interpolation and environment variables. A run is described by one short list of names.
 """
 

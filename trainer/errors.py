@@ -1,5 +1,9 @@
 """The one kind of error that is told to a person, in a line and without a traceback."""
 
+from collections.abc import Callable
+
+Warn = Callable[[str], None]  # takes a line for a person about what goes on without what it should have had
+
 
 class UserError(Exception):
     """Something that whoever started the run can mend: a setting, a file, a full disk. The message says what."""

@@ -1,4 +1,4 @@
-"""``gapo-train eval``: a policy's scores on held-out tasks, by split, decoding and language."""
+"""``gapo-train eval``: a policy's scores on evaluation tasks, by split, decoding and language."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.policy import load_policy, resolve_device
 from gapo_trainer.precision import forward_precision
 from gapo_trainer.progress import tell
-from gapo_trainer.sources import held_out_tasks
+from gapo_trainer.sources import evaluation_tasks
 from gapo_trainer.stats import Mean
 from gapo_trainer.threads import settle_threads
 
@@ -26,7 +26,7 @@ ALL = "all"
 
 
 def evaluate_command(config: Config, out: Path | None, console: Console) -> None:
-    """Answer the held-out tasks greedily and by sampling, and print and write the scores.
+    """Answer the evaluation tasks greedily and by sampling, and print and write the scores.
 
     Args:
         config: the policy (``model``), the data and how to sample.
@@ -34,14 +34,14 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
         console: where the table goes.
 
     Raises:
-        UserError: there are no held-out tasks with prompts that are short enough, or ``out`` cannot be written.
+        UserError: there are no evaluation tasks with prompts that are short enough, or ``out`` cannot be written.
     """
     if out:
         check_writable("--answers", out)  # the answering may take hours
     settle_threads(config.model)
     policy = load_policy(config.model, config.format, resolve_device(config.device))
     policy.model.eval()
-    splits = held_out_tasks(config, policy, partial(tell, console))
+    splits = evaluation_tasks(config, policy, partial(tell, console))
     total = len(DECODINGS) * sum(map(len, splits.values()))
     answers = []
     with Progress(console=console, transient=True) as progress:

@@ -73,7 +73,7 @@ def _show_result(config: Config, folder: Path, origin: dict[str, Any], console: 
     if result.evals:
         console.print(result_table(folder))
     else:
-        tell(console, "no held-out tasks were evaluated: there are none, or none with a prompt that is short enough")
+        tell(console, "no tasks were evaluated: there are none, or none with a prompt that is short enough")
     tell(console, f"figures: {folder / 'curves.png'}")
     tell(console, f"checkpoint: {checkpoints(folder / CHECKPOINTS)[-1]}")
 

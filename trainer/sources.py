@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gapo_trainer.config import Config
-from gapo_trainer.data.loading import load_tasks
+from gapo_trainer.data.loading import EMBEDDED, load_tasks
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.task import SPLITS, Task
 from gapo_trainer.engine.model_check import longest_sequence
-from gapo_trainer.errors import UserError
+from gapo_trainer.errors import UserError, Warn
 from gapo_trainer.policy import Policy
 
-TRAIN, *HELD_OUT = SPLITS
-EMBEDDED = "stdlib"
+TRAIN, *EVALUATION = SPLITS
 AT_ONCE = 512  # prompts that are tokenized together: a limit should not cost tokenizing all
-Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Splits:
     """Tasks to train on, and tasks to evaluate on by split; a split without tasks is not among them."""
 
     train: list[Task]
-    held_out: dict[str, list[Task]]
+    evaluation: dict[str, list[Task]]
 
 
 def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
@@ -50,19 +47,19 @@ def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
         splits[split], seen = _short_enough(tasks, limits[split] or len(tasks), policy, longest)
         if left_out := seen - len(splits[split]):
             warn(f"{split}: {left_out} of {seen} tasks left out, prompts over {longest} tokens{why}")
-    return Splits(splits[TRAIN], {split: splits[split] for split in HELD_OUT if splits[split]})
+    return Splits(splits[TRAIN], {split: splits[split] for split in EVALUATION if splits[split]})
 
 
-def held_out_tasks(config: Config, policy: Policy, warn: Warn) -> dict[str, list[Task]]:
+def evaluation_tasks(config: Config, policy: Policy, warn: Warn) -> dict[str, list[Task]]:
     """The tasks to evaluate on, by split; for ``config``, ``policy`` and ``warn`` see ``load_splits``.
 
     Raises:
         UserError: there are none, or none with a prompt that is short enough; or see ``load_splits``.
     """
-    found = load_splits(config, policy, warn).held_out
+    found = load_splits(config, policy, warn).evaluation
     if not found:
         most = longest_prompt(config, policy)
-        raise UserError(f"data={config.data} has no held-out tasks with prompts of at most {most} tokens")
+        raise UserError(f"data={config.data} has no evaluation tasks with prompts of at most {most} tokens")
     return found
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +33,7 @@ from gapo_trainer.data.loading import iter_tasks
 from gapo_trainer.data.scoring import Scorer, Tally
 from gapo_trainer.engine import RolloutEngine, distinct, prompt_once
 from gapo_trainer.episodes import Episodes
-from gapo_trainer.errors import UserError
+from gapo_trainer.errors import UserError, Warn
 from gapo_trainer.evaluate import answer, scores_row
 from gapo_trainer.metrics import kept_group, step_metrics
 from gapo_trainer.policy import Policy, load_policy
@@ -74,9 +74,7 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
             _tell_failures(reward.tally, warn)
 
 
-def _loop(
-    run: _Run, roller: Roller, log: RunLog, view: ProgressView, tally: Tally, warn: Callable[[str], None]
-) -> None:
+def _loop(run: _Run, roller: Roller, log: RunLog, view: ProgressView, tally: Tally, warn: Warn) -> None:
     """The steps that are left."""
     config, bad_updates, told = run.config, run.progress.bad_updates, False
     if run.progress.step == 0:
@@ -126,7 +124,7 @@ class _Step(NamedTuple):
     times: tuple[float, float, float]  # when it began, had its rollout, and had its advantages
 
 
-def _prepare(config: Config, folder: Path, device: str, resume: bool, warn: Callable[[str], None]) -> _Run:
+def _prepare(config: Config, folder: Path, device: str, resume: bool, warn: Warn) -> _Run:
     """Load all that the loop works with; arguments and errors are those of ``train``."""
     found = newest_checkpoint(folder / CHECKPOINTS, warn) if resume else None
     start, progress = found or (None, Progress(step=0, tasks_taken=0, bad_updates=0, log_bytes={}))
@@ -137,7 +135,7 @@ def _prepare(config: Config, folder: Path, device: str, resume: bool, warn: Call
     splits = load_splits(config, policy, warn)
     if not splits.train:
         if next(iter_tasks(config.data, split="train", on_bad=lambda row: None), None) is None:
-            raise UserError(f"data={config.data} has no task of split train: all of them are held out")
+            raise UserError(f"data={config.data} has no task of split train: all of them are for evaluation")
         raise UserError(
             f"data={config.data} has no training task with a prompt of at most {longest_prompt(config, policy)} tokens"
         )
@@ -213,13 +211,13 @@ def _reference(config: Config, device: str) -> Policy | None:
 
 def _evaluate(run: _Run, done: int, log: RunLog) -> None:
     """Log the greedy scores of the policy after ``done`` steps."""
-    for split, tasks in run.splits.held_out.items():
+    for split, tasks in run.splits.evaluation.items():
         with forward_precision(run.policy.model, run.config):
             answers = answer(run.policy, tasks, "greedy", run.config.max_new_tokens)
         log.write(EVALS, {"step": done, "split": split, "decoding": "greedy", **scores_row(answers)})
 
 
-def _tell_failures(tally: Tally, warn: Callable[[str], None]) -> None:
+def _tell_failures(tally: Tally, warn: Warn) -> None:
     if tally.raised or tally.timed_out:
         warn(
             f"reward: {tally.raised} completions failed and {tally.timed_out} ran out of time, of "

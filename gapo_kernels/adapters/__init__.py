@@ -1,7 +1,7 @@
 """GAPO in the RL frameworks that people already use: one module a framework, one page each in docs/adapters.
 
 What the modules share: ``settings`` reads tau, centre, scale, eps and estimator from a framework's configuration,
-``rows`` brings rewards and ids into the op's form, ``metrics`` turns a batch's group statistics into numbers to log, and
-``presence`` tells ``gapo_kernels.doctor`` which frameworks are here. ``import gapo_kernels`` imports none of these modules
-and no framework.
+``rows`` brings token-level rewards into the op's form, ``metrics`` turns a batch's group statistics into numbers to
+log, and ``presence`` tells ``gapo_kernels.doctor`` which frameworks are here. ``import gapo_kernels`` imports none of
+these modules and no framework.
 """

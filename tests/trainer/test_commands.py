@@ -113,7 +113,7 @@ def test_data_without_a_training_task_are_refused(config_file, tmp_path, capsys)
     data = tmp_path / "held_out.jsonl"
     write_rows(data, (task.to_row() for task in stdlib_tasks("test_id", limit=3)))
     assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", f"data={data}"]) == 1
-    assert f"data={data} has no task of split train: all of them are held out" in capsys.readouterr().err
+    assert f"data={data} has no task of split train: all of them are for evaluation" in capsys.readouterr().err
 
 
 def test_prompts_that_leave_no_room_within_the_models_positions_are_left_out(config_file, tmp_path, capsys):
@@ -141,11 +141,11 @@ def test_limits_count_the_tasks_whose_prompts_are_short_enough(config_file, task
     few = tmp_path / "few.jsonl"
     write_rows(few, (task.to_row() for task in [*long, *tasks] if task.split == "train" or task in long))
     assert main(["run", "--config", config_file, f"out={tmp_path / 'few'}", f"data={few}", *limits]) == 0
-    assert "no held-out tasks were evaluated: there are none, or none with a prompt" in capsys.readouterr().out
+    assert "no tasks were evaluated: there are none, or none with a prompt" in capsys.readouterr().out
     assert main(["eval", "--config", config_file, f"data={few}", *limits]) == 1
-    assert "no held-out tasks with prompts of at most 200 tokens" in capsys.readouterr().err
+    assert "no evaluation tasks with prompts of at most 200 tokens" in capsys.readouterr().err
     assert main(["compare", "--config", config_file, f"--out={tmp_path / 'both'}", f"data={few}", *limits]) == 1
-    assert "no held-out tasks with prompts of at most 200 tokens" in capsys.readouterr().err
+    assert "no evaluation tasks with prompts of at most 200 tokens" in capsys.readouterr().err
     assert not (tmp_path / "both").exists()
 
 
@@ -318,7 +318,7 @@ def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path,
     [
         ("seed=7", "compare sets seed for each run: give --seeds, not seed="),
         ("estimator=rloo", "compare sets estimator for each run: give --estimators, not estimator="),
-        ("data={}", "has no held-out tasks with prompts of at most"),
+        ("data={}", "has no evaluation tasks with prompts of at most"),
     ],
 )
 def test_what_compare_refuses_before_it_trains(config_file, tasks, tmp_path, capsys, setting, message):

@@ -18,7 +18,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from gapo_trainer.atomic import check_writable
-from gapo_trainer.data.formats import FORMATS, make_format
+from gapo_trainer.data.formats import make_format
 from gapo_trainer.data.languages import EXTENSIONS
 from gapo_trainer.data.loading import BadRow, iter_tasks
 from gapo_trainer.data.mining.licenses import PERMISSIVE, license_doubt

@@ -19,14 +19,13 @@ from dataclasses import dataclass
 
 from gapo_trainer.data.line_edits import KINDS, apply, renamable
 from gapo_trainer.data.stdlib_lines import Function, library_functions
-from gapo_trainer.data.task import SPLITS, Hunk, Task
+from gapo_trainer.data.task import CONTEXT, SPLITS, Hunk, Task
 
 # Modules and packages of test_ood: of many kinds, and a tenth of the library.
 HELD_OUT = (
     "argparse", "calendar", "concurrent", "csv", "difflib", "fractions", "http", "inspect", "mailbox", "shelve",
     "tarfile", "textwrap", "unittest", "xmlrpc", "zipfile",
 )  # fmt: skip
-CONTEXT_LINES = 12
 LONGEST_RESULT = 36  # characters of an edited line
 # Edits tried per hit and further line that shares it, each with another choice and other lines. Names are hit nine
 # times as often as all else together: fewer draws keep the other kinds from drowning.
@@ -146,8 +145,8 @@ def _task(pair: Pair, split: str) -> Task:
     diff = f"@@ -{pair.first + 1} +{pair.first + 1} @@\n-{module[pair.first]}\n+{pair.new}\n"
     region, target = f"{module[pair.second]}\n", f"{pair.target}\n"
     module[pair.first] = pair.new
-    before = module[max(0, pair.second - CONTEXT_LINES) : pair.second]
-    after = module[pair.second + 1 : pair.second + 1 + CONTEXT_LINES]
+    before = module[max(0, pair.second - CONTEXT) : pair.second]
+    after = module[pair.second + 1 : pair.second + 1 + CONTEXT]
     name = "\0".join((function.path, str(pair.second), diff, target))
     return Task(
         id=hashlib.sha256(name.encode()).hexdigest()[:16],

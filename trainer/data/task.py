@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SPLITS = (
-    "train",
-    "test_id",
-    "test_ood",
-)  # learn; later commits of the same repositories; repositories never learnt from
+# learnt from; later commits of the same repositories; repositories never learnt from
+SPLITS = ("train", "test_id", "test_ood")
+CONTEXT = 12  # lines before the region, and lines after it
 
 
 class TaskError(ValueError):

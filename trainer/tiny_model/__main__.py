@@ -29,7 +29,7 @@ VOCABULARY = 768
 TOKENIZER_TASKS = 20_000
 CLEAN_STEPS, CLEAN_LR = 12_000, 2e-3
 UNDECIDED_STEPS, UNDECIDED_LR = 400, 3e-4
-EVALUATED = 512  # held-out tasks for the card
+EVALUATED = 512  # tasks of each split for the card
 
 
 def main() -> None:

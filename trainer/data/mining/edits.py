@@ -12,10 +12,9 @@ from typing import Any
 from gapo_trainer.data.extraction import NO_NEWLINE
 from gapo_trainer.data.mining.changes import Change
 from gapo_trainer.data.mining.text_filters import text_fault
-from gapo_trainer.data.task import Hunk, Task
+from gapo_trainer.data.task import CONTEXT, Hunk, Task
 
 HISTORY = 3  # earlier hunks shown
-CONTEXT = 12  # lines before and after the region
 MOST_LINES = 12  # of region and of target
 MOST_CHARACTERS = 400  # of region and of target
 MOST_DIFF = 1500  # characters of an earlier hunk; the rest of a longer one is not shown
