@@ -49,12 +49,14 @@ def interpreter():
 
 @pytest.fixture
 def run(interpreter):
-    def run(body: str, results: torch.Tensor | None = None, early: bool = False, beside: bool = False) -> list[int]:
+    def run(
+        body: str, results: torch.Tensor | None = None, early: bool = False, beside: bool = False, blocks: int = 1
+    ) -> list[int]:
         """The threads' results; what the interpreter has against the kernel is raised."""
         results = torch.zeros(THREADS, dtype=torch.int32) if results is None else results
         address = ctypes.c_uint64(results.data_ptr())
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(address))
-        grid, block = (ctypes.c_uint32 * 3)(1, 1, 1), (ctypes.c_uint32 * 3)(THREADS, 1, 1)
+        grid, block = (ctypes.c_uint32 * 3)(blocks, 1, 1), (ctypes.c_uint32 * 3)(THREADS, 1, 1)
         fault = interpreter(
             KERNEL.replace("BODY", body).encode(), b"kernel", grid, block, ctypes.c_size_t(16), arguments, early, beside
         )
@@ -152,6 +154,91 @@ def test_what_does_not_pass(run, what):
 
 def test_writing_the_same_is_no_race(run):
     assert run("mov.u32 %r6, 7; st.shared.u32 [cells], %r6; bar.sync 0; st.global.u32 [%rd2], %r6; ret;") == [7] * 64
+
+
+# a thread's result to its neighbour in the warp (16) or in the other warp (32), through global memory
+PASSED_ON = """
+  st.global.u32 [%rd2], %r1;
+  ORDER
+  xor.b32 %r5, %r1, APART;
+  mul.wide.u32 %rd3, %r5, 4;
+  add.s64 %rd3, %rd1, %rd3;
+  ld.global.u32 %r6, [%rd3];
+  bar.sync 0;
+  st.global.u32 [%rd2], %r6;
+  ret;
+"""
+
+
+@pytest.mark.parametrize(("apart", "order", "races"), [
+    (16, "", True), (16, "bar.warp.sync -1;", False), (32, "bar.warp.sync -1;", True), (32, "bar.sync 0;", False),
+    (32, "fence.acq_rel.gpu;", True),
+])  # fmt: skip
+def test_races_in_global_memory_within_a_block(run, apart, order, races):
+    body = PASSED_ON.replace("APART", str(apart)).replace("ORDER", order)
+    if not races:
+        assert run(body) == [thread ^ apart for thread in range(THREADS)]
+        return
+    with pytest.raises(RuntimeError, match=r"a race in global memory with what thread [0-9]+ of block 0 (wrote|read)"):
+        run(body)
+
+
+# the first block writes and counts up, the second one reads the counter and then what was written
+TOLD = """
+  mov.u32 %r7, %ctaid.x;
+  setp.ne.u32 %p1, %r7, 0;
+  setp.ne.u32 %p2, %r1, 0;
+  @%p1 bra $second;
+  st.global.u32 [%rd2], %r1;
+  bar.sync 0;
+  @%p2 bra $end;
+  FENCE1
+  atom.global.add.u32 %r8, [%rd1+256], 1;
+  bra $end;
+$second:
+  @%p2 bra $wait;
+  READ %r8, [%rd1+256];
+  FENCE2
+$wait:
+  bar.sync 0;
+  ld.global.u32 %r6, [%rd2];
+$end:
+  ret;
+"""
+FENCE, RELAXED = "fence.acq_rel.gpu;", "ld.relaxed.gpu.global.u32"
+
+
+@pytest.mark.parametrize(("first", "read", "second", "race"), [
+    (FENCE, RELAXED, FENCE, None),
+    ("membar.gl;", "ld.volatile.global.u32", "fence.sc.gpu;", None),
+    ("", RELAXED, FENCE, "thread [0-9]+ of block 0 wrote"),
+    (FENCE, RELAXED, "", "thread [0-9]+ of block 0 wrote"),
+    (FENCE, RELAXED, "membar.cta;", "thread [0-9]+ of block 0 wrote"),
+    (FENCE, "ld.global.u32", FENCE, "thread 0 of block 0 wrote; .* ld.global.u32 %r8"),
+])  # fmt: skip
+def test_races_in_global_memory_between_blocks(run, first, read, second, race):
+    body = TOLD.replace("FENCE1", first).replace("FENCE2", second).replace("READ", read)
+    results = torch.zeros(THREADS + 1, dtype=torch.int32)
+    if race is None:
+        assert run(body, results, blocks=2) == [*range(THREADS), 1]
+        return
+    with pytest.raises(RuntimeError, match=f"a race in global memory with what {race}"):
+        run(body, results, blocks=2)
+
+
+def test_who_reads_what_is_written_later_races_too(run):
+    reads = "setp.ne.u32 %p1, %ctaid.x, 0; @%p1 bra $write; ld.global.u32 %r6, [%rd1]; ret; $write:"
+    body = f"mov.u32 %r7, %ctaid.x; {reads.replace('%ctaid.x', '%r7')} st.global.u32 [%rd1], %r1; ret;"
+    with pytest.raises(RuntimeError, match="a race in global memory with what several threads of block 0 read"):
+        run(body, blocks=2)
+
+
+def test_bytes_side_by_side_are_no_race_and_a_word_over_them_is(run):
+    own_byte = "cvt.u64.u32 %rd3, %r1; add.s64 %rd3, %rd1, %rd3; st.global.u8 [%rd3], %r1;"
+    assert run(f"{own_byte} ret;")[0] == 0x03020100
+    first_reads = "setp.ne.u32 %p1, %r1, 0; @%p1 bra $end; ld.global.u32 %r6, [%rd1]; $end: ret;"
+    with pytest.raises(RuntimeError, match=r"a race in global memory with what thread [0-3] of block 0 (wrote|read)"):
+        run(f"{own_byte} {first_reads}")
 
 
 WAIT, LET_COME = "griddepcontrol.wait;", "griddepcontrol.launch_dependents;"

@@ -52,12 +52,19 @@ uint64_t preset(const Preset& preset, Block& block, uint32_t number) {
   return 0;
 }
 
-// Makes the block ready at an index of the grid.
-void begin(Block& block, const Launch& launch, Dim3 index) {
+Dim3 index_of(uint64_t number, Dim3 grid) {
+  return {static_cast<uint32_t>(number % grid.x), static_cast<uint32_t>(number / grid.x % grid.y),
+          static_cast<uint32_t>(number / grid.x / grid.y)};
+}
+
+// Makes the block ready at a place of the grid.
+void begin(Block& block, const Launch& launch, uint64_t place) {
   const Kernel& kernel = *launch.kernel;
   const auto count = static_cast<uint32_t>(launch.block.count());
   block.launch = &launch;
-  block.index = index;
+  const Dim3 index = block.index = index_of(place, launch.grid);
+  block.order = {};
+  block.order.number = static_cast<uint32_t>(place);
   block.turn = index.x;
   block.has_waited = false;
   block.shared.begin(kernel.shared_bytes + launch.dynamic_shared);
@@ -183,6 +190,7 @@ bool run_barrier(Block& block) {
     ++t.at;
   }
   block.shared.barrier();
+  block.order.barrier();
   return true;
 }
 
@@ -217,15 +225,11 @@ uint64_t run_block(Block& block, bool& done) {
   return steps;
 }
 
-Dim3 index_of(uint64_t number, Dim3 grid) {
-  return {static_cast<uint32_t>(number % grid.x), static_cast<uint32_t>(number / grid.x % grid.y),
-          static_cast<uint32_t>(number / grid.x / grid.y)};
-}
-
 }  // namespace
 
 void run(const Launch& launch) {
   begin_globals();
+  begin_global_races();
   const uint64_t count = launch.grid.count();
   uint64_t steps = 0;
   bool has_waited = false;
@@ -236,7 +240,7 @@ void run(const Launch& launch) {
   static std::vector<Block> resident;  // kept: their memory takes longer to get than to use
   if (const uint64_t together = launch.cooperative ? count : 1; resident.size() < together) resident.resize(together);
   if (launch.cooperative) {
-    for (uint64_t n = 0; n < count; ++n) begin(resident[n], launch, index_of(n, launch.grid));
+    for (uint64_t n = 0; n < count; ++n) begin(resident[n], launch, n);
     for (bool running = true; running;) {
       running = false;
       for (uint64_t n = 0; n < count; ++n) {
@@ -247,7 +251,7 @@ void run(const Launch& launch) {
     }
   } else {
     for (uint64_t n = 0; n < count; ++n) {
-      begin(resident[0], launch, index_of(n, launch.grid));
+      begin(resident[0], launch, n);
       for (bool done = false; !done;) add(run_block(resident[0], done));
       has_waited |= resident[0].has_waited;
     }

@@ -9,6 +9,7 @@
 
 #include "memory.h"
 #include "module.h"
+#include "races.h"
 
 namespace ptx {
 
@@ -84,6 +85,7 @@ struct Block {
   std::vector<unsigned char> local, parameters;
   SharedMemory shared;
   std::vector<uint32_t> warp_epochs;
+  BlockOrder order;
   uint32_t turn = 0;        // which thread goes first
   bool has_waited = false;  // any thread, at a griddepcontrol.wait
 };

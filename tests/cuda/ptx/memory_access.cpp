@@ -38,6 +38,7 @@ unsigned char* place_of(Thread& t, const Instruction& i, std::size_t bytes, Acce
     if (access.reads && !(i.mode & kRelaxed)) throw Fault("reads through the L1 cache before griddepcontrol.wait");
   }
   touch_global(address, bytes, access, beside);
+  check_global_race(address, bytes, access.reads, access.writes, access.atomic, {block.order, t.number, warp_epoch(t)});
   return place;
 }
 
