@@ -17,8 +17,11 @@ class FirstRows {
 
   // The first row asked for that has the id of this one; the row itself where none had.
   int64_t operator()(int64_t row) {
-    constexpr uint64_t golden = 0x9E3779B97F4A7C15u;  // Fibonacci hashing: the high bits of the product are well mixed
-    std::size_t slot = (static_cast<uint64_t>(ids_[row]) * golden) >> shift_;
+    // Fibonacci hashing: the high bits of the product are well mixed. The shift keeps an id's multiples from lying side
+    // by side whatever the id is.
+    constexpr uint64_t golden = 0x9E3779B97F4A7C15u;
+    const auto id = static_cast<uint64_t>(ids_[row]);
+    std::size_t slot = ((id ^ id >> 29) * golden) >> shift_;
     while (row_[slot] >= 0 && ids_[row_[slot]] != ids_[row]) slot = (slot + 1) & (row_.size() - 1);
     if (row_[slot] < 0) row_[slot] = row;
     return row_[slot];

@@ -12,6 +12,7 @@ from torch import Tensor
 from gapo_kernels.devices import on_device
 from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor
 from gapo_kernels.ops import expect_tensors
+from gapo_numpy import CENTERS, SCALES
 from gapo_numpy.estimators import EPS, TAU, resolve
 
 Value = TypeVar("Value")
@@ -52,21 +53,22 @@ def advantage(
     Raises:
         TypeError, ValueError, RuntimeError: what ``gapo_kernels.advantage_by_id`` raises for this rank's arguments.
             Nothing is computed, and the other ranks raise RuntimeError.
-        ValueError: rewards of different dtypes on different ranks, or integers as ids on one and others elsewhere; on
-            every rank. A rank without rows may have any.
+        ValueError: rewards of different dtypes on different ranks, or integers as ids on one and others elsewhere, of
+            which a rank without rows may have any; a rule (tau, center, scale, eps) that differs. On every rank.
     """
     expect_tensors(rewards=rewards)
     rewards = rewards.detach().resolve_neg()
     try:
-        options = (tau, *resolve(estimator, center, scale), eps)
+        options = Rule(tau, *resolve(estimator, center, scale), eps)
         ids = as_id_tensor(group_ids, rewards.device)
         torch.ops.gapo_checks.advantage_by_id(rewards, ids, *options, valid)
     except (TypeError, ValueError, RuntimeError):
-        _facts_of_all(rewards, "refused", process_group)
+        _facts_of_all(rewards, "refused", NO_RULE, process_group)
         raise
-    facts = _facts_of_all(rewards, "integers" if are_integers(group_ids) else "objects", process_group)
+    facts = _facts_of_all(rewards, "integers" if are_integers(group_ids) else "objects", options, process_group)
     if refused := [rank for rank, fact in enumerate(facts) if fact.ids == "refused"]:
         raise RuntimeError(f"rank {refused[0]} of the process group refused its arguments; nothing was computed")
+    _common("tau, center, scale and eps expect one value each", {rank: fact.rule for rank, fact in enumerate(facts)})
     dtype = _common("rewards expects one dtype", {rank: fact.dtype for rank, fact in enumerate(facts) if fact.rows})
     kind = _common("group_ids expects one kind", {rank: fact.ids for rank, fact in enumerate(facts) if fact.rows})
     if kind == "objects":
@@ -86,26 +88,41 @@ def advantage(
     return result[first : first + rewards.numel()].to(rewards.dtype)
 
 
+class Rule(NamedTuple):
+    """What is computed for each group."""
+
+    tau: float
+    center: str
+    scale: str
+    eps: float
+
+
 class _Facts(NamedTuple):
     """What ranks have to agree on before they send rows."""
 
     rows: int
     dtype: torch.dtype
     ids: str  # of IDS
+    rule: Rule
 
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 IDS = ("integers", "objects", "refused")
+NO_RULE = Rule(0.0, CENTERS[0], SCALES[0], 0.0)  # of a rank that refused its own
 
 
-def _facts_of_all(rewards: Tensor, ids: str, process_group: dist.ProcessGroup | None) -> list[_Facts]:
+def _facts_of_all(rewards: Tensor, ids: str, rule: Rule, process_group: dist.ProcessGroup | None) -> list[_Facts]:
     """Every rank's, in their order."""
     dtype = DTYPES.index(rewards.dtype) if rewards.dtype in DTYPES else 0  # refused, if it is another
-    own = torch.tensor([rewards.numel(), dtype, IDS.index(ids)], device=rewards.device)
+    names = (dtype, IDS.index(ids), CENTERS.index(rule.center), SCALES.index(rule.scale))
+    # float64 holds a number of rows and an index as well as tau and eps
+    own = torch.tensor([rewards.numel(), *names, rule.tau, rule.eps], dtype=torch.float64, device=rewards.device)
     everyone = [torch.empty_like(own) for _ in range(dist.get_world_size(process_group))]
     dist.all_gather(everyone, own, group=process_group)
-    told = torch.stack(everyone).tolist()
-    return [_Facts(rows, DTYPES[dtype], IDS[kind]) for rows, dtype, kind in told]
+    return [
+        _Facts(int(rows), DTYPES[int(dtype)], IDS[int(kind)], Rule(tau, CENTERS[int(center)], SCALES[int(scale)], eps))
+        for rows, dtype, kind, center, scale, tau, eps in torch.stack(everyone).tolist()
+    ]
 
 
 def _common(expected: str, by_rank: dict[int, Value]) -> Value | None:

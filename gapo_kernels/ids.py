@@ -24,7 +24,8 @@ def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
 
     Args:
         group_ids: [N]: an integer tensor (returned as it is), a NumPy array of integers, or an array or a sequence of
-            anything hashable, such as the uid strings of verl.
+            anything hashable, such as the uid strings of verl. They are equal as keys of a dict are: a NaN is equal to
+            itself alone, as the one object that it is.
         device: where the op will run.
 
     Raises:

@@ -7,6 +7,7 @@ that holds a share ``tau`` of them is taken, its median is the centre Q, and the
 What all of them share:
 
 - rewards are float32, float64, float16 or bfloat16 and have no unit; float16 and bfloat16 are computed in float32.
+  Q is rounded to that precision: give rewards whose spread is near the last place of their mean as float64.
   Deviations are squared in float64: float64 ones above 1e154 make S infinite, and below 1e-162 they make it 0.
 - ``estimator`` names a centre and a scale (``ESTIMATORS``); ``center`` and ``scale`` replace either of the two.
 - ``tau``: 0 < tau <= 1, the window's share of its group. ``eps``: >= 0, added to the scale.
@@ -40,7 +41,8 @@ class AdvantageStats(NamedTuple):
 
     Attributes:
         advantage: the shape of the rewards.
-        center: Q; for ``loo_mean``, whose Q differs by reward, the group's mean.
+        center: Q; for ``loo_mean``, whose Q differs by reward, the group's mean; of equal rewards the reward, whatever
+            the centre.
         scale: S, before eps is added; 1 for the scale ``none`` and for a group of one.
         lower: the least reward of the narrowest window, whatever the centre.
         upper: the greatest reward of that window.

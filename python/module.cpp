@@ -60,7 +60,11 @@ py::dict build_info() {
   py::dict facts;
   facts["revision"] = GAPO_REVISION;
   facts["torch"] = GAPO_BUILD_TORCH;
-  facts["compiler"] = __VERSION__;
+#if defined(__clang__)
+  facts["compiler"] = __VERSION__;  // which names clang
+#else
+  facts["compiler"] = "GCC " __VERSION__;
+#endif
   facts["cpu_capability"] = backend().name;
   const std::string cuda = GAPO_CUDA_VERSION;  // empty: no CUDA kernels in this build
   facts["cuda"] = cuda.empty() ? py::object(py::none()) : py::str(cuda);

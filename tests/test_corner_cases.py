@@ -280,6 +280,12 @@ def test_float64_is_computed_in_float64(form):
     assert (result * 2.0**40).tolist() == [-1.5, -0.5, 0.5, 5.5]
 
 
+def test_a_uint64_mask_is_never_negative():
+    mask = torch.full((2, 1), 2**64 - 1, dtype=torch.uint64)
+    result = torch.ops.gapo.token_advantage(torch.tensor([[1.0], [2.0]]), mask, torch.tensor([0, 0]), scale="none")
+    assert torch.equal(result, torch.tensor([[0.0], [2.0**64]]))
+
+
 def test_a_float64_mask_keeps_its_digits():
     tokens, mask = torch.ones(1, 2, dtype=torch.float64), torch.tensor([[0.1, 1e-60]], dtype=torch.float64)
     result = torch.ops.gapo.token_advantage(tokens, mask, torch.tensor([0]), scale="none")

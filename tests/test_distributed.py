@@ -101,6 +101,12 @@ def check_disagreement(rank: int, world: int) -> None:
     kinds = f"got integers on rank 0, objects on rank {world - 1}$"
     with pytest.raises(ValueError, match=f"^group_ids expects one kind on all ranks, {kinds}"):
         distributed.advantage(rewards, ["a", "b", "c"] if last else ids)
+    for options, values in ({"tau": 0.25}, "0.25"), ({"estimator": "rloo"}, "'loo_mean'"), ({"eps": 1.0}, "eps=1.0"):
+        rules = f"got Rule.*eps=1e-06.* on rank 0, Rule.*{values}.* on rank {world - 1}$"
+        with pytest.raises(
+            ValueError, match=f"^tau, center, scale and eps expect one value each on all ranks, {rules}"
+        ):
+            distributed.advantage(rewards, ids, **(options if last else {}))
 
 
 def main(rank: int, world: int, store: str) -> None:

@@ -1,5 +1,6 @@
 """Ids of any kind: equal ones are one group, whatever they are and wherever they lie."""
 
+import time
 import uuid
 
 import numpy as np
@@ -48,6 +49,21 @@ def test_the_same_groups(ids):
     assert torch.equal(gapo_kernels.advantage_stats(rewards, ids).advantage, expected)
     tokens, mask = rewards.unsqueeze(-1), torch.ones(len(NUMBERS), 1)
     assert torch.equal(gapo_kernels.token_advantage(tokens, mask, ids), expected.unsqueeze(-1))
+
+
+def test_ids_that_a_multiplication_would_put_side_by_side():
+    """Multiples of the inverse of the hash's factor: a search that passes all others is quadratic."""
+    inverse = pow(0x9E3779B97F4A7C15, -1, 2**64)
+    rows = 1 << 16
+
+    def seconds(ids: torch.Tensor) -> float:
+        began = time.perf_counter()
+        torch.ops.gapo.advantage_by_id(torch.zeros(rows), ids)
+        return time.perf_counter() - began
+
+    signed = inverse - 2**64 if inverse >= 2**63 else inverse
+    scattered, aligned = (torch.arange(rows) * factor for factor in (2**40 + 12345, signed))
+    assert min(seconds(aligned) for _ in range(3)) < 20 * min(seconds(scattered) for _ in range(3))
 
 
 @pytest.mark.parametrize("ids", [[], (), np.array([]), np.array([], object), np.array([], int)], ids=repr)

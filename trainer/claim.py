@@ -52,13 +52,15 @@ def claim_new(out: Path, held: ExitStack) -> Path:
     Raises:
         UserError: the folder cannot be made.
     """
-    if not out.name:  # "." has a name of its own
-        out = out.absolute()
+    if out.name in ("", ".."):  # "." and ".." have names of their own
+        out = out.resolve()
+        if not out.name:
+            raise UserError(f"out expects a folder that can have others beside it, got {out}")
     for number in itertools.count(1):
         folder = out if number == 1 else out.with_name(f"{out.name}-{number}")
-        if _is_taken(folder):
-            continue
         try:
+            if _is_taken(folder):
+                continue
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"out={out}: the folder cannot be made: {error}") from error

@@ -99,6 +99,8 @@ class Config:
         for name, low in _AT_LEAST.items():
             if not getattr(self, name) >= low:  # a NaN is refused too
                 raise UserError(f"{name} expects a value >= {low}, got {getattr(self, name)}")
+        if not self.out:
+            raise UserError("out expects a folder, got ''")
         if self.seed >= 2**63:  # what torch's generators take
             raise UserError(f"seed expects a value < 2^63, got {self.seed}")
         for name in ("lr", "temperature", "reward_timeout", "max_grad_norm"):

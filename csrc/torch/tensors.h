@@ -80,10 +80,11 @@ inline Mask prepare_mask(const Tensor& mask) {
       return {as_contiguous(mask), MaskType::kInt64};
     case ScalarType::UInt16:
     case ScalarType::UInt32:
-    case ScalarType::UInt64:
       return {as_type(mask, ScalarType::Long), MaskType::kInt64};
     case ScalarType::Double:
       return {as_contiguous(mask), MaskType::kDouble};
+    case ScalarType::UInt64:
+      return {as_type(mask, ScalarType::Double), MaskType::kDouble};
     default:
       return {as_type(mask, ScalarType::Float), MaskType::kFloat};
   }

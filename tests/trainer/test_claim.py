@@ -86,3 +86,13 @@ def test_the_folder_that_one_is_in(tmp_path, monkeypatch):
     monkeypatch.chdir(here)
     with ExitStack() as held:
         assert claim_new(Path("."), held) == tmp_path / "here-2"
+    (here / "in").mkdir()
+    monkeypatch.chdir(here / "in")
+    with ExitStack() as held:
+        assert claim_new(Path(".."), held) == tmp_path / "here-2"
+
+
+@pytest.mark.parametrize(("out", "why"), [("/", "out expects a folder that"), ("x" * 300, "the folder cannot be made")])
+def test_a_folder_that_no_run_can_have(out, why):
+    with ExitStack() as held, pytest.raises(UserError, match=why):
+        claim_new(Path(out), held)

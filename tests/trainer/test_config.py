@@ -41,6 +41,7 @@ def test_a_written_configuration_reads_back(tmp_path):
         ("overlong_penalty=-1", "overlong_penalty expects a value >= 0, got -1.0"),
         ("seed=9223372036854775808", "seed expects a value < 2\\^63, got 9223372036854775808"),
         ("seed=-1", "seed expects a value >= 0, got -1"),
+        ("out=", "out expects a folder, got ''"),
         ("dual_clip=0.5", "dual_clip expects 0, for none, or a value > 1, got 0.5"),
         ("reward_noise=1.5", "reward_noise expects 0 <= reward_noise <= 1, got 1.5"),
         ("mini_batches=3", r"mini_batches expects a divisor of prompts_per_step \(8\), got 3"),
