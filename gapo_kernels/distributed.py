@@ -59,7 +59,8 @@ def advantage(
     expect_tensors(rewards=rewards)
     rewards = rewards.detach().resolve_neg()
     try:
-        options = Rule(tau, *resolve(estimator, center, scale), eps)
+        chosen = resolve(estimator, center, scale)
+        options = Rule(tau, chosen.center, chosen.scale, eps)
         ids = as_id_tensor(group_ids, rewards.device)
         torch.ops.gapo_checks.advantage_by_id(rewards, ids, *options, valid)
     except (TypeError, ValueError, RuntimeError):
