@@ -23,16 +23,10 @@ ParallelCompile(default=jobs()).install()  # the files of an extension side by s
 HEADERS = glob("csrc/**/*.h", recursive=True)
 CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
 WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-maybe-uninitialized", "-Wno-unknown-pragmas"]
-# No contraction: a group's statistics are the same bits whether its sums ran in vectors or one by one.
-CXXFLAGS = [
-    "-std=c++20",
-    "-O3",
-    "-g0",
-    "-fvisibility=hidden",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-]
+# What a result may depend on, which the C++ tests read as well. No contraction: a group's statistics are the same bits
+# whether its sums ran in vectors or one by one.
+RESULT_FLAGS = Path("make", "result_flags.txt").read_text(encoding="utf-8").split()
+CXXFLAGS = [*RESULT_FLAGS, "-O3", "-g0", "-fvisibility=hidden"]
 if sysconfig.get_platform() == "linux-x86_64":
     CXXFLAGS.append("-march=x86-64-v2")  # the least CPU that the package runs on; faster kernels are chosen at run time
 

@@ -1,11 +1,11 @@
-# The tests of the torch-free core: plain C++, no torch and no Python. The flags that decide a result (standard,
-# contraction, math) are setup.py's; optimisation and warnings are their own.
+# The tests of the torch-free core: plain C++, no torch and no Python. The flags that decide a result are those of the
+# package; optimisation and warnings are their own.
 #
 # cpp-test: optimised · sanitize: under AddressSanitizer and UndefinedBehaviorSanitizer · check-aarch64: cross-compiled
 # and run under QEMU. Each runs the program once for every instruction set that the CPU has.
 
 CORE_TESTS_SOURCES := csrc/grouping.cpp $(wildcard csrc/cpu/*.cpp tests/cpp/*.cpp)
-CORE_TESTS_FLAGS := -std=c++20 -ffp-contract=off -fno-math-errno -fno-trapping-math -Icsrc -pthread -MMD -MP \
+CORE_TESTS_FLAGS := $(shell cat make/result_flags.txt) -Icsrc -pthread -MMD -MP \
   -Wall -Wextra -Wno-psabi -Wno-uninitialized -Wno-maybe-uninitialized -Wno-unknown-pragmas
 X86_FLAGS := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all
