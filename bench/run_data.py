@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from bench import ROOT, results_file
 from bench.markdown import grid, source
-from gapo_trainer.data.mining.miner import Options, mine
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.task import SPLITS
 from gapo_trainer.provenance import provenance, write_result
@@ -27,26 +23,9 @@ RESULTS = results_file.FOLDER / "data.json"
 
 
 def mining(repository: Path) -> dict[str, Any]:
-    """One mining of a repository, in a process of its own: what became of it, its CPU time, its peak memory."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(_mined, repository).result()
-
-
-def _mined(repository: Path) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        (summary,) = mine([repository], Path(folder) / "tasks.jsonl", Options(), lambda name, tasks: None)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = used.ru_utime + used.ru_stime
-    kept = sum(summary.split.values())
-    return {
-        "repository": summary.name,
-        "commits": summary.counts["commits"],
-        "tasks_found": summary.counts["tasks"],
-        "tasks_kept": kept,
-        "cpu_seconds": round(seconds, 1),
-        "tasks_kept_per_cpu_second": round(kept / seconds),
-        "peak_rss_mib": round(used.ru_maxrss / 1024),
-    }
+    """What became of one mining of a repository, its CPU time, its peak memory."""
+    command = [sys.executable, "-m", "bench.mining_worker", str(repository.absolute())]
+    return json.loads(subprocess.check_output(command, cwd=ROOT))
 
 
 def rewards() -> dict[str, float]:
