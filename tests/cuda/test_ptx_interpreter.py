@@ -193,7 +193,7 @@ TOLD = """
   bar.sync 0;
   @%p2 bra $end;
   FENCE1
-  atom.global.add.u32 %r8, [%rd1+256], 1;
+  COUNT.global.add.u32 %r8, [%rd1+256], 1;
   bra $end;
 $second:
   @%p2 bra $wait;
@@ -205,25 +205,58 @@ $wait:
 $end:
   ret;
 """
-FENCE, RELAXED = "fence.acq_rel.gpu;", "ld.relaxed.gpu.global.u32"
+FENCE, RELAXED, ADD = "fence.acq_rel.gpu;", "ld.relaxed.gpu.global.u32", "atom.global.add.u32"
+WROTE = r"thread \d+ of block 0 wrote"
 
 
-@pytest.mark.parametrize(("first", "read", "second", "race"), [
-    (FENCE, RELAXED, FENCE, None),
-    ("membar.gl;", "ld.volatile.global.u32", "fence.sc.gpu;", None),
-    ("", RELAXED, FENCE, "thread [0-9]+ of block 0 wrote"),
-    (FENCE, RELAXED, "", "thread [0-9]+ of block 0 wrote"),
-    (FENCE, RELAXED, "membar.cta;", "thread [0-9]+ of block 0 wrote"),
-    (FENCE, "ld.global.u32", FENCE, "thread 0 of block 0 wrote; .* ld.global.u32 %r8"),
+@pytest.mark.parametrize(("first", "count", "read", "second", "race"), [
+    (FENCE, ADD, RELAXED, FENCE, None),
+    ("membar.gl;", ADD, "ld.volatile.global.u32", "fence.sc.gpu;", None),
+    ("", ADD, RELAXED, FENCE, WROTE),
+    (FENCE, ADD, RELAXED, "", WROTE),
+    (FENCE, ADD, RELAXED, "membar.cta;", WROTE),
+    (FENCE, ADD, RELAXED, "fence.proxy.async;", WROTE),
+    (FENCE, ADD, RELAXED, "fence.acq_rel.cluster;", WROTE),
+    (FENCE, "atom.relaxed.cta.global.add.u32", RELAXED, FENCE, "thread 0 of block 0 wrote; .* ld.relaxed"),
+    (FENCE, ADD, "ld.global.u32", FENCE, "thread 0 of block 0 wrote; .* ld.global.u32 %r8"),
+    (FENCE, ADD, f"st.relaxed.gpu.global.u32 [%rd1+256], %r1; @!%p2 {RELAXED}", FENCE, WROTE),  # nothing is told then
 ])  # fmt: skip
-def test_races_in_global_memory_between_blocks(run, first, read, second, race):
+def test_races_in_global_memory_between_blocks(run, first, count, read, second, race):
     body = TOLD.replace("FENCE1", first).replace("FENCE2", second).replace("READ", read)
+    body = body.replace("COUNT.global.add.u32", count)
     results = torch.zeros(THREADS + 1, dtype=torch.int32)
     if race is None:
         assert run(body, results, blocks=2) == [*range(THREADS), 1]
         return
     with pytest.raises(RuntimeError, match=f"a race in global memory with what {race}"):
         run(body, results, blocks=2)
+
+
+COUNTED = "atom.global.add.u32 %r8, [%rd1], 1;"
+LANE_0 = "setp.ne.u32 %p1, %r1, 0; @%p1 bra $end;"
+
+
+@pytest.mark.parametrize(("body", "race"), [
+    (f"{COUNTED} ret;", None),
+    # the last one looks at what all have counted
+    (f"{COUNTED} setp.ne.u32 %p1, %r8, 127; @%p1 bra $end; ld.global.u32 %r6, [%rd1]; $end: ret;",
+     r"(thread \d+|several threads) of block 0 wrote"),
+    # a plain read, and a relaxed one of the same thread behind it
+    (f"{LANE_0} mov.u32 %r7, %ctaid.x; setp.ne.u32 %p2, %r7, 0; @%p2 bra $write; ld.global.u32 %r6, [%rd1];"
+     f"{RELAXED} %r6, [%rd1]; bra $end; $write: {COUNTED} $end: ret;", "thread 0 of block 0 read"),
+])  # fmt: skip
+def test_what_atomics_do_not_hide(run, body, race):
+    if race is None:
+        assert run(body, blocks=2)[0] == 2 * THREADS
+        return
+    with pytest.raises(RuntimeError, match=f"a race in global memory with what {race}"):
+        run(body, blocks=2)
+
+
+def test_a_warp_that_has_met_may_write_what_it_read(run):
+    read = "ld.global.u32 %r6, [%rd1];"
+    first_warp = "setp.ge.u32 %p2, %r1, 32; @%p2 bra $end;"
+    assert run(f"{first_warp} {read} bar.warp.sync -1; {LANE_0} {read} st.global.u32 [%rd1], 7; $end: ret;")[0] == 7
 
 
 def test_who_reads_what_is_written_later_races_too(run):

@@ -18,7 +18,8 @@ void decode(std::string_view text, Instruction& i) {
   const std::string_view name = opcode.name();
   if (name == "ret" || name == "exit") {
     i.kind = Kind::kExit;
-  } else if ((name == "membar" || name == "fence") && !opcode.has("cta")) {
+  } else if ((name == "membar" && !opcode.has("cta")) ||
+             (name == "fence" && !opcode.has("proxy") && (opcode.has("gpu") || opcode.has("sys")))) {
     i.run = [](Thread& t, const Instruction&) { t.block->order.fence(t.number); };
   } else if (name == "membar" || name == "fence" || name == "nanosleep" || name == "prefetch") {
     i.run = [](Thread&, const Instruction&) {};  // memory is the host's: in order

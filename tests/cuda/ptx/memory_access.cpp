@@ -9,7 +9,7 @@ namespace {
 
 using Access = SharedMemory::Access;
 
-enum Space : uint8_t { kGeneric, kGlobal, kShared, kLocal, kParameter, kSpaceMask = 7, kRelaxed = 8 };
+enum Space : uint8_t { kGeneric, kGlobal, kShared, kLocal, kParameter, kSpaceMask = 7, kRelaxed = 8, kOwnBlock = 16 };
 
 uint32_t warp_epoch(const Thread& t) { return t.block->warp_epochs[t.number / kWarpSize]; }
 
@@ -38,7 +38,8 @@ unsigned char* place_of(Thread& t, const Instruction& i, std::size_t bytes, Acce
     if (access.reads && !(i.mode & kRelaxed)) throw Fault("reads through the L1 cache before griddepcontrol.wait");
   }
   touch_global(address, bytes, access, beside);
-  check_global_race(address, bytes, access.reads, access.writes, access.atomic, {block.order, t.number, warp_epoch(t)});
+  const bool relaxed = access.atomic && !(i.mode & kOwnBlock);
+  check_global_race(address, bytes, access.reads, access.writes, relaxed, {block.order, t.number, warp_epoch(t)});
   return place;
 }
 
@@ -138,6 +139,7 @@ bool decode_memory(const Opcode& opcode, Instruction& i) {
            : in("param")               ? kParameter
                                        : kGeneric;
   if (in("relaxed") || in("acquire") || in("release") || in("volatile")) i.mode |= kRelaxed;
+  if (opcode.has("cta")) i.mode |= kOwnBlock;  // its scope
   i.run = with_type(opcode.type(), [&]<typename T>() -> Run {
     if (loads) return load<T>;
     if (stores) return store<T>;

@@ -13,29 +13,107 @@ constexpr uint32_t kWarpSize = 32;
 constexpr uint32_t kWord = 4;
 constexpr uint32_t kPage = 4096;
 
-// An access that is remembered.
+// An access that is remembered, or the same one of several lanes of a warp.
 struct Touch {
   static constexpr int32_t kSeveral = -1;
-  uint32_t block = 0, stretch = 0, warp_epoch = 0;  // stretch 0: none yet
-  int32_t thread = 0, warp = 0;
+  uint32_t block = 0, stretch = 0, warp = 0, warp_epoch = 0;  // stretch 0: none
+  int32_t thread = 0;
   bool relaxed = false;
+
+  bool same_but_for_the_lane(const Touch& other) const {
+    return block == other.block && stretch == other.stretch && warp == other.warp && warp_epoch == other.warp_epoch &&
+           relaxed == other.relaxed;
+  }
 };
 
-// Of a word, or of a byte where a narrower access came.
-struct Cell {
-  Touch written;
-  Touch read;
+bool has_heard(const Heard& heard, const Touch& before) {
+  return before.block < heard.size() && before.stretch < heard[before.block];
+}
+
+bool is_ordered(const Touch& before, const Touch& now, const Toucher& by) {
+  if (before.block == now.block) {
+    return before.stretch != now.stretch || before.thread == now.thread ||
+           (before.warp == now.warp && before.warp_epoch != now.warp_epoch);
+  }
+  if (has_heard(by.block.heard, before)) return true;
+  const auto fences = by.block.threads.find(by.thread);
+  return fences != by.block.threads.end() && has_heard(fences->second.heard, before);
+}
+
+// All writes of a place, or all reads, with which a later access may still race.
+class Touches {
+ public:
+  void check(const char* what, const Touch& now, const Toucher& by) const {
+    check(one_, what, now, by);
+    if (!more_) return;
+    for (const Touch& touch : *more_) check(touch, what, now, by);
+  }
+
+  // Whoever races with one before `now`, and in order with it, races with `now` as well, unless that is relaxed.
+  void add(const Touch& now, const Toucher& by) {
+    const auto is_replaced = [&](const Touch& touch) {
+      return touch.stretch == 0 || (is_ordered(touch, now, by) && (touch.relaxed || !now.relaxed));
+    };
+    if (more_) std::erase_if(*more_, is_replaced);
+    if (is_replaced(one_)) {
+      one_ = now;
+    } else if (!joins(one_, now) &&
+               !(more_ && std::any_of(more_->begin(), more_->end(), [&](Touch& t) { return joins(t, now); }))) {
+      if (!more_) more_ = std::make_unique<std::vector<Touch>>();
+      more_->push_back(now);
+    }
+  }
+
+  void clear() {
+    one_ = {};
+    more_.reset();
+  }
+
+ private:
+  static void check(const Touch& before, const char* what, const Touch& now, const Toucher& by) {
+    if (before.stretch == 0 || (before.relaxed && now.relaxed) || is_ordered(before, now, by)) return;
+    const std::string who =
+        before.thread == Touch::kSeveral ? "several threads" : "thread " + std::to_string(before.thread);
+    throw Fault("a race in global memory with what " + who + " of block " + std::to_string(before.block) + what);
+  }
+
+  static bool joins(Touch& touch, const Touch& now) {
+    if (!touch.same_but_for_the_lane(now)) return false;
+    if (touch.thread != now.thread) touch.thread = Touch::kSeveral;
+    return true;
+  }
+
+  Touch one_;
+  std::unique_ptr<std::vector<Touch>> more_;
+};
+
+// A word, or a byte where a narrower access came.
+struct Place {
+  Touches written, read;
+
+  void check(bool writes, const Touch& now, const Toucher& by) const {
+    written.check(" wrote", now, by);
+    if (writes) read.check(" read", now, by);
+  }
+
+  void remember(bool writes, const Touch& now, const Toucher& by) {
+    if (!writes) return read.add(now, by);
+    if (!now.relaxed) {  // all that came before is in order with it
+      written.clear();
+      read.clear();
+    }
+    written.add(now, by);
+  }
 };
 
 struct Page {
-  std::array<Cell, kPage / kWord> words;
-  std::unique_ptr<std::array<Cell, kPage>> bytes;
+  std::array<Place, kPage / kWord> words;
+  std::unique_ptr<std::array<Place, kPage>> bytes;
 };
 
 struct Memory {
   std::unordered_map<uint64_t, Page> pages;
-  std::unordered_map<const Cell*, std::vector<Touch>> other_readers;  // of other blocks than the cell's
-  std::unordered_map<uint64_t, Heard> published;                      // at words that are written relaxed
+  std::unordered_map<uint64_t, Heard> published;  // at words that were written relaxed
 };
 
 Memory& memory() {
@@ -48,65 +126,16 @@ void join(Heard& into, const Heard& more) {
   for (std::size_t block = 0; block < more.size(); ++block) into[block] = std::max(into[block], more[block]);
 }
 
-bool has_heard(const Heard& heard, const Touch& before) {
-  return before.block < heard.size() && before.stretch < heard[before.block];
-}
-
-bool is_ordered(const Touch& before, const Touch& now, const Toucher& by) {
-  if (before.stretch == 0 || (before.relaxed && now.relaxed)) return true;
-  if (before.block == now.block) {
-    return before.stretch != now.stretch || before.thread == now.thread ||
-           (before.warp == now.warp && before.warp_epoch != now.warp_epoch);
-  }
-  if (has_heard(by.block.heard, before)) return true;
-  const auto fences = by.block.threads.find(by.thread);
-  return fences != by.block.threads.end() && has_heard(fences->second.heard, before);
-}
-
-void check(const Touch& before, const char* what, const Touch& now, const Toucher& by) {
-  if (is_ordered(before, now, by)) return;
-  const std::string thread =
-      before.thread == Touch::kSeveral ? "several threads" : "thread " + std::to_string(before.thread);
-  throw Fault("a race in global memory with what " + thread + " of block " + std::to_string(before.block) + what);
-}
-
-void remember_reader(Cell& cell, const Touch& now) {
-  Touch& read = cell.read;
-  if (read.stretch != 0 && read.block != now.block) {
-    auto& others = memory().other_readers[&cell];
-    const auto same = std::find_if(others.begin(), others.end(), [&](const Touch& t) { return t.block == read.block; });
-    if (same == others.end()) {
-      others.push_back(read);
-    } else {
-      *same = read;
-    }
-    read = now;
-  } else if (read.stretch == now.stretch && read.thread != now.thread) {  // whoever writes comes behind both
-    read.thread = Touch::kSeveral;
-    if (read.warp != now.warp) read.warp = Touch::kSeveral;
-    read.warp_epoch = now.warp_epoch;
-    read.relaxed &= now.relaxed;
-  } else {
-    read = now;
-  }
-}
-
-void check_against(const Cell& cell, bool writes, const Touch& now, const Toucher& by) {
-  check(cell.written, " wrote", now, by);
+// What is published at a word goes to who reads it. Whoever writes it without reading it puts his own in its place.
+void pass_on(uint64_t address, bool reads, bool writes, bool relaxed, const Toucher& by) {
+  auto& published = memory().published;
+  const auto found = published.find(address);
+  if (relaxed && reads && found != published.end()) join(by.block.threads[by.thread].read, found->second);
   if (!writes) return;
-  check(cell.read, " read", now, by);
-  const auto others = memory().other_readers.find(&cell);
-  if (others == memory().other_readers.end()) return;
-  for (const Touch& read : others->second) check(read, " read", now, by);
-}
-
-void remember(Cell& cell, bool reads, bool writes, const Touch& now) {
-  if (writes) {
-    cell.written = now;
-    cell.read = {};
-    memory().other_readers.erase(&cell);
-  }
-  if (reads) remember_reader(cell, now);
+  const auto own = by.block.threads.find(by.thread);
+  const bool publishes = relaxed && own != by.block.threads.end() && !own->second.published.empty();
+  if (!reads && found != published.end()) published.erase(found);
+  if (publishes) join(published[address], own->second.published);
 }
 
 }  // namespace
@@ -127,30 +156,24 @@ void BlockOrder::fence(uint32_t thread) {
 
 void begin_global_races() {
   memory().pages.clear();
-  memory().other_readers.clear();
   memory().published.clear();
 }
 
 void check_global_race(uint64_t address, std::size_t bytes, bool reads, bool writes, bool relaxed, Toucher by) {
-  BlockOrder& block = by.block;
-  if (relaxed) {
-    const auto published = memory().published.find(address);
-    if (reads && published != memory().published.end()) join(block.threads[by.thread].read, published->second);
-    const auto own = block.threads.find(by.thread);
-    if (writes && own != block.threads.end()) join(memory().published[address], own->second.published);
-  }
-  const auto thread = static_cast<int32_t>(by.thread), warp = static_cast<int32_t>(by.thread / kWarpSize);
-  const Touch now{block.number, block.stretch, by.warp_epoch, thread, warp, relaxed};
+  pass_on(address, reads, writes, relaxed, by);
+  const Touch now{
+      by.block.number, by.block.stretch, by.thread / kWarpSize, by.warp_epoch, static_cast<int32_t>(by.thread),
+      relaxed};
   const bool narrow = bytes < kWord;
   for (uint64_t at = address; at < address + bytes; at += narrow ? 1 : kWord) {
     Page& page = memory().pages[at / kPage];
-    Cell& word = page.words[at % kPage / kWord];
-    check_against(word, writes, now, by);
-    if (narrow && !page.bytes) page.bytes = std::make_unique<std::array<Cell, kPage>>();
+    Place& word = page.words[at % kPage / kWord];
+    word.check(writes, now, by);
+    if (narrow && !page.bytes) page.bytes = std::make_unique<std::array<Place, kPage>>();
     if (page.bytes) {
-      for (uint32_t n = 0; n < (narrow ? 1 : kWord); ++n) check_against((*page.bytes)[at % kPage + n], writes, now, by);
+      for (uint32_t n = 0; n < (narrow ? 1 : kWord); ++n) (*page.bytes)[at % kPage + n].check(writes, now, by);
     }
-    remember(narrow ? (*page.bytes)[at % kPage] : word, reads, writes, now);
+    (narrow ? (*page.bytes)[at % kPage] : word).remember(writes, now, by);
   }
 }
 

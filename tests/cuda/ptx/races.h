@@ -30,7 +30,7 @@ struct BlockOrder {
   std::unordered_map<uint32_t, Fences> threads;
 
   void barrier();
-  void fence(uint32_t thread);
+  void fence(uint32_t thread);  // of the device's scope, or wider
 };
 
 struct Toucher {
@@ -40,7 +40,7 @@ struct Toucher {
 
 // What is remembered is of one launch.
 void begin_global_races();
-// Throws Fault.
+// relaxed: or volatile, or atomic, of the device's scope or wider: no race with others of the kind. Throws Fault.
 void check_global_race(uint64_t address, std::size_t bytes, bool reads, bool writes, bool relaxed, Toucher by);
 
 }  // namespace ptx
