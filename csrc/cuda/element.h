@@ -38,8 +38,20 @@ GAPO_DEVICE double to_element(double value) {
   return value;
 }
 
-// Four neighbours at once, from an address that is_aligned.
+// Several values that are read and written at once, up to 16 bytes in one access.
+template <typename V, int kCount>
+struct alignas(kCount * sizeof(V) < 16 ? kCount * sizeof(V) : 16) Chunk {
+  V value[kCount];
+};
+
+// Whether an address is a chunk's.
+template <typename V, int kCount>
+GAPO_HD bool holds_chunks(const V* memory) {
+  return reinterpret_cast<uintptr_t>(memory) % alignof(Chunk<V, kCount>) == 0;
+}
+
 GAPO_HD inline bool is_aligned(const void* memory) { return reinterpret_cast<uintptr_t>(memory) % 16 == 0; }
+// Four neighbours at once, from an address that is_aligned.
 GAPO_DEVICE void load_chunk(const float* memory, float* values) {
 #if defined(__CUDACC__)
   const float4 four = *reinterpret_cast<const float4*>(memory);

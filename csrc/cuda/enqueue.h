@@ -70,7 +70,8 @@ cudaError_t blocks_at_once(Kernel* kernel, int threads, std::size_t shared_bytes
           cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, shared_bytes)) {
     return error;
   }
-  if (const char* most = std::getenv("GAPO_BLOCKS_PER_SM")) resident = std::min(resident, std::max(1, std::atoi(most)));
+  const char* const most = std::getenv("GAPO_BLOCKS_PER_SM");
+  if (most != nullptr && *most != '\0') resident = std::min(resident, std::max(1, std::atoi(most)));
   blocks = int64_t{resident} * processors;
   return blocks > 0 ? cudaSuccess : cudaErrorLaunchOutOfResources;
 }

@@ -72,6 +72,36 @@ struct Values {
   bool has_nan;      // in the whole group
 };
 
+// Whether a group's rewards, and the mask's bytes, can be read four at a time, and its advantages be written so.
+template <typename E>
+GAPO_DEVICE bool lies_in_chunks(const Call& call, const Slice& slice) {
+  const Groups& groups = call.groups;
+  const auto aligned = [&](const void* memory) {
+    return holds_chunks<E, kChunk>(static_cast<const E*>(memory) + slice.begin);
+  };
+  return groups.rows == nullptr && slice.size % kChunk == 0 && aligned(groups.rewards) && aligned(call.out.advantage) &&
+         (groups.valid == nullptr || holds_chunks<bool, kChunk>(groups.valid + slice.begin));
+}
+
+// Four of them, at a place of the group.
+template <typename E>
+struct Neighbours {
+  Chunk<E, kChunk> reward;  // 0 beyond the group
+  Chunk<bool, kChunk> is_member;
+
+  GAPO_DEVICE Neighbours(const Groups& groups, const Slice& slice, int place) : reward{}, is_member{} {
+    const bool exists = place < slice.count();
+    const int64_t position = slice.begin + place;
+    if (exists) reward = *reinterpret_cast<const Chunk<E, kChunk>*>(static_cast<const E*>(groups.rewards) + position);
+    if (groups.valid != nullptr) {
+      if (exists) is_member = *reinterpret_cast<const Chunk<bool, kChunk>*>(groups.valid + position);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kChunk; ++i) is_member.value[i] = exists;
+    }
+  }
+};
+
 // Any element, any rows, with or without a mask.
 template <typename T, typename Team>
 GAPO_DEVICE Values<T, Team::kRewards> load_rows(const Team& team, const Call& call, const Slice& slice) {
@@ -83,13 +113,26 @@ GAPO_DEVICE Values<T, Team::kRewards> load_rows(const Team& team, const Call& ca
     using E = std::remove_pointer_t<decltype(type)>;
     constexpr int count = kChunkOf<Team>;
     E given[Team::kRewards];
+    if (count == kChunk && lies_in_chunks<E>(call, slice)) {
 #pragma unroll
-    for (int p = 0; p < Team::kRewards; p += count) {  // more at once take registers, and so warps
-      const RowBatch<E, count> batch(groups, slice.begin, slice.count(), [&](int i) { return place_of(team, p + i); });
+      for (int p = 0; p < Team::kRewards; p += count) {
+        const Neighbours<E> four(groups, slice, place_of(team, p));
 #pragma unroll
-      for (int i = 0; i < count; ++i) {
-        given[p + i] = batch.reward[i];
-        if (batch.is_member[i]) values.members |= 1u << (p + i);
+        for (int i = 0; i < count; ++i) {
+          given[p + i] = four.reward.value[i];
+          if (four.is_member.value[i]) values.members |= 1u << (p + i);
+        }
+      }
+    } else {
+#pragma unroll
+      for (int p = 0; p < Team::kRewards; p += count) {  // more at once take registers, and so warps
+        const RowBatch<E, count> batch(groups, slice.begin, slice.count(),
+                                       [&](int i) { return place_of(team, p + i); });
+#pragma unroll
+        for (int i = 0; i < count; ++i) {
+          given[p + i] = batch.reward[i];
+          if (batch.is_member[i]) values.members |= 1u << (p + i);
+        }
       }
     }
 #pragma unroll
@@ -136,12 +179,12 @@ GAPO_DEVICE T advantage_of(T reward, const GroupStats& stats) {
   return static_cast<T>((static_cast<double>(reward) - stats.center) * stats.inverse);
 }
 
+// A row of statistics lies at its alignment: they are a tensor of their own.
 template <typename E, typename T>
 GAPO_DEVICE void write_stats(const GroupStats& stats, E* row) {
-  row[0] = to_element<E>(static_cast<T>(stats.center));
-  row[1] = to_element<E>(static_cast<T>(stats.scale));
-  row[2] = to_element<E>(static_cast<T>(stats.lower));
-  row[3] = to_element<E>(static_cast<T>(stats.upper));
+  const auto rounded = [](double value) { return to_element<E>(static_cast<T>(value)); };
+  *reinterpret_cast<Chunk<E, 4>*>(row) = {rounded(stats.center), rounded(stats.scale), rounded(stats.lower),
+                                          rounded(stats.upper)};
 }
 
 // Reads the rewards once more (they lie in a cache) and writes the advantages of group g, and its statistics.
@@ -154,15 +197,30 @@ GAPO_DEVICE void write_rows(const Team& team, const Call& call, int64_t g, const
     E* const advantage = static_cast<E*>(call.out.advantage);
     E* const report = static_cast<E*>(call.out.stats);
     constexpr int count = kChunkOf<Team>;
+    const auto score = [&](E reward, bool is_member) {
+      return to_element<E>(is_member ? advantage_of(to_compute(reward), stats) : T{0});
+    };
+    if (count == kChunk && lies_in_chunks<E>(call, slice)) {  // which rows by id, and so rows of statistics, do not
 #pragma unroll 1
-    for (int p = 0; p < Team::kRewards; p += count) {
-      const RowBatch<E, count> batch(groups, slice.begin, slice.count(), [&](int i) { return place_of(team, p + i); });
+      for (int p = 0; p < Team::kRewards && place_of(team, p) < slice.count(); p += kChunk) {
+        const Neighbours<E> four(groups, slice, place_of(team, p));
+        Chunk<E, kChunk> scores;
 #pragma unroll
-      for (int i = 0; i < count; ++i) {
-        if (!batch.exists[i]) continue;
-        const int64_t row = batch.first + batch.row[i];
-        advantage[row] = to_element<E>(batch.is_member[i] ? advantage_of(to_compute(batch.reward[i]), stats) : T{0});
-        if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
+        for (int i = 0; i < kChunk; ++i) scores.value[i] = score(four.reward.value[i], four.is_member.value[i]);
+        *reinterpret_cast<Chunk<E, kChunk>*>(advantage + slice.begin + place_of(team, p)) = scores;
+      }
+    } else {
+#pragma unroll 1
+      for (int p = 0; p < Team::kRewards; p += count) {
+        const RowBatch<E, count> batch(groups, slice.begin, slice.count(),
+                                       [&](int i) { return place_of(team, p + i); });
+#pragma unroll
+        for (int i = 0; i < count; ++i) {
+          if (!batch.exists[i]) continue;
+          const int64_t row = batch.first + batch.row[i];
+          advantage[row] = score(batch.reward[i], batch.is_member[i]);
+          if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
+        }
       }
     }
     if (report && !call.out.stats_by_row && team.lane == 0) write_stats<E, T>(stats, report + 4 * g);

@@ -1,5 +1,5 @@
 // The running thread, as the algorithms see it: its number, its warp's shuffles, the barriers. The tests put fibers of
-// the CPU in its place (tests/cuda/cpp/fiber.h), with the same members.
+// the CPU in its place (tests/cuda/cpp/fiber.h), with the members that the algorithms that they run need.
 #pragma once
 
 #include <cstdint>

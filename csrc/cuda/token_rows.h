@@ -23,12 +23,6 @@ GAPO_HD constexpr int lanes_for(int64_t length, int tokens_per_chunk) {
   return lanes;
 }
 
-// Several values that are read and written at once.
-template <typename V, int kCount>
-struct alignas(kCount * sizeof(V) < 16 ? kCount * sizeof(V) : 16) Chunk {
-  V value[kCount];
-};
-
 // Values begin .. begin + kCount of a row, zeros beyond its end. whole: chunks lie at their alignment, and rows end
 // with one.
 template <int kCount, typename V>

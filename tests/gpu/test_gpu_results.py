@@ -262,9 +262,10 @@ def test_token_advantage(rows, length):
     tokens, mask = rewards_of(rows, length), rewards_of(rows, length, seed=1) > 0.2
     ids = ids_of(rows, rows // 30)
     kinds = (torch.bool, torch.uint8, torch.int8, torch.int64, torch.float32, torch.float64)
-    for kind in kinds if rows == 300 else kinds[:1]:
-        expected = torch.ops.gapo.token_advantage(tokens, mask.to(kind), ids)
-        torch.testing.assert_close(GPU.token_advantage(tokens, mask.to(kind), ids), expected, rtol=2e-6, atol=2e-6)
+    masks = [mask.to(kind) for kind in (kinds if rows == 300 else kinds[:1])]
+    for typed in [*masks, (-mask.long()).view(torch.uint64)]:  # whose ones are 2^64 - 1
+        expected = torch.ops.gapo.token_advantage(tokens, typed, ids)
+        torch.testing.assert_close(GPU.token_advantage(tokens, typed, ids), expected, rtol=2e-6, atol=2e-6)
 
 
 @needs_gpu
