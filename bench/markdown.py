@@ -1,4 +1,4 @@
-"""Results as Markdown tables for the README and docs/benchmarks.md; a figure that no file holds is not written."""
+"""Results as Markdown tables for the documents; a figure that no file holds is not written."""
 
 from __future__ import annotations
 

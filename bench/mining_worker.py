@@ -1,6 +1,7 @@
 """Mines one repository in this process and prints what that took as JSON; `run_data.py` starts it.
 
-A process of its own, without torch: its memory is that of ``gapo-data mine``.
+A process of its own, without torch: its memory is that of ``gapo-data mine``. The peak is this process's, not that of
+the one that started it, which Linux hands on in ``ru_maxrss``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.process_memory import resident
 from gapo_trainer.data.mining.miner import Options, mine
 
 
@@ -26,7 +28,7 @@ def main() -> None:
         "tasks_kept": kept,
         "cpu_seconds": round(seconds, 1),
         "tasks_kept_per_cpu_second": round(kept / seconds),
-        "peak_rss_mib": round(used.ru_maxrss / 1024),
+        "peak_rss_mib": resident("VmHWM") >> 20,
     }
     print(json.dumps(found))
 

@@ -98,7 +98,8 @@ def main() -> None:
         for prefix in ("cpu", "gpu"):
             if found := results_file.read(results_file.FOLDER / f"{prefix}.json"):
                 figures.save(found, prefix, results_file.FOLDER)
-        if found := results_file.read(trainer_vs_trl.RESULTS):
+        found = results_file.read(trainer_vs_trl.RESULTS)
+        if found and trainer_vs_trl.is_complete(found):
             for over in trainer_vs_trl.AXES:
                 path = trainer_vs_trl.RESULTS.with_name(f"trainer_vs_trl_by_{over}.svg")
                 figures.save_figure(functools.partial(trainer_vs_trl.draw, found, over), path)

@@ -53,7 +53,9 @@ def table(results: dict[str, Any]) -> str:
         *([f"tasks of `stdlib_tasks(\"{split}\")`", f"{number:,}"] for split, number in results["stdlib"].items()),
     ]  # fmt: skip
     facts = results["provenance"]
-    return f"{grid(['what', 'result'], rows)}\n\nCPU time, {facts['device']}, Python {facts['python']}, {source(facts)}"
+    how = "Mining: CPU time; rewards: wall time."
+    where = f"{facts['device']}, Python {facts['python']}, {source(facts)}"
+    return f"{grid(['what', 'result'], rows)}\n\n{how} {where}"
 
 
 def main() -> None:

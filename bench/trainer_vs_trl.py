@@ -123,6 +123,11 @@ def find(entries: list[dict[str, Any]], case: Case) -> dict[str, Any] | None:
     return next((one for one in entries if case == Case(*(one[name] for name in Case._fields))), None)
 
 
+def is_complete(results: dict[str, Any]) -> bool:
+    """Whether all sizes were measured: a run that was cut off leaves a part of them."""
+    return all(find(results["cases"], case) for case in CASES)
+
+
 def table(results: dict[str, Any]) -> str:
     """Of docs/engine.md, in Markdown: the sizes that both sides were measured at, the largest gain first."""
     measured = sorted((one for one in results["cases"] if one["ratios"]), key=lambda one: -one["ratios"]["step"])

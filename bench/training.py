@@ -36,7 +36,7 @@ def comparison(results: dict[str, Any]) -> str:
     first = next(iter(scores))
     rows = []
     for name, runs in scores.items():
-        row = [RECIPES[name]]
+        row = [RECIPES.get(name, name)]
         for split in SPLIT_NAMES:
             ours, theirs = ([one[f"{split}_{SHOWN}"] for one in which] for which in (scores[first], runs))
             row.append(str(mean_of_seeds(theirs)))
@@ -45,7 +45,7 @@ def comparison(results: dict[str, Any]) -> str:
                 row += [signed(test.difference), f"{test.p:.2f}"]
         rows.append(row + [""] * (5 - len(row)))
     header = ["", *(f"{title} {SCORE_NAMES[SHOWN]}" for title in SPLIT_NAMES.values())]
-    header += [f"{RECIPES[first]} minus it, {SPLIT_NAMES['test_ood']}", "p"]
+    header += [f"{RECIPES.get(first, first)} minus it, {SPLIT_NAMES['test_ood']}", "p"]
     seeds, config = len(scores[first]), results["config"]
     return (
         f"{grid(header, rows)}\n\n{seeds} seeds, {config['steps']} steps, groups of {config['group_size']}; greedy,"

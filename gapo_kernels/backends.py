@@ -109,7 +109,7 @@ def load() -> None:
     global _library
     for name, values, words in SWITCHES:
         given = os.environ.get(name)
-        if given is not None and not re.fullmatch(values, given):
+        if given and not re.fullmatch(values, given):
             raise ImportError(f"{name} expects {words}, got {given!r}")
     path = Path(__file__).with_name("_C.so")
     if not path.exists():

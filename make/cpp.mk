@@ -18,7 +18,7 @@ AARCH64_RUN := qemu-aarch64-static
 define core_tests
 $(1)/core_tests: $$(CORE_TESTS_SOURCES:%.cpp=$(1)/%.o)
 	$(2) $(3) -pthread $$^ -o $$@
-$(1)/%.o: %.cpp make/cpp.mk
+$(1)/%.o: %.cpp make/cpp.mk make/result_flags.txt
 	@mkdir -p $$(@D)
 	$(2) $$(CORE_TESTS_FLAGS) $(3) -c $$< -o $$@
 -include $$(CORE_TESTS_SOURCES:%.cpp=$(1)/%.d)

@@ -18,8 +18,12 @@ from bench.tables import SMALL, TABLES, cases
 @pytest.mark.parametrize("document", report.DOCUMENTS, ids=lambda path: path.name)
 def test_the_tables_are_those_of_the_results(document):
     text = document.read_text(encoding="utf-8")
-    assert report.MARK.search(text), "no table is marked"
     assert text == report.rendered(text), "make report writes other tables than the committed ones"
+
+
+def test_every_table_stands_in_a_document():
+    texts = [path.read_text(encoding="utf-8") for path in report.DOCUMENTS]
+    assert {mark["name"] for text in texts for mark in report.MARK.finditer(text)} == set(report.tables())
 
 
 def test_another_result_gives_another_table(monkeypatch):

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from op_samples import OPS
+from op_samples import CENTERS, OPS, SCALES
 
 import gapo_kernels
 import gapo_numpy
@@ -21,6 +21,13 @@ SCHEMAS = {
     "advantage_stats": "Tensor rewards, Tensor? group_ids=None, {} -> (Tensor, Tensor)",
     "token_advantage": "Tensor token_rewards, Tensor mask, Tensor group_ids, {} -> Tensor",
 }
+
+
+def test_the_names_are_these():
+    """From which the other tests take them."""
+    assert set(OPS) == set(SCHEMAS)
+    assert CENTERS == ("hdi_median", "hdi_mean", "quantile", "median", "mean", "loo_mean", "none")
+    assert SCALES == ("rms", "mad", "none")
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -47,8 +47,10 @@ def write_result(path: Path, origin: dict[str, Any], result: dict[str, Any]) -> 
 
 def _command() -> str:
     """How this process was started, as somebody else would type it: without the place of the interpreter."""
+    program = [Path(sys.argv[0]).name]
     module = sys.modules["__main__"].__spec__
-    program = ["python", "-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
+    if module and module.name != "__main__":  # as that of a folder is, started by its path
+        program = ["python", "-m", module.name.removesuffix(".__main__")]
     return shlex.join([*program, *sys.argv[1:]])
 
 

@@ -42,6 +42,7 @@ def test_the_command_is_one_that_can_be_typed(tmp_path):
         (["-m", "tool"], "python -m tool"),
         (["-m", "tool.script"], "python -m tool.script"),
         (["tool/script.py"], "script.py"),  # as an installed command, which lies on the path
+        (["tool"], "tool"),
     ):
         told = subprocess.check_output([sys.executable, *start, "--name", "two words"], cwd=tmp_path, text=True)
         assert told.strip() == f"{shown} --name 'two words'"
