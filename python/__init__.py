@@ -100,7 +100,7 @@ def advantage_stats(
 
     Args:
         rewards: float array [..., G], the last dimension is a group; or [N] together with ``group_ids``. float64 and
-            wider floats are computed in float64, everything else in float32.
+            wider floats are computed in float64, everything else in float32, which holds integers up to 2^24.
         group_ids: integers [N], in any order, or None.
         estimator: one of ``ESTIMATORS``: a centre and a scale.
         tau: share of a group that the window holds, 0 < tau <= 1.

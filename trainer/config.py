@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import math
 import typing
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -206,11 +207,15 @@ def load_config(
     values = dict(defaults or {})
     if path is not None:
         try:
-            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+            text = Path(path).read_text(encoding="utf-8")
+            loaded, tree = yaml.safe_load(text) or {}, yaml.compose(text, Loader=yaml.SafeLoader)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"config {path}: {error}") from error
         if not isinstance(loaded, dict):
             raise UserError(f"config {path} expects lines of 'name: value', got a {type(loaded).__name__}")
+        named = Counter(key.value for key, _ in tree.value) if tree else Counter()
+        if twice := [name for name, times in named.items() if times > 1]:
+            raise UserError(f"config {path} sets {twice[0]!r} more than once")
         values |= {str(name): _checked(str(name), value, f"config {path}") for name, value in loaded.items()}
     values |= {name: _checked(name, value, "settings") for name, value in settings.items()}
     for override in overrides:

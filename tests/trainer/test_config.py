@@ -60,6 +60,15 @@ def test_an_unknown_key_in_a_file_names_the_file(tmp_path):
         load_config(file)
 
 
+def test_a_key_that_a_file_has_twice_is_refused(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("steps: 1\nseed: 2\nsteps: 3\n")
+    with pytest.raises(UserError, match=r"config .*run.yaml sets 'steps' more than once"):
+        load_config(file)
+    file.write_text("# nothing\n")
+    assert load_config(file) == Config()
+
+
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
     (tmp_path / "run.yaml").write_text(text)
