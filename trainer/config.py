@@ -79,7 +79,7 @@ class Config:
     min_lr: float = 0.1  # the cosine's end, as a share of lr
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
-    max_bad_updates: int = 5  # updates in a row with NaN or inf in loss or gradient before the run stops
+    max_bad_updates: int = 5  # updates in a row with NaN or inf, or with nothing scored, before the run stops
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the forward pass; weights stay float32
     gradient_checkpointing: bool = False
 

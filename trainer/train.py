@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
 
 def _loop(run: _Run, roller: Roller, log: RunLog, view: ProgressView, tally: Tally, warn: Warn) -> None:
     """The steps that are left."""
-    config, bad_updates, told = run.config, run.progress.bad_updates, False
+    config, bad_updates, unscored, told = run.config, run.progress.bad_updates, 0, False
     if run.progress.step == 0:
         _evaluate(run, 0, log)
     for step in range(run.progress.step, config.steps):
@@ -92,10 +92,13 @@ def _loop(run: _Run, roller: Roller, log: RunLog, view: ProgressView, tally: Tal
         stats = update(run.policy.model, run.optimizer, rollout.episodes, advantages, config, bad_updates)
         run.engine.load_weights(run.policy.model)
         bad_updates = stats.bad_updates
-        _record(_Step(step + 1, rollout, advantages, stats, lr, (began, drawn, weighed)), run, log, view)
+        metrics = _record(_Step(step + 1, rollout, advantages, stats, lr, (began, drawn, weighed)), run, log, view)
         if tally.first_error and not told:  # hours before the total
             warn(f"reward: a first completion failed: {tally.first_error}")
             told = True
+        unscored = unscored + 1 if metrics["unscorable"] == 1 else 0
+        if unscored >= config.max_bad_updates:
+            raise UserError(f"no completion of {unscored} steps in a row could be scored; reward={config.reward}")
 
 
 class _Run(NamedTuple):
@@ -151,8 +154,8 @@ def _prepare(config: Config, folder: Path, device: str, resume: bool, warn: Warn
     return _Run(config, folder, device, policy, reference, splits, optimizer, engine, sampler, progress)
 
 
-def _record(step: _Step, run: _Run, log: RunLog, view: ProgressView) -> None:
-    """Log and show a step; evaluate and save after it where the settings ask for it, and at the end."""
+def _record(step: _Step, run: _Run, log: RunLog, view: ProgressView) -> dict[str, Any]:
+    """Log and show a step; evaluate and save after it where the settings ask for it, and at the end; its metrics."""
     config, done, rollout, advantages = run.config, step.done, step.rollout, step.advantages
     metrics = {"step": done, **step_metrics(rollout, advantages, step.stats, step.lr)}
     tokens = metrics["completion_tokens"] * config.prompts_per_step * config.group_size
@@ -167,6 +170,7 @@ def _record(step: _Step, run: _Run, log: RunLog, view: ProgressView) -> None:
         reached = Progress(done, run.sampler.position, step.stats.bad_updates, log.flushed_bytes())
         save_checkpoint(run.folder / CHECKPOINTS, reached, run.policy, run.optimizer, config.keep_checkpoints)
     view.show(done, metrics | timings)
+    return metrics
 
 
 def seed_everything(seed: int, step: int) -> None:

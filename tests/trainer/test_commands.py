@@ -227,6 +227,10 @@ def test_a_reward_that_scores_nothing_is_told(config_file, tmp_path, monkeypatch
     (row,) = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert row["reward"] is None
     assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "page.html")]) == 0
+    wrong = ["reward=none:score", "max_bad_updates=2", f"out={tmp_path / 'wrong'}"]
+    assert main(["run", "--config", config_file, *wrong]) == 1
+    assert "no completion of 2 steps in a row could be scored; reward=none:score" in capsys.readouterr().err
+    assert len((tmp_path / "wrong" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_eval_scores_by_split_decoding_and_language(config_file, tmp_path, capsys):
