@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -44,28 +45,8 @@ struct alignas(kCount * sizeof(V) < 16 ? kCount * sizeof(V) : 16) Chunk {
   V value[kCount];
 };
 
-// Whether an address is a chunk's.
-template <typename V, int kCount>
-GAPO_HD bool holds_chunks(const V* memory) {
-  return reinterpret_cast<uintptr_t>(memory) % alignof(Chunk<V, kCount>) == 0;
-}
-
-GAPO_HD inline bool is_aligned(const void* memory) { return reinterpret_cast<uintptr_t>(memory) % 16 == 0; }
-// Four neighbours at once, from an address that is_aligned.
-GAPO_DEVICE void load_chunk(const float* memory, float* values) {
-#if defined(__CUDACC__)
-  const float4 four = *reinterpret_cast<const float4*>(memory);
-  values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
-#else
-  std::copy_n(memory, 4, values);
-#endif
-}
-GAPO_DEVICE void store_chunk(const float* values, float* memory) {
-#if defined(__CUDACC__)
-  *reinterpret_cast<float4*>(memory) = make_float4(values[0], values[1], values[2], values[3]);
-#else
-  std::copy_n(values, 4, memory);
-#endif
+GAPO_HD inline bool is_aligned(const void* memory, std::size_t bytes = 16) {
+  return reinterpret_cast<uintptr_t>(memory) % bytes == 0;
 }
 
 // Calls body with a null pointer of the element's C++ type, one that is computed in T. A uniform branch.

@@ -37,10 +37,30 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
   Values<float, n> values;
   float given[n];
   const int size = static_cast<int>(slice.size);  // -1 without a group: ranks are then 0
-  const bool whole = !kByRow && size == Team::kCapacity && is_aligned(rewards) && is_aligned(advantage);
-  if (chunk == kChunk && whole) {
+  using Four = Chunk<float, kChunk>;
+  const bool in_chunks = chunk == kChunk && !kByRow && is_aligned(rewards) && is_aligned(advantage);
+  const bool whole = in_chunks && size == Team::kCapacity, in_part = in_chunks && size % kChunk == 0;
+  const auto load_four = [&](int p) {
+    const Four four = *reinterpret_cast<const Four*>(rewards + place_of(team, p));
 #pragma unroll
-    for (int p = 0; p < n; p += kChunk) load_chunk(rewards + place_of(team, p), given + p);
+    for (int i = 0; i < kChunk; ++i) given[p + i] = four.value[i];
+  };
+  const auto store_four = [&](int p) {
+    Four four;
+#pragma unroll
+    for (int i = 0; i < kChunk; ++i) four.value[i] = given[p + i];
+    *reinterpret_cast<Four*>(advantage + place_of(team, p)) = four;
+  };
+  if (whole) {
+#pragma unroll
+    for (int p = 0; p < n; p += kChunk) load_four(p);
+  } else if (in_part) {
+#pragma unroll
+    for (int p = 0; p < n; ++p) given[p] = static_cast<float>(kInfinity);
+#pragma unroll
+    for (int p = 0; p < n; p += kChunk) {
+      if (place_of(team, p) < size) load_four(p);
+    }
   } else {
 #pragma unroll
     for (int p = 0; p < n; ++p) {
@@ -62,9 +82,14 @@ GAPO_DEVICE void plain_advantage(const Team& team, const Call& call, const Slice
   const GroupStats stats = statistics<true>(team, rule, call, slice, values);
 #pragma unroll
   for (int p = 0; p < n; ++p) given[p] = advantage_of(given[p], stats);
-  if (chunk == kChunk && whole) {
+  if (whole) {
 #pragma unroll
-    for (int p = 0; p < n; p += kChunk) store_chunk(given + p, advantage + place_of(team, p));
+    for (int p = 0; p < n; p += kChunk) store_four(p);
+  } else if (in_part) {
+#pragma unroll
+    for (int p = 0; p < n; p += kChunk) {
+      if (place_of(team, p) < size) store_four(p);
+    }
   } else {
 #pragma unroll
     for (int p = 0; p < n; p += chunk) {

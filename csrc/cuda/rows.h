@@ -77,10 +77,10 @@ template <typename E>
 GAPO_DEVICE bool lies_in_chunks(const Call& call, const Slice& slice) {
   const Groups& groups = call.groups;
   const auto aligned = [&](const void* memory) {
-    return holds_chunks<E, kChunk>(static_cast<const E*>(memory) + slice.begin);
+    return is_aligned(static_cast<const E*>(memory) + slice.begin, alignof(Chunk<E, kChunk>));
   };
   return groups.rows == nullptr && slice.size % kChunk == 0 && aligned(groups.rewards) && aligned(call.out.advantage) &&
-         (groups.valid == nullptr || holds_chunks<bool, kChunk>(groups.valid + slice.begin));
+         (groups.valid == nullptr || is_aligned(groups.valid + slice.begin, alignof(Chunk<bool, kChunk>)));
 }
 
 // Four of them, at a place of the group.
