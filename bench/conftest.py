@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from bench.tables import SMALL, TABLES, cases
+from bench.tables import SECONDS, SMALL, TABLES, cases
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("op benchmark")
     group.addoption("--table", action="append", choices=TABLES, help="a table to measure; all of them if not given")
     group.addoption("--small", action="store_true", help="small shapes, to rehearse")
-    group.addoption("--seconds", type=float, default=0.2, help="of measuring, a case and turn")
+    group.addoption("--seconds", type=float, default=SECONDS, help="of measuring, a case and turn")
     group.addoption("--turns", type=int, default=1, help="how often the tables are gone through")
 
 

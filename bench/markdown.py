@@ -155,10 +155,14 @@ def origin(facts: dict[str, Any]) -> str:
     """Where times come from, in one line."""
     where = f" ({facts['cpu_capability']})" if "cpu_capability" in facts else ""
     where += f", driver {facts['driver']}" if "driver" in facts else ""
-    versions = ", ".join(
+    return f"Medians, {facts['device']}{where}, {versions(facts)}, {source(facts)}"
+
+
+def versions(facts: dict[str, Any]) -> str:
+    """Of all packages but this one, which the commit tells."""
+    return ", ".join(
         f"{name} {version}" for name, version in facts["versions"].items() if version and name != "gapo-kernels"
     )
-    return f"Medians, {facts['device']}{where}, {versions}, {source(facts)}"
 
 
 def source(facts: dict[str, Any]) -> str:

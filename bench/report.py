@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -57,8 +56,8 @@ def tables() -> dict[str, Callable[[], str]]:
     cpu, gpu = (results_file.read(results_file.FOLDER / f"{name}.json") for name in ("cpu", "gpu"))
 
     def plain(name: str) -> str:
-        path = results_file.FOLDER / f"{name}.json"
-        return PLAIN[name](json.loads(path.read_text(encoding="utf-8"))) if path.exists() else NOT_MEASURED
+        found = results_file.read(results_file.FOLDER / f"{name}.json")
+        return PLAIN[name](found) if found else NOT_MEASURED
 
     return {
         "cpu.short": lambda: markdown.short(cpu),

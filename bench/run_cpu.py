@@ -20,7 +20,7 @@ from typing import Any
 from bench import ROOT, memory, results_file
 from bench.forms import FORMS
 from bench.results_file import Entry
-from bench.tables import TABLES
+from bench.tables import SECONDS, TABLES
 
 RESULTS = results_file.FOLDER / "cpu.json"
 
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[*TABLES, "memory"], default=[*TABLES, "memory"])
     parser.add_argument("--fresh", action="store_true", help="measure every table anew")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.2, help="a case and turn")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="a case and turn")
     parser.add_argument("--small", action="store_true", help="small shapes, to rehearse; give --out as well")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()

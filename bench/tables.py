@@ -14,6 +14,7 @@ DENSE = [
 ]
 RAGGED = [(4096, 16), (512, 512)]  # groups, mean of their sizes
 TOKENS = [(512, 16, 1024), (64, 64, 4096), (1024, 64, 1024)]
+SECONDS = 0.2  # of measuring a case, a turn
 TOTAL = 1 << 20
 SIZE = 64
 

@@ -105,7 +105,7 @@ def facts(trl_python: str) -> dict[str, Any]:
 def measure_all(trl_python: str) -> None:
     """Measure the sizes that the result file lacks: a run that was cut off goes on, a deleted file starts anew."""
     about = facts(trl_python)
-    entries = json.loads(RESULTS.read_text(encoding="utf-8"))["cases"] if RESULTS.exists() else []
+    entries: list[dict[str, Any]] = results_file.read(RESULTS).get("cases", [])
     pythons = {"engine": sys.executable, "trl": trl_python, "generate": sys.executable}
     for case in CASES:
         if find(entries, case):

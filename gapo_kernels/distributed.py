@@ -12,6 +12,7 @@ from torch import Tensor
 from gapo_kernels.devices import on_device
 from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor
 from gapo_kernels.ops import expect_tensors
+from gapo_kernels.rule import Rule
 from gapo_numpy import CENTERS, SCALES
 from gapo_numpy.estimators import EPS, TAU, resolve
 
@@ -87,15 +88,6 @@ def advantage(
     result = torch.ops.gapo.advantage_by_id(all_rewards, all_ids, *options, all_keep)
     first = sum(fact.rows for fact in facts[: dist.get_rank(process_group)])
     return result[first : first + rewards.numel()].to(rewards.dtype)
-
-
-class Rule(NamedTuple):
-    """What is computed for each group."""
-
-    tau: float
-    center: str
-    scale: str
-    eps: float
 
 
 class _Facts(NamedTuple):

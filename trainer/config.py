@@ -207,8 +207,9 @@ def load_config(
     values = dict(defaults or {})
     if path is not None:
         try:
-            text = Path(path).read_text(encoding="utf-8")
-            loaded, tree = yaml.safe_load(text) or {}, yaml.compose(text, Loader=yaml.SafeLoader)
+            loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
+            tree = loader.get_single_node()
+            loaded = (tree and loader.construct_document(tree)) or {}
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"config {path}: {error}") from error
         if not isinstance(loaded, dict):

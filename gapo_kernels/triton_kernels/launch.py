@@ -8,8 +8,9 @@ from torch import Tensor
 
 from gapo_kernels.devices import on_device
 from gapo_kernels.precision import precision_of
+from gapo_kernels.rule import Rule
 from gapo_kernels.triton_kernels import tiers
-from gapo_kernels.triton_kernels.call import Groups, Rule
+from gapo_kernels.triton_kernels.groups import Groups
 from gapo_kernels.triton_kernels.launch_shared import score_shared
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.options import options, target_of

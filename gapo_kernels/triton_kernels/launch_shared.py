@@ -6,8 +6,8 @@ import torch
 import triton
 from torch import Tensor
 
+from gapo_kernels.rule import Rule
 from gapo_kernels.triton_kernels import tiers
-from gapo_kernels.triton_kernels.call import Rule
 from gapo_kernels.triton_kernels.memory_sort import sort_groups
 from gapo_kernels.triton_kernels.options import options, target_of
 from gapo_kernels.triton_kernels.shared_groups import FINDINGS, shared_groups, steps_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gapo_kernels.triton_kernels.call import Groups, Rule
+from gapo_kernels.rule import Rule
+from gapo_kernels.triton_kernels.groups import Groups
 from gapo_kernels.triton_kernels.launch import score, sum_rows, write_over_mask
 from gapo_numpy.estimators import EPS, ESTIMATORS, TAU
 

@@ -1,17 +1,14 @@
-#include "memory.h"
-
 #include <dlfcn.h>
 
 #include <map>
 #include <utility>
 
-#include "module.h"
+#include "machine.h"
 
 namespace ptx {
 namespace {
 
 constexpr int32_t kSeveral = -1;
-constexpr uint32_t kWarpSize = 32;
 
 // Allocations by their address: whether they were written.
 using Touched = std::map<uint64_t, bool>;

@@ -1,15 +1,12 @@
-#include "races.h"
-
 #include <algorithm>
 #include <array>
 #include <memory>
 
-#include "module.h"
+#include "machine.h"
 
 namespace ptx {
 namespace {
 
-constexpr uint32_t kWarpSize = 32;
 constexpr uint32_t kWord = 4;
 constexpr uint32_t kPage = 4096;
 

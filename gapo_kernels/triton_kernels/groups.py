@@ -1,4 +1,4 @@
-"""What a call asks for: the rule, and which rewards are one group."""
+"""Which rewards of a call are one group."""
 
 from __future__ import annotations
 
@@ -6,16 +6,6 @@ from dataclasses import dataclass
 
 import triton
 from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What to compute for each group; the fields are the op's options."""
-
-    tau: float
-    center: str
-    scale: str
-    eps: float
 
 
 @dataclass(frozen=True)
