@@ -9,17 +9,22 @@
 namespace gapo::cuda {
 namespace {
 
-inline constexpr int kTokenThreads = 256;
+inline constexpr int kTokenThreads = 256;       // in a block
+inline constexpr int kMostTokenThreads = 1024;  // in the block of a row that takes more lanes than that
 
 template <typename E>
 inline constexpr int kTokensPerChunk = 16 / sizeof(E);
 
-// Lanes that share a row: a power of two, at most a block; a warp or less where it has up to sixteen chunks a lane.
+// Chunks that a lane has on their way at once.
+inline constexpr int kChunksAtOnce = 4;
+
+// Lanes that share a row: a power of two, at most a block; a warp or less where it has up to two batches of chunks a
+// lane. However few the rows, a row of up to 2 * 4 * 1,024 chunks is waited for twice.
 GAPO_HD constexpr int lanes_for(int64_t length, int tokens_per_chunk) {
   const int64_t chunks = divide_up(length, tokens_per_chunk);
   int lanes = 1;
   while (lanes < kWarp && lanes < chunks) lanes *= 2;
-  while (lanes < kTokenThreads && lanes * 16 < chunks) lanes *= 2;
+  while (lanes < kMostTokenThreads && lanes * 2 * kChunksAtOnce < chunks) lanes *= 2;
   return lanes;
 }
 
@@ -55,7 +60,7 @@ GAPO_DEVICE Chunk<V, kCount> load_once(const V* values) {
 template <bool kWhole, typename E>
 GAPO_DEVICE double sum_chunks(const E* row, int64_t length, int lane, int lanes) {
   constexpr int n = kTokensPerChunk<E>;
-  constexpr int batch = 4;  // chunks on their way at once
+  constexpr int batch = kChunksAtOnce;
   double sum = 0.0;
 #pragma unroll 1
   for (int64_t first = int64_t{lane} * n; first < length; first += int64_t{batch} * n * lanes) {
@@ -98,7 +103,8 @@ GAPO_DEVICE void store_once(const Chunk<V, kCount>& chunk, V* values) {
 // load back.
 template <int kCount, typename E, typename T, typename Mask>
 GAPO_DEVICE void write_chunks(T value, const Mask* mask, int64_t length, int lane, int lanes, E* out) {
-  constexpr int most = 64 / static_cast<int>(sizeof(Chunk<Mask, kCount>)), batch = most < 4 ? most : 4;
+  constexpr int most = 64 / static_cast<int>(sizeof(Chunk<Mask, kCount>)),
+                batch = most < kChunksAtOnce ? most : kChunksAtOnce;
   static_assert(batch > 0);
   const int64_t stride = int64_t{kCount} * lanes;
 #pragma unroll 1

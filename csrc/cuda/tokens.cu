@@ -1,6 +1,8 @@
 // The two passes of the token-level step: sum the rows, write the broadcast. Both are bound by memory bandwidth.
 #include <cuda_runtime.h>
 
+#include <algorithm>
+
 #include "cuda/enqueue.h"
 #include "cuda/launch.h"
 #include "cuda/thread.h"
@@ -15,32 +17,32 @@ struct TokenLane {
   int lane;
 
   __device__ explicit TokenLane(int lanes)
-      : row(int64_t{blockIdx.x} * (kTokenThreads / lanes) + threadIdx.x / lanes), lane(threadIdx.x % lanes) {}
+      : row(int64_t{blockIdx.x} * (blockDim.x / lanes) + threadIdx.x / lanes), lane(threadIdx.x % lanes) {}
 };
 
 template <typename E, typename T>
-__global__ void __launch_bounds__(kTokenThreads) row_sums(const E* tokens,  // [rows, length]
-                                                          int64_t rows, int64_t length, bool whole, int lanes,
-                                                          T* sums) {  // [rows]
-  if (!whole) follow_stream();                                        // what is read piece by piece needs the L1 cache
-  __shared__ double warp_sums[kTokenThreads / kWarp];
+__global__ void __launch_bounds__(kMostTokenThreads) row_sums(const E* tokens,  // [rows, length]
+                                                              int64_t rows, int64_t length, bool whole, int lanes,
+                                                              T* sums) {  // [rows]
+  if (!whole) follow_stream();  // what is read piece by piece needs the L1 cache
+  __shared__ double warp_sums[kMostTokenThreads / kWarp];
   const TokenLane at(lanes);
   double sum = 0.0;
   if (at.row < rows) sum = lane_sum(tokens + at.row * length, length, whole, at.lane, lanes);
   for (int mask = 1; mask < lanes && mask < kWarp; mask *= 2) sum += Thread::partner(sum, mask);
   if (lanes > kWarp) {  // the same for all threads
-    const int warp = threadIdx.x / kWarp;
+    const int warp = threadIdx.x / kWarp, warps = lanes / kWarp;
     if (threadIdx.x % kWarp == 0) warp_sums[warp] = sum;
     __syncthreads();
-    sum = warp_sums[warp];
-    for (int other = 1; at.lane == 0 && other < lanes / kWarp; ++other) sum += warp_sums[warp + other];
+    sum = at.lane < warps ? warp_sums[warp + at.lane] : 0.0;  // by the row's first warp
+    for (int mask = 1; mask < warps; mask *= 2) sum += Thread::partner(sum, mask);
   }
   if (at.row < rows && at.lane == 0) sums[at.row] = static_cast<T>(sum);
   if (whole) end_beside();
 }
 
 template <typename E, typename T>
-__global__ void __launch_bounds__(kTokenThreads)
+__global__ void __launch_bounds__(kMostTokenThreads)
     broadcast_rows(const T* values,   // [rows]
                    const void* mask,  // [rows, length]
                    MaskType mask_type, int64_t rows, int64_t length, bool whole, int lanes,
@@ -70,8 +72,8 @@ cudaError_t for_element(Element element, Body body) {
 }
 
 Grid grid_of(int64_t rows, int lanes) {
-  const int64_t rows_per_block = kTokenThreads / lanes;
-  return {static_cast<unsigned>(divide_up(rows, rows_per_block)), kTokenThreads};
+  const int threads = std::max(kTokenThreads, lanes);
+  return {static_cast<unsigned>(divide_up(rows, threads / lanes)), threads};
 }
 
 }  // namespace

@@ -256,8 +256,11 @@ def test_a_group_longer_than_max_group_size_is_nan_and_harms_no_other():
         assert result[-4:].isfinite().all()
 
 
-# rows that one block can sort, and more; read 16 bytes at a time, and value by value
-@pytest.mark.parametrize(("rows", "length"), [(300, 77), (300, 76), (9000, 8), (9000, 7)])
+# rows that one block can sort, and more, and so long that a whole block takes one; read 16 bytes at a time, and value
+# by value
+@pytest.mark.parametrize(
+    ("rows", "length"), [(300, 77), (300, 76), (9000, 8), (9000, 7), (60, 9000), (60, 18000), (60, 18001)]
+)
 def test_token_advantage(rows, length):
     tokens, mask = rewards_of(rows, length), rewards_of(rows, length, seed=1) > 0.2
     ids = ids_of(rows, rows // 30)

@@ -23,9 +23,9 @@ void test_sums(const std::vector<int64_t>& lengths) {
   for (int64_t length : lengths) {
     check::current_case = "row of " + std::to_string(length);
     const int lanes = lanes_for(length, kTokensPerChunk<T>);
-    CHECK(lanes >= 1 && lanes <= kTokenThreads && kTokenThreads % lanes == 0);
+    CHECK(lanes >= 1 && lanes <= kMostTokenThreads && (lanes & (lanes - 1)) == 0);
     const auto tokens = sample<T>(Shape::kNormal, length, length + 1);
-    alignas(16) static T padded[1 << 15];
+    alignas(16) static T padded[1 << 17];
     std::copy(tokens.begin(), tokens.end(), padded + 1);  // not at a chunk's alignment
     const auto sums = lane_sums(padded + 1, length, false, lanes);
     double total = 0.0, expected = 0.0;
@@ -48,7 +48,7 @@ void test_broadcast(const std::vector<int64_t>& lengths) {
     while (reinterpret_cast<std::uintptr_t>(mask) % 16 != 0) ++mask;
     Random random(length);
     for (int64_t t = 0; t < length; ++t) mask[t] = static_cast<Mask>(random.below(3));
-    alignas(16) static T out[1 << 15];
+    alignas(16) static T out[1 << 17];
     for (T value : {T(-1.5), nan}) {
       for (const bool whole : {false, true}) {
         if (whole && length % kTokensPerChunk<T> != 0) continue;
@@ -64,8 +64,8 @@ void test_broadcast(const std::vector<int64_t>& lengths) {
 }  // namespace
 
 void test_token_rows(Effort) {
-  const std::vector<int64_t> lengths{0,   1,    3,    4,    5,    16,   31,   127,  128,
-                                     129, 1000, 1024, 2047, 2048, 2050, 8191, 8192, 30000};
+  const std::vector<int64_t> lengths{0,    1,    3,    4,    5,    16,   31,   127,   128,   129,
+                                     1000, 1024, 2047, 2048, 2050, 8191, 8192, 30000, 100000};
   test_sums<float>(lengths);
   test_sums<double>(lengths);
   test_broadcast<float, uint8_t>(lengths);
