@@ -17,6 +17,7 @@ import torch
 from gapo_kernels import fakes, reference_ops, triton_kernels
 from gapo_numpy import build_info
 
+OLDEST_TORCH = "2.10"  # whose stable ABI the libraries are built on
 OPS = ("advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage")
 # What the CUDA library reads from the environment by itself: (a name, its values, in words).
 SWITCHES = (("GAPO_PDL", "[01]", "0 or 1"), ("GAPO_BLOCKS_PER_SM", "[1-9][0-9]{0,3}", "a number from 1 to 9999"))
@@ -103,10 +104,12 @@ def load() -> None:
     """Loads the shared library and registers what lives in Python; called once, by ``import gapo_kernels``.
 
     Raises:
-        ImportError: the compiled library is missing, ``GAPO_BACKEND`` names a backend that is not there, or one of the
-            ``SWITCHES`` has another value than it may have.
+        ImportError: torch is too old, the compiled library is missing, ``GAPO_BACKEND`` names a backend that is not
+            there, or one of the ``SWITCHES`` has another value than it may have.
     """
     global _library
+    if torch.__version__ < OLDEST_TORCH:  # pip sees to it, unless it was told not to
+        raise ImportError(f"gapo_kernels needs torch {OLDEST_TORCH} or later, got torch {torch.__version__}")
     for name, values, words in SWITCHES:
         given = os.environ.get(name)
         if given and not re.fullmatch(values, given):

@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 import torch
 
 import gapo_kernels
+from gapo_kernels import backends
 
 WITHOUT_CUDA = pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA")
 
@@ -118,3 +119,11 @@ def test_a_capability_that_is_not_there(package):
 def test_the_least_capability():
     assert score(GAPO_CPU_CAPABILITY="baseline") == pytest.approx(score(), rel=1e-6, abs=1e-6)
     assert "CPU capability baseline" in run("-m", "gapo_kernels.doctor", GAPO_CPU_CAPABILITY="baseline").stdout
+
+
+def test_a_torch_that_is_too_old():
+    """Where pip was told to install without dependencies; the oldest is the one that the package asks pip for."""
+    old = "import torch; torch.__version__ = torch.torch_version.TorchVersion('2.9.1'); import gapo_kernels"
+    done = run("-c", old)
+    assert done.stderr.splitlines()[-1] == "ImportError: gapo_kernels needs torch 2.10 or later, got torch 2.9.1"
+    assert f"torch>={backends.OLDEST_TORCH}" in requires("gapo-kernels")

@@ -15,7 +15,7 @@ Counted = dict[str, tuple[Tensor, Tensor]]  # by name: values, and which of them
 def group_metrics(
     rewards: Tensor, stats: AdvantageStats, group_ids: GroupIds | None = None, valid: Tensor | None = None
 ) -> dict[str, float]:
-    """Summarise groups and advantages; the device is waited for once.
+    """Summarise groups and advantages; a GPU is waited for.
 
     Args:
         rewards: what ``stats`` was computed from: [..., G], or [N] together with ``group_ids``.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gapo_kernels import ops
 from gapo_kernels.adapters.metrics import group_metrics
-from gapo_kernels.adapters.settings import read_settings, without_division
+from gapo_kernels.adapters.settings import Settings, read_settings, without_division
 
 SECTION = "grpo.adv_estimator.gapo"
 SWITCH = "grpo.adv_estimator.normalize_rewards"
@@ -23,7 +23,8 @@ class GapoAdvantageEstimator:
     """Advantages about the adaptive Q, as ``GRPOAdvantageEstimator`` about the mean.
 
     Attributes:
-        metrics: the statistics of the batch that was scored last (``gapo_kernels.adapters.metrics.group_metrics``).
+        last_metrics: the statistics of the batch that was scored last
+            (``gapo_kernels.adapters.metrics.group_metrics``); NeMo-RL's asynchronous training logs them by this name.
     """
 
     def __init__(self, estimator_config: Any, loss_config: object = None) -> None:
@@ -36,12 +37,15 @@ class GapoAdvantageEstimator:
             loss_config: not read; NeMo-RL's estimators all take it.
 
         Raises:
-            ValueError: a setting that the op does not take.
+            ValueError: a setting that the op does not take, or one outside ``gapo``.
         """
+        misplaced = [name for name in Settings.__annotations__ if _entry(estimator_config, name, None) is not None]
+        if misplaced:  # NeMo-RL lets any key pass
+            raise ValueError(f"{SECTION} expects {', '.join(misplaced)}, which stood beside it, in grpo.adv_estimator")
         settings = read_settings(_entry(estimator_config, "gapo", None), SECTION)
         divide = _entry(estimator_config, "normalize_rewards", True)
         self.settings = without_division(settings, divide, SECTION, SWITCH)
-        self.metrics: dict[str, float] = {}
+        self.last_metrics: dict[str, float] = {}
 
     def compute_advantage(self, prompt_ids: Tensor, rewards: Tensor, mask: Tensor, **unused: object) -> Tensor:
         """Score each sample against those of the same prompt.
@@ -58,7 +62,7 @@ class GapoAdvantageEstimator:
         ids = prompt_ids.unique(dim=0, return_inverse=True)[1].to(rewards.device)
         scorable = ~rewards.isnan()
         stats = ops.advantage_stats(rewards, ids, valid=scorable, **self.settings)
-        self.metrics = group_metrics(rewards, stats, ids, scorable)
+        self.last_metrics = group_metrics(rewards, stats, ids, scorable)
         return stats.advantage.unsqueeze(-1).expand(mask.shape)
 
 

@@ -6,9 +6,11 @@ verl logs a plug-in that fails to import at DEBUG only, and then knows no ``gapo
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
 from typing import NamedTuple
 
 VERL_PLUGIN = "gapo_kernels.adapters.verl"  # registers when it is imported
@@ -35,6 +37,8 @@ FRAMEWORKS = (
     Framework("OpenRLHF", ("openrlhf",), "a patch: docs/adapters/openrlhf.md"),
     Framework("AReaL", ("areal",), "a patch: docs/adapters/areal.md"),
     Framework("prime-rl", ("prime-rl",), "a patch: docs/adapters/prime_rl.md"),
+    Framework("ms-swift", ("ms-swift",), "a patch: docs/adapters/ms_swift.md"),
+    Framework("Axolotl", ("axolotl",), "a trainer class: docs/adapters/axolotl.md"),
 )
 
 
@@ -67,6 +71,8 @@ def _version(distribution: str) -> str | None:
 
 
 def _state_in_verl(how: str, installed: str, load_plugins: bool) -> str:
+    if _is_another_verl():
+        return "not active: this distribution named verl has no verl.trainer.ppo (EasyR1 is named so)"
     named = VERL_PLUGIN in os.environ.get("VERL_USE_EXTERNAL_MODULES", "").split(",")
     reason = None if named else _verl_passes_the_plugin_over(installed)
     if reason is not None:
@@ -80,6 +86,12 @@ def _state_in_verl(how: str, installed: str, load_plugins: bool) -> str:
         return f"not active: importing {VERL_PLUGIN} failed: {type(error).__name__}: {error}"
     others = [name for name, estimator in estimators.items() if registry.get(name) is not estimator]
     return f"not active: {', '.join(others)} registered by somebody else" if others else f"active: {how}"
+
+
+def _is_another_verl() -> bool:
+    found = importlib.util.find_spec("verl")  # of a top-level package, which is not imported for that
+    places = found.submodule_search_locations or [] if found else []
+    return bool(places) and not any(Path(place, "trainer", "ppo").is_dir() for place in places)
 
 
 def _verl_passes_the_plugin_over(installed: str) -> str | None:

@@ -19,6 +19,8 @@ from gapo_kernels.adapters.settings import Settings, read_settings, without_divi
 
 SECTION = "gapo"
 SWITCH = "grpo_std_normalization (--disable-grpo-std-normalization)"
+DIVIDING = ("grpo", "gspo", "cispo")  # slime's estimators that spread a group's advantages over the tokens,
+CENTRING = ("reinforce_plus_plus_baseline",)  # and the one that does so without a division before
 
 
 def post_process_rewards(args: Any, samples: Sequence[Any]) -> tuple[list[Any], list[float]]:
@@ -26,8 +28,9 @@ def post_process_rewards(args: Any, samples: Sequence[Any]) -> tuple[list[Any], 
 
     Args:
         args: slime's arguments. ``args.gapo``, from ``--custom-config-path``, may hold ``estimator``, ``tau``,
-            ``center``, ``scale`` and ``eps``; ``grpo_std_normalization`` False means the scale ``none``; where
-            ``reward_key`` is set, a sample's reward is that entry of its dict.
+            ``center``, ``scale`` and ``eps``; ``grpo_std_normalization`` False means the scale ``none``, and so does
+            the estimator ``reinforce_plus_plus_baseline``; where ``reward_key`` is set, a sample's reward is that entry
+            of its dict.
         samples: in any order; those of one ``group_index`` are a group of any size. Samples that share a
             ``rollout_id`` (``group_id`` in slime 0.3.0; before, there is none) are parts of one rollout: where they
             were given the same reward it counts once, and all get its advantage. A reward that is None or NaN could
@@ -37,7 +40,8 @@ def post_process_rewards(args: Any, samples: Sequence[Any]) -> tuple[list[Any], 
         (raw rewards as they were given, advantages), both in the order of ``samples``.
 
     Raises:
-        ValueError: a sample without a group, or a setting that the op does not take.
+        ValueError: a sample without a group, a setting that the op does not take, or one of slime's own that asks for
+            something else than group advantages.
     """
     rows = _rows(args, samples)
     advantages = ops.advantage_by_id(rows.rewards, rows.groups, valid=rows.scorable, **_settings(args))
@@ -72,7 +76,19 @@ def log_group_metrics(
 
 
 def _settings(args: Any) -> Settings:
+    if not getattr(args, "rewards_normalization", True):
+        raise ValueError(
+            "rewards_normalization (--disable-rewards-normalization) expects True: GAPO normalises rewards"
+        )
+    estimator = getattr(args, "advantage_estimator", DIVIDING[0])
+    if estimator not in DIVIDING + CENTRING:
+        raise ValueError(
+            f"advantage_estimator expects {', '.join(DIVIDING + CENTRING)}, got {estimator!r}: others take rewards, "
+            "not group advantages"
+        )
     settings = read_settings(getattr(args, "gapo", None), SECTION)
+    if estimator in CENTRING:
+        return without_division(settings, False, SECTION, f"the division (advantage_estimator={estimator})")
     return without_division(settings, getattr(args, "grpo_std_normalization", True), SECTION, SWITCH)
 
 

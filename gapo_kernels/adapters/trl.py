@@ -134,6 +134,7 @@ class GapoGRPOTrainer(GRPOTrainer):
         """
         scored: list[Tensor] = []
         calculate = self._calculate_rewards
+        patched = vars(self).get("_calculate_rewards")  # by the user
 
         def keep(*args: Any, **kwargs: Any) -> Tensor:
             scored.append(calculate(*args, **kwargs))
@@ -143,7 +144,10 @@ class GapoGRPOTrainer(GRPOTrainer):
         try:
             return generate_and_score(inputs), scored
         finally:
-            del self._calculate_rewards
+            if patched is None:
+                del self._calculate_rewards
+            else:
+                self._calculate_rewards = patched
 
 
 def sum_rewards(rewards_per_func: Tensor, weights: Tensor, group_size: int) -> tuple[Tensor, Tensor]:

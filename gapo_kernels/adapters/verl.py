@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 
@@ -116,14 +117,17 @@ def last_metrics() -> dict[str, float]:
     """The statistics of the batch that was scored last, once; verl logs them by itself (see ``verl_hooks``).
 
     Returns:
-        What ``metrics.group_metrics`` says about the rows that have a token to train; nothing where no batch was scored
-        since the last call.
+        What ``metrics.group_metrics`` says about the groups that have a token to train; nothing where no batch was
+        scored since the last call.
     """
     global _last
     if _last is None:
         return {}
     batch, _last = _last, None
-    rewards, ids, valid = (rows[batch.trained] for rows in (batch.rewards, batch.ids, batch.scorable))
+    _, group = batch.ids.unique(return_inverse=True)
+    is_trained = torch.zeros_like(group, dtype=torch.bool).index_fill_(0, group[batch.trained], True)
+    kept = is_trained[group]  # a row that rejection sampling masks has had its part in its group's statistics
+    rewards, ids, valid = (rows[kept] for rows in (batch.rewards, batch.ids, batch.scorable))
     stats = ops.advantage_stats(rewards, ids, valid=valid, **batch.settings)
     return group_metrics(rewards, stats, ids, valid)
 

@@ -46,6 +46,8 @@ def test_settings():
     assert torch.equal(compute(normalize_rewards=False)[1], gapo_kernels.advantage_by_id(REWARDS, GROUPS, scale="none"))
     with pytest.raises(ValueError, match=r"^grpo\.adv_estimator\.gapo expects estimator, .*, got 'tua'$"):
         compute(gapo={"tua": 1})
+    with pytest.raises(ValueError, match=r"^grpo\.adv_estimator\.gapo expects tau, which stood beside it"):
+        compute(tau=0.25)  # NeMo-RL's configuration takes any key
     with pytest.raises(ValueError, match=r"scale expects none .* while grpo\.adv_estimator\.normalize_rewards is off"):
         compute(gapo={"scale": "mad"}, normalize_rewards=False)
 
@@ -63,5 +65,5 @@ def test_a_sample_that_could_not_be_scored_is_left_out_and_counted():
     estimator, advantages = compute(rewards)
     assert advantages[2] == 0
     assert torch.equal(advantages[[0, 4]], gapo_kernels.advantage(torch.tensor([0.1, 0.2])))
-    assert estimator.metrics["gapo/frac_unscorable"] == pytest.approx(1 / 6)
-    assert estimator.metrics["gapo/groups"] == 3
+    assert estimator.last_metrics["gapo/frac_unscorable"] == pytest.approx(1 / 6)
+    assert estimator.last_metrics["gapo/groups"] == 3

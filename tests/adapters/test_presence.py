@@ -52,6 +52,15 @@ def test_versions_that_look_for_no_plugins(verl, monkeypatch):
     assert "plug-in found" in verl("0.8.0")
 
 
+@pytest.mark.parametrize(("folder", "is_verl"), [("trainer/ppo", True), ("trainer", False)])
+def test_another_package_of_that_name(verl, monkeypatch, tmp_path, folder, is_verl):
+    (tmp_path / "verl" / folder).mkdir(parents=True)
+    (tmp_path / "verl" / "__init__.py").write_text("raise ImportError('to be found, not imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "verl", raising=False)
+    assert ("not active: this distribution named verl has no verl.trainer.ppo" in verl("0.3.3")) != is_verl
+
+
 def test_no_entry_point(verl, monkeypatch):
     monkeypatch.setattr(presence, "entry_points", lambda group: [])
     assert "not active: this installation has no entry point in verl.plugins" in verl()

@@ -85,6 +85,24 @@ def test_the_settings_of_a_configuration_file(tmp_path):
         process(arguments(gapo={"tua": 1}), samples)
 
 
+def test_slimes_other_estimators():
+    rewards = torch.tensor([0.1, 0.9, 0.2, 0.3])
+    samples = [Sample(0, reward=reward) for reward in rewards.tolist()]
+    for estimator in ("grpo", "gspo", "cispo"):
+        assert process(arguments(advantage_estimator=estimator), samples)[1] == gapo_kernels.advantage(rewards).tolist()
+    centring = arguments(advantage_estimator="reinforce_plus_plus_baseline")
+    assert process(centring, samples)[1] == gapo_kernels.advantage(rewards, scale="none").tolist()
+    with pytest.raises(
+        ValueError,
+        match=r"^gapo\.scale expects none .* \(advantage_estimator=reinforce_plus_plus_baseline\) is off, got 'mad'$",
+    ):
+        process(Namespace(**vars(centring), gapo={"scale": "mad"}), samples)
+    with pytest.raises(ValueError, match=r"^advantage_estimator expects grpo, .*, got 'ppo'"):
+        process(arguments(advantage_estimator="ppo"), samples)
+    with pytest.raises(ValueError, match=r"^rewards_normalization .* expects True"):
+        process(arguments(rewards_normalization=False), samples)
+
+
 def test_the_reward_key():
     samples = [Sample(0, reward={"score": reward, "format": 1.0}) for reward in (0.0, 0.0, 1.0)]
     raw, rewards = process(arguments(reward_key="score"), [*samples, Sample(0, reward=None)])

@@ -97,6 +97,15 @@ def test_rewards_that_a_subclass_changes_are_those_that_are_scored(tmp_path):
     assert_advantages(trainer.batches["train"][0], reference_advantages([[value**2 for value in TABLE]], scale="none"))
 
 
+def test_a_patched_instance_stays_patched(tmp_path):
+    trainer = make_trainer(tmp_path, Rewards(table=TABLE), max_steps=2, scale="none")
+    calculate = trainer._calculate_rewards
+    trainer._calculate_rewards = lambda *args, **kwargs: calculate(*args, **kwargs) ** 2
+    trainer.train()
+    for batch in trainer.batches["train"]:
+        assert_advantages(batch, reference_advantages([[value**2 for value in TABLE]], scale="none"))
+
+
 def test_an_error_of_a_reward_function_leaves_the_trainer_usable(tmp_path):
     class Fails(Rewards):
         def __call__(self, completion_ids, **kwargs):

@@ -49,6 +49,16 @@ def test_padding_rows_are_not_counted():
     assert metrics["gapo/frac_zero_advantage"] == pytest.approx(5 / 6)
 
 
+def test_rows_that_rejection_sampling_masks_count_in_their_group():
+    """They have had their part in Q; the statistics are those of the advantages that are trained."""
+    batch = make_batch([0, 0, 0.5, 1], ["a"] * 4)
+    batch.batch["response_mask"][:2] = 0
+    metrics = metrics_of(batch, "gapo")
+    assert metrics["gapo/center"] == 0
+    assert metrics["gapo/advantage_sum"] == pytest.approx(0.775 + 1.549, abs=1e-3)
+    assert metrics["gapo/group_size"] == 4
+
+
 def test_a_row_counts_whichever_of_its_tokens_is_trained():
     batch = make_batch(REWARDS, UIDS)
     batch.batch["response_mask"] = torch.eye(len(UIDS), LENGTH, dtype=torch.int64)
