@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import time
 from decimal import Decimal
 
 import numpy as np
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def in_a_pool(completion, target):
+    """Runs code at a distance, as rewards do that give it a time limit of their own."""
+    with multiprocessing.Pool(1) as pool:
+        return pool.apply(len, (completion,))
+
+
+def by_number(completion, target):
+    """The completion's number; a negative one forks first."""
+    number = float(completion)
+    return by_command("fork", target) + number - 0.25 if number < 0 else number
 
 
 def same_length(completion, target):
@@ -37,6 +55,14 @@ def by_command(completion, target):
         return "0.5"
     if completion == "huge":
         return 1e300
+    if completion == "long":
+        raise KeyError("x" * 10_000_000)
+    if completion == "mute":
+        raise Mute
+    if completion == "fork":
+        if os.fork() == 0:
+            sys.exit(0)
+        time.sleep(0.2)  # were the child to answer too, its answer would be there by now
     return 0.25
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -109,6 +110,14 @@ def test_a_parquet_file_may_have_groups_without_rows(tmp_path, first):
             load_tasks(path)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", ["a?b", "a*b", "tasks[1]", "a::b", "{a,b}"])
+def test_a_path_is_no_pattern(tmp_path, name, suffix):
+    write_rows(tmp_path / f"a-b{suffix}", [TASKS[0].to_row()])  # which patterns would find
+    write_rows(tmp_path / f"{name}{suffix}", (task.to_row() for task in TASKS))
+    assert load_tasks(tmp_path / f"{name}{suffix}").tasks == TASKS
+
+
 def test_unreadable_sources_are_told(tmp_path):
     whole = tmp_path / "whole.jsonl.gz"
     write_rows(whole, (task.to_row() for task in TASKS))
@@ -132,11 +141,13 @@ def test_unreadable_sources_are_told(tmp_path):
         load_tasks("stdlib", split="test")
 
 
-@pytest.mark.parametrize("source", ["README.md", "tasks", "/absent/tasks", "../tasks", "data/tasks.csv", "a/b/c"])
+@pytest.mark.parametrize("source", ["README.md", "tasks", "/absent/tasks", "../tasks", "data/tasks.csv", "a/b/c", ""])
 def test_what_is_no_name_of_a_data_set_is_not_looked_up(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *arguments, **named: pytest.fail("looked up"))
-    with pytest.raises(UserError, match=f"source expects a file or folder that is there, .* got {source}"):
+    with pytest.raises(
+        UserError, match=f"source expects a file or folder that is there, .* got {re.escape(repr(source))}"
+    ):
         load_tasks(source)
 
 

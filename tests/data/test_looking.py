@@ -112,6 +112,12 @@ def test_stats_count_and_draw(path, tmp_path, capsys):
     again = tmp_path / "again.png"
     main(["stats", path, "--picture", str(again)])
     assert again.read_bytes() == picture.read_bytes()
+    for suffix in (".svg", ".pdf"):
+        twice = [tmp_path / f"{number}{suffix}" for number in range(2)]
+        for file in twice:
+            main(["stats", path, "--picture", str(file)])
+        assert twice[0].read_bytes() == twice[1].read_bytes()
+    capsys.readouterr()
     before = sorted(tmp_path.iterdir())
     for wrong, message in (
         ("stats.xyz", "stats.xyz: Format 'xyz' is not supported"),
@@ -123,12 +129,30 @@ def test_stats_count_and_draw(path, tmp_path, capsys):
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_names_are_shown_to_the_letter(tmp_path, capsys, recwarn):
+    """No command to the terminal, no mark-up, no emoji, no formula, and a letter that the font lacks is a box."""
+    path, picture = tmp_path / "tasks.jsonl", tmp_path / "stats.png"
+    langs = ["\x1b[2J", "$\\foo$", "編集"]
+    rows = [replace(TASKS[0], id=f"\x1b{i}", lang=lang, repo=":smile:/[b]n[/b]") for i, lang in enumerate(langs)]
+    write_rows(path, (task.to_row() for task in rows))
+    assert main(["stats", str(path), "--picture", str(picture)]) == 0
+    assert main(["show", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    for shown in (r"\x1b[2J", r"$\foo$", "編集", ":smile:/[b]n[/b]", r"\x1b0"):
+        assert shown in out
+    assert picture.exists()
+    assert not recwarn.list
+
+
 def test_bad_rows_are_told_or_counted(path, capsys):
     with open(path, "a") as file:
         file.write(json.dumps({"id": "x"}) + "\n")
     assert main(["stats", path]) == 1
     assert f"{path}, line 3: field 'repo' is missing" in capsys.readouterr().err
     assert main(["stats", path, "--skip-bad"]) == 0
+    assert "1 bad rows skipped" in capsys.readouterr().err
+    assert main(["show", path, "--skip-bad", "--id", "absent"]) == 1
     assert "1 bad rows skipped" in capsys.readouterr().err
 
 

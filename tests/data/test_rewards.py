@@ -94,6 +94,13 @@ def test_against_plain_implementations(completions, target):
 
 
 @pytest.mark.parametrize("name", REWARDS)
+def test_what_is_no_list_of_strings_is_refused(name):
+    for wrong in ("abc", ["abc", None], [b"abc"]):
+        with pytest.raises(TypeError, match="completions"):
+            REWARDS[name](wrong, "abc")
+
+
+@pytest.mark.parametrize("name", REWARDS)
 def test_shape_and_type(name):
     for size in (0, 1, 5):
         rewards = REWARDS[name](["x y"] * size, "x y")

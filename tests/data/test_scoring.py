@@ -22,13 +22,13 @@ def test_processes_give_the_same_rewards_in_the_same_order(reward):
 
 
 def test_each_failure_is_told_apart_and_the_rest_is_scored():
-    completions = ["ok", "hang", "raise", "none", "exit", "die", "nan", "text", "huge", "ok"]
+    completions = ["ok", "hang", "raise", "none", "exit", "die", "nan", "text", "huge", "long", "mute", "ok"]
     with Scorer("reward_examples:by_command", workers=2, time_limit=0.6) as scorer:
         rewards = scorer(completions, TASK)
         expected = [0.25 if completion == "ok" else np.nan for completion in completions]
         np.testing.assert_array_equal(rewards, np.array(expected, np.float32))
         assert (scorer.tally.scored, scorer.tally.unscorable, scorer.tally.timed_out) == (2, 1, 1)
-        assert scorer.tally.raised == 6
+        assert scorer.tally.raised == 8
         assert scorer.tally.first_error
         np.testing.assert_array_equal(scorer(["ok"], TASK), np.float32([0.25]))  # replaced workers still work
         assert scorer.tally.scored == 3
@@ -39,6 +39,36 @@ def test_the_first_error_is_kept_in_one_line():
         scorer(["ok", "raise", "nan"], TASK)
     assert scorer.tally.first_error.startswith("KeyError: ")
     assert "\n" not in scorer.tally.first_error
+    for completion, told in (("long", "KeyError: 'xxx"), ("mute", "Mute: (an exception that cannot tell)")):
+        with Scorer("reward_examples:by_command") as scorer:
+            scorer([completion], TASK)
+        assert scorer.tally.first_error.startswith(told)
+        assert len(scorer.tally.first_error) < 600
+
+
+def test_a_child_that_a_reward_forks_gives_no_answer():
+    numbers = [1, -1, 2, 3, -4, 5]
+    with Scorer("reward_examples:by_number") as scorer:
+        np.testing.assert_array_equal(scorer([str(number) for number in numbers], TASK), np.float32(numbers))
+    assert scorer.tally == Tally(scored=6)
+
+
+def test_a_reward_may_start_processes():
+    with Scorer("reward_examples:in_a_pool") as scorer:
+        np.testing.assert_array_equal(scorer(["a", "abc"], TASK), np.float32([1, 3]))
+
+
+@pytest.mark.parametrize("options", [{"reward": "ed"}, {"reward": "ed", "workers": 2}, {"reward": "builtins:max"}])
+def test_what_is_no_list_of_strings_is_refused(options):
+    with Scorer(**options) as scorer:
+        for wrong, message in (
+            ("ab", "completions expects a list of strings, got a string"),
+            (["a", None], r"completions\[1\] expects a string, got NoneType"),
+            ([b"a"], r"completions\[0\] expects a string, got bytes"),
+        ):
+            with pytest.raises(TypeError, match=message):
+                scorer(wrong, TASK)
+        assert scorer.tally == Tally()
 
 
 def test_a_reward_may_ask_for_the_task():

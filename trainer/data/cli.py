@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from tqdm import tqdm
 
 from gapo_trainer.atomic import check_writable
@@ -185,15 +185,12 @@ def _mine(options: argparse.Namespace) -> None:
 
 
 def _summary_table(summary: RepositorySummary) -> Table:
-    table = Table(
-        title=escape(f"{summary.name}, licence {summary.license or 'not read'}"),
-        show_header=False,
-        title_justify="left",
-    )
+    title = Text(safe(f"{summary.name}, licence {summary.license or 'not read'}"))
+    table = Table(title=title, show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")
     if summary.fault:
-        table.add_row(escape(summary.fault), "")
+        table.add_row(Text(safe(summary.fault)), "")
         return table
     kept = sum(summary.split.values())
     counts = dict(summary.counts)
@@ -223,9 +220,9 @@ def _show(options: argparse.Namespace) -> None:
             _print(form.prompt(task) + form.completion(task))
         else:
             console.print(rendered(task))
+    _report(bad)
     if not chosen and options.n:
         raise UserError(f"{options.source}: no such task")
-    _report(bad)
 
 
 def _print(text: str) -> None:

@@ -133,9 +133,11 @@ def _rows(source: str) -> Iterator[tuple[str, int, Any]]:
     if not source.endswith(SUFFIXES):
         if Path(source).is_file():  # no name of a data set, which would be looked up elsewhere
             raise UserError(f"source expects a file whose name ends in {', '.join(SUFFIXES)}, got {source}")
-        if not Path(source).is_dir() and (not _HUB_NAME.fullmatch(source) or _FILE_SUFFIX.search(source)):
+        if not source or (
+            not Path(source).is_dir() and (not _HUB_NAME.fullmatch(source) or _FILE_SUFFIX.search(source))
+        ):
             raise UserError(
-                f"source expects a file or folder that is there, stdlib or a data set's owner/name, got {source}"
+                f"source expects a file or folder that is there, stdlib or a data set's owner/name, got {source!r}"
             )
         yield from _named_rows(source)
         return
@@ -150,14 +152,15 @@ def _rows(source: str) -> Iterator[tuple[str, int, Any]]:
 
 
 def _file_rows(path: str) -> Iterator[Any]:
-    import datasets  # here: it takes a second, which the embedded tasks need not wait for
+    if path.endswith(".parquet"):  # not by datasets, which takes a path for a pattern or an address
+        import pyarrow.parquet
 
-    if path.endswith(".parquet"):
-        # By default its batches are as large as the first group of rows, which may be empty.
-        yield from datasets.load_dataset(
-            "parquet", data_files=path, split="train", streaming=True, batch_size=ROWS_PER_GROUP
-        )
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS_PER_GROUP):
+                yield from batch.to_pylist()
     else:  # not its JSON reader: that cannot name a malformed line, and guesses types from the first ones
+        import datasets  # here: it takes a second, which the embedded tasks need not wait for
+
         for row in datasets.IterableDataset.from_generator(_json_lines, gen_kwargs={"path": path}):
             yield row["line"]
 

@@ -68,7 +68,7 @@ class Worker:
         return self.connection.recv()
 
     def kill(self) -> None:
-        """End the process and whatever it started."""
+        """End the process and what it started, unless that is in a session of its own."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)  # type: ignore[arg-type]  # it was started
         except ProcessLookupError:  # it has gone, or has not yet made a group of its own
@@ -87,6 +87,8 @@ def load(reward: str) -> GroupReward:
 
 def _serve(connection: Connection, reward: str) -> None:
     os.setsid()  # a group of its own: what a reward starts dies with it, and Ctrl-C reaches the trainer alone
+    multiprocessing.current_process().daemon = False  # else a reward may start no processes by multiprocessing
+    own = os.getpid()
     try:
         score = load(reward)
     except BaseException as error:
@@ -98,4 +100,7 @@ def _serve(connection: Connection, reward: str) -> None:
             completions, task = connection.recv()
         except EOFError:  # the trainer has gone
             return
-        connection.send(score(completions, task))
+        outcomes = score(completions, task)
+        if os.getpid() != own:  # a child that the reward forked and let go on: the answer is its parent's
+            os._exit(1)
+        connection.send(outcomes)

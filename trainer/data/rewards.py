@@ -2,7 +2,7 @@
 
 Every reward compares stripped strings, so white space around an edit is neither asked for nor punished. BLEU is taken
 over tokens between white space with smoothing method 1, so an exact answer of fewer than four tokens scores less
-than 1: that is the definition of the paper's code, not a slip.
+than 1: that is the definition of the paper's code, not a slip. A completion that is no string is a TypeError.
 """
 
 from __future__ import annotations
@@ -18,6 +18,20 @@ Rewards = NDArray[np.float32]
 RewardFunction = Callable[[Sequence[str], str], Rewards]
 
 
+def expect_strings(completions: Sequence[str]) -> list[str]:
+    """The completions as a list.
+
+    Raises:
+        TypeError: a single string, or anything among them that is none.
+    """
+    if isinstance(completions, str):
+        raise TypeError("completions expects a list of strings, got a string")
+    for index, completion in enumerate(completions):
+        if not isinstance(completion, str):
+            raise TypeError(f"completions[{index}] expects a string, got {type(completion).__name__}")
+    return list(completions)
+
+
 def em(completions: Sequence[str], target: str) -> Rewards:
     """Exact match: 1 where the completion is the target, else 0.
 
@@ -29,7 +43,8 @@ def em(completions: Sequence[str], target: str) -> Rewards:
         [G] float32.
     """
     stripped = target.strip()
-    return np.fromiter((completion.strip() == stripped for completion in completions), np.float32, len(completions))
+    texts = expect_strings(completions)
+    return np.fromiter((text.strip() == stripped for text in texts), np.float32, len(texts))
 
 
 def ed(completions: Sequence[str], target: str) -> Rewards:
@@ -42,7 +57,7 @@ def ed(completions: Sequence[str], target: str) -> Rewards:
     Returns:
         [G] float32 within [0, 1].
     """
-    stripped = [completion.strip() for completion in completions]
+    stripped = [completion.strip() for completion in expect_strings(completions)]
     similarity = process.cdist([target.strip()], stripped, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
     return similarity.reshape(len(completions))
 
@@ -78,7 +93,7 @@ def bleu(completions: Sequence[str], target: str) -> Rewards:
     # Short edits repeat within a group, and BLEU is the one slow reward: each distinct completion is scored once.
     score = {
         completion: sentence_bleu(references, completion.split(), smoothing_function=smoothing)
-        for completion in dict.fromkeys(completions)
+        for completion in dict.fromkeys(expect_strings(completions))
     }
     return np.fromiter((score[completion] for completion in completions), np.float32, len(completions))
 

@@ -12,7 +12,7 @@ from multiprocessing.connection import wait
 import numpy as np
 
 from gapo_trainer.data.reward_worker import Worker
-from gapo_trainer.data.rewards import REWARDS, Rewards
+from gapo_trainer.data.rewards import REWARDS, Rewards, expect_strings
 from gapo_trainer.data.task import Task
 from gapo_trainer.data.user_reward import Outcome
 from gapo_trainer.errors import UserError
@@ -101,12 +101,16 @@ class Scorer:
 
         Returns:
             [G] float32; NaN where there is no reward, be it unscorable, raised or timed out.
+
+        Raises:
+            TypeError: a single string, or anything among them that is none.
         """
+        texts = expect_strings(completions)
         if not self._workers:
-            rewards = REWARDS[self._reward](completions, task.target)
+            rewards = REWARDS[self._reward](texts, task.target)
             self.tally.scored += len(rewards)
             return rewards
-        outcomes = self._score(list(completions), task)
+        outcomes = self._score(texts, task)
         return np.array([o if isinstance(o, float) else np.nan for o in outcomes], dtype=np.float32)
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ def rendered(task: Task) -> RenderableType:
     origin = f"{task.repo} {task.commit[:12]} {_day(task.time)}, {task.license}"
     return Panel(
         Group(*parts),
-        title=Text(f"{task.id}  {task.lang}  {task.split}"),
+        title=Text(safe(f"{task.id}  {task.lang}  {task.split}")),
         subtitle=Text(safe(origin)),
         title_align="left",
         subtitle_align="left",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,9 +10,10 @@ from pathlib import Path
 
 from rapidfuzz.distance import Levenshtein
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from gapo_trainer.data.show import safe
 from gapo_trainer.data.task import SPLITS, Task
 
 SIZES = ("region", "target", "context", "history", "edit distance")  # characters
@@ -76,7 +78,7 @@ def tables(stats: Stats) -> RenderableType:
         by_language.add_column(split, justify="right")
     for lang in stats.languages():
         numbers = [stats.tasks[lang, split] for split in SPLITS]
-        by_language.add_row(escape(lang), *(f"{n:,}" for n in (*numbers, sum(numbers))))
+        by_language.add_row(Text(safe(lang)), *(f"{n:,}" for n in (*numbers, sum(numbers))))
     totals = [sum(n for (_, of), n in stats.tasks.items() if of == split) for split in SPLITS]
     by_language.add_section()
     by_language.add_row("all", *(f"{n:,}" for n in (*totals, sum(totals))))
@@ -87,7 +89,7 @@ def tables(stats: Stats) -> RenderableType:
 
     by_repository = Table("repository", "licence", "tasks")
     for (repo, spdx), n in sorted(stats.repositories.items(), key=lambda item: (-item[1], item[0])):
-        by_repository.add_row(escape(repo), escape(spdx), f"{n:,}")
+        by_repository.add_row(Text(safe(repo)), Text(safe(spdx)), f"{n:,}")
     return Group(by_language, by_size, by_repository)
 
 
@@ -102,6 +104,7 @@ def draw(stats: Stats, path: Path) -> None:
         ValueError: matplotlib knows no such suffix.
     """
     import numpy as np
+    from matplotlib import rc_context
     from matplotlib.figure import Figure  # here: slow to import, and without pyplot no display is looked for
     from matplotlib.ticker import LogFormatter
 
@@ -109,13 +112,14 @@ def draw(stats: Stats, path: Path) -> None:
     figure = Figure(figsize=(11, max(3.5, 1.2 + 0.27 * len(languages))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
 
-    start = np.zeros(len(languages))
+    places, start = np.arange(len(languages)), np.zeros(len(languages))
     for split in SPLITS:
         numbers = np.array([stats.tasks[lang, split] for lang in languages])
         # a split keeps its colour where another has no task, but not its place in the legend
-        left.barh(languages, numbers, left=start, color=_COLORS[split], label=split if numbers.any() else None)
+        left.barh(places, numbers, left=start, color=_COLORS[split], label=split if numbers.any() else None)
         start += numbers
-    for place, total in enumerate(start):
+    left.set_yticks(places, [safe(lang) for lang in languages], parse_math=False)
+    for place, total in zip(places, start, strict=True):
         left.annotate(f"{total:,.0f}", (total, place), xytext=(3, 0), textcoords="offset points", va="center", size=8)
     left.invert_yaxis()
     left.margins(x=0.12)
@@ -138,5 +142,8 @@ def draw(stats: Stats, path: Path) -> None:
     right.legend(loc="upper left")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    # No date and no version within: the same data give the same bytes.
-    figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
+    # No date and no version within, nor ids by chance: the same data give the same bytes.
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "gapo"}):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it is drawn as a box
+        figure.savefig(path, dpi=130, metadata=undated)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from gapo_trainer.data.task import Task
 from gapo_trainer.errors import UserError
 
+LONGEST_TEXT = 500  # characters of what went wrong
+
 Outcome = float | None | str  # a reward, unscorable, or what went wrong
 
 
@@ -55,8 +57,13 @@ def load_user_reward(name: str) -> Callable[[str, Task], Outcome]:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {error}".replace("\n", " ")
+    """An exception in one line, of at most ``LONGEST_TEXT`` characters and a few."""
+    try:
+        text = str(error)
+    except Exception:  # whatever a user's exception does when it is asked
+        text = "(an exception that cannot tell)"
+    shown = text[:LONGEST_TEXT] + " …" * (len(text) > LONGEST_TEXT)
+    return f"{type(error).__name__}: {shown}".replace("\n", " ")
 
 
 def _checked(value: Any) -> Outcome:
