@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # which names checkpoints in an error
     from gapo_trainer.policy import Policy
 
 CHECKPOINTS = "checkpoints"  # their folder, in that of a run
+WRITING = ".writing_"  # begins the name of one that is not whole yet
 FORMAT = "gapo_trainer checkpoint"
 VERSION = 1
 STATE, OPTIMIZER = "state.json", "optimizer.safetensors"
@@ -82,6 +83,8 @@ def save_checkpoint(
 ) -> Path:
     """Write ``folder/step_…`` whole or not at all, then remove all but the newest ``keep``. Every rank calls it.
 
+    Checkpoints of later steps go too: they are damaged, else the run would have gone on from them.
+
     Args:
         folder: where the run keeps its checkpoints.
         progress: counters to resume from.
@@ -100,12 +103,13 @@ def save_checkpoint(
     moments: Any = get_optimizer_state_dict(policy.model, optimizer, options=FULL)  # empty on all ranks but the first
     if dist.is_initialized() and dist.get_rank() != 0:
         return final
-    partial = folder / f".writing_{final.name}"
+    for stale in folder.glob(f"{WRITING}*"):  # of a process that was killed while it wrote
+        shutil.rmtree(stale, ignore_errors=True)
+    partial = folder / f"{WRITING}{final.name}"
     try:
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         policy.model.save_pretrained(partial, state_dict=weights)
-        policy.tokenizer.save_pretrained(partial)
+        _save_tokenizer(policy, partial)
         save_file(_flat(moments["state"]), partial / OPTIMIZER)
         files = {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in sorted(partial.iterdir())}
         state = {"format": FORMAT, "version": VERSION, **progress._asdict(), "files": files}
@@ -121,8 +125,10 @@ def save_checkpoint(
             f"checkpoint of step {progress.step} could not be written: {error}. "
             + (f"The run can be resumed from {earlier[-1]}." if earlier else "The run has no earlier checkpoint.")
         ) from error
-    for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+    saved = checkpoints(folder)
+    reached = saved.index(final) + 1
+    for other in saved[:reached][:-keep] + saved[reached:]:
+        shutil.rmtree(other)
     return final
 
 
@@ -183,6 +189,16 @@ def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: Optimizer) -> 
         moments.setdefault(parameter, {})[kind] = tensor
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
     set_optimizer_state_dict(model, optimizer, {"state": moments, "param_groups": groups}, options=FULL)
+
+
+def _save_tokenizer(policy: Policy, folder: Path) -> None:
+    """Save the tokenizer; an OSError where that fails, as for the other files."""
+    try:
+        policy.tokenizer.save_pretrained(folder)
+    except Exception as error:
+        if type(error) is Exception:  # that is how the tokenizers library tells of a full disk
+            raise OSError(str(error)) from error
+        raise
 
 
 def _flat(moments: dict[str, Any]) -> dict[str, Any]:

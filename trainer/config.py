@@ -214,7 +214,7 @@ def load_config(
             raise UserError(f"config {path}: {error}") from error
         if not isinstance(loaded, dict):
             raise UserError(f"config {path} expects lines of 'name: value', got a {type(loaded).__name__}")
-        named = Counter(key.value for key, _ in tree.value) if tree else Counter()
+        named = Counter(key.value for key, _ in tree.value) if isinstance(tree, yaml.MappingNode) else Counter()
         if twice := [name for name, times in named.items() if times > 1]:
             raise UserError(f"config {path} sets {twice[0]!r} more than once")
         values |= {str(name): _checked(str(name), value, f"config {path}") for name, value in loaded.items()}

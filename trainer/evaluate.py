@@ -58,7 +58,7 @@ def answer(
     Returns:
         The answers, in the order of ``tasks``.
     """
-    prompts = [policy.encode(task) for task in tasks]
+    prompts = policy.encode(*tasks)
     shortest_first = sorted(range(len(tasks)), key=lambda i: (len(prompts[i]), i))
     how = {"do_sample": True, "temperature": temperature} if decoding == "sampled" else {"do_sample": False}
     torch.manual_seed(seed)

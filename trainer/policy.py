@@ -48,9 +48,14 @@ class Policy:
     format: PromptFormat
     end_tokens: tuple[int, ...]
 
-    def encode(self, task: Task) -> list[int]:
-        """The token ids of the task's prompt."""
-        return self.tokenizer.encode(self.format.prompt(task), add_special_tokens=self.format.add_special_tokens)
+    def encode(self, *tasks: Task) -> list[list[int]]:
+        """The token ids of each task's prompt."""
+        if not tasks:
+            return []
+        prompts = [self.format.prompt(task) for task in tasks]
+        ids = self.tokenizer(prompts, add_special_tokens=self.format.add_special_tokens)["input_ids"]
+        # some tokenizers put an end token behind every text: a prompt goes on
+        return [row[:-1] if row[-1:] == [self.tokenizer.eos_token_id] else row for row in ids]
 
     def edit(self, task: Task, tokens: list[int]) -> str:
         """The edit that the completion ``tokens`` makes."""
@@ -113,8 +118,8 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Po
         raise UserError(f"model {name!r}: its tokenizer makes no tokens of a text; its files seem to be missing")
     if tokenizer.eos_token_id is None:
         raise UserError(f"model {name!r}: its tokenizer has no end token, so no completion would end")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= len(model.get_input_embeddings().weight):
+        tokenizer.pad_token = tokenizer.eos_token  # one that was added later has no embedding
     return Policy(model.to(device), tokenizer, make_format(format_name, tokenizer), _end_tokens(model, tokenizer))
 
 

@@ -71,9 +71,16 @@ def shard(model: PreTrainedModel) -> None:
     if world_size() == 1:
         return
     mesh = init_device_mesh(model.device.type, (world_size(),))
-    for layer in model.get_decoder().layers:
+    for layer in decoder_layers(model):
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The layers of ``model``, whatever its list of them is called; none where there is no such list."""
+    number = model.config.get_text_config().num_hidden_layers
+    lists = (module for module in model.get_decoder().modules() if isinstance(module, nn.ModuleList))
+    return next((found for found in lists if len(found) == number), nn.ModuleList())
 
 
 def agreed(value: Any) -> Any:

@@ -81,7 +81,7 @@ class Roller:
         rows = self._rows
         # the engine takes max_new_tokens numbers a row, in order: pass over those of the ranks before this one
         torch.rand(rows.start, config.max_new_tokens, generator=generator)
-        prompt = torch.tensor(policy.encode(task), device=policy.model.device)
+        prompt = torch.tensor(policy.encode(task)[0], device=policy.model.device)
         samples = self._engine.generate(prompt, rows.stop - rows.start, self._sampling, generator)
         texts = completion_texts(policy, task, samples)
         rewards = self._shaped(torch.from_numpy(self._reward(texts, task)), samples)

@@ -7,6 +7,7 @@ written, so that no step stands twice.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -52,10 +53,10 @@ class RunLog:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for file in self._files.values():
-            file.close()
-        for board in self._boards:
-            board.close()
+        # what could not be written has been told by ``write``, and would be tried once more here
+        for each in (*self._files.values(), *self._boards):
+            with contextlib.suppress(OSError):
+                each.close()
 
     def write(self, name: str, row: dict[str, Any]) -> None:
         """Append ``row`` to the log ``name``; its finite numbers also go to the boards, at ``row["step"]``."""

@@ -100,9 +100,7 @@ def _short_enough(tasks: list[Task], limit: int, policy: Policy, longest: int) -
     kept: list[Task] = []
     for begin in range(0, len(tasks), AT_ONCE):
         batch = tasks[begin : begin + AT_ONCE]
-        prompts = [policy.format.prompt(task) for task in batch]
-        ids = policy.tokenizer(prompts, add_special_tokens=policy.format.add_special_tokens)["input_ids"]
-        for seen, (task, tokens) in enumerate(zip(batch, ids, strict=True), begin + 1):
+        for seen, (task, tokens) in enumerate(zip(batch, policy.encode(*batch), strict=True), begin + 1):
             if len(tokens) <= longest:
                 kept.append(task)
                 if len(kept) == limit:

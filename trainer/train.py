@@ -70,8 +70,10 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
         roller = Roller(run.policy, run.engine, run.splits.train, run.sampler, reward, config)
         try:
             _loop(run, roller, log, view, reward.tally, warn)
-        finally:
-            _tell_failures(reward.tally, warn)
+        except BaseException:
+            _tell_failures(reward.tally, warn)  # of this rank: others may not come here
+            raise
+        _tell_failures(Tally.of_all(ranks.gathered([reward.tally])), warn)
 
 
 def _loop(run: _Run, roller: Roller, log: RunLog, view: ProgressView, tally: Tally, warn: Warn) -> None:
@@ -93,8 +95,8 @@ def _loop(run: _Run, roller: Roller, log: RunLog, view: ProgressView, tally: Tal
         run.engine.load_weights(run.policy.model)
         bad_updates = stats.bad_updates
         metrics = _record(_Step(step + 1, rollout, advantages, stats, lr, (began, drawn, weighed)), run, log, view)
-        if tally.first_error and not told:  # hours before the total
-            warn(f"reward: a first completion failed: {tally.first_error}")
+        if not told and (first := Tally.of_all(ranks.gathered([tally])).first_error):  # hours before the total
+            warn(f"reward: a first completion failed: {first}")
             told = True
         unscored = unscored + 1 if metrics["unscorable"] == 1 else 0
         if unscored >= config.max_bad_updates:
@@ -177,7 +179,7 @@ def seed_everything(seed: int, step: int) -> None:
     """Seed Python's, NumPy's and torch's generators for a step, so that no generator's state has to be saved."""
     mixed = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
     random.seed(mixed)
-    np.random.seed(mixed)  # noqa: NPY002 - a user's own reward may draw from it
+    np.random.seed(mixed)  # noqa: NPY002 - a library may draw from it
     torch.manual_seed(mixed)
 
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -113,3 +119,29 @@ def test_wrong_arguments_are_named():
         Scorer("em", workers=0)
     with pytest.raises(ValueError, match="time_limit"):
         Scorer("em", time_limit=0)
+
+
+TRAINER = """
+from gapo_trainer.data.scoring import Scorer
+from test_scoring import TASK
+if __name__ == "__main__":
+    with Scorer("reward_examples:by_command", time_limit=1000) as scorer:
+        print(scorer._workers[0]._process.pid, flush=True)
+        scorer(["hang"], TASK)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the process in /proc")
+def test_a_reward_that_hangs_ends_with_its_trainer(tmp_path):
+    (tmp_path / "trainer.py").write_text(TRAINER)
+    here = Path(__file__).parent
+    with subprocess.Popen([sys.executable, tmp_path / "trainer.py"], stdout=subprocess.PIPE, cwd=here,
+                          env={**os.environ, "PYTHONPATH": str(here)}) as trainer:  # fmt: skip
+        worker = Path("/proc", trainer.stdout.readline().decode().strip(), "stat")
+        time.sleep(0.5)  # it scores
+        assert worker.exists()
+        trainer.kill()
+    deadline = time.monotonic() + 20
+    while worker.exists() and worker.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline, "it outlives its trainer"
+        time.sleep(0.05)

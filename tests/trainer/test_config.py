@@ -65,11 +65,12 @@ def test_a_key_that_a_file_has_twice_is_refused(tmp_path):
     file.write_text("steps: 1\nseed: 2\nsteps: 3\n")
     with pytest.raises(UserError, match=r"config .*run.yaml sets 'steps' more than once"):
         load_config(file)
-    file.write_text("# nothing\n")
-    assert load_config(file) == Config()
+    for nothing in ("# nothing\n", "null\n", "~\n"):
+        file.write_text(nothing)
+        assert load_config(file) == Config()
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n"])
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "7\n", "steps\n"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(UserError, match=r"config .*run.yaml"):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig
 
 from gapo_trainer import ranks
 from gapo_trainer.config import to_yaml
@@ -20,9 +21,10 @@ def run_ranks(config, folder):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     done = subprocess.run(
         [*launcher, "-m", "gapo_trainer.cli", "run", "--config", str(file), f"out={folder / 'run'}"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
 
 def metrics_of(run):
@@ -61,3 +63,33 @@ def test_two_ranks_have_the_losses_of_one(small, tmp_path):
     for a, b in zip(one, two, strict=True):
         for name in ("loss", "grad_norm", "reward", "sum_advantage", "kl", "completion_tokens"):
             assert b[name] == pytest.approx(a[name], rel=1e-5, abs=1e-5), (name, a["step"])
+
+
+def test_what_fails_on_another_rank_is_told(small, tmp_path):
+    (tmp_path / "on_one.py").write_text(
+        "import os\n"
+        "def score(completion, target):\n"
+        "    if os.environ['RANK'] == '1': raise RuntimeError('no judge here')\n"
+        "    return float(len(completion))\n"
+    )
+    out = run_ranks(small(steps=1, reward="on_one:score"), tmp_path)
+    assert "reward: a first completion failed: RuntimeError: no judge here" in out
+    assert "reward: 8 completions failed and 0 ran out of time, of 16; the first: RuntimeError" in " ".join(out.split())
+
+
+LAYERS = {"num_hidden_layers": 3, "hidden_size": 16, "num_attention_heads": 2, "vocab_size": 32}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT2Config(n_layer=3, n_embd=16, n_head=2, vocab_size=32),  # which calls them h
+        LlamaConfig(**LAYERS, intermediate_size=16, num_key_value_heads=1),
+        MixtralConfig(**LAYERS, intermediate_size=16, num_key_value_heads=1, num_local_experts=3),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_layers_are_found_whatever_they_are_called(config):
+    layers = ranks.decoder_layers(AutoModelForCausalLM.from_config(config))
+    assert len(layers) == 3
+    assert all(any("attn" in name for name, _ in layer.named_children()) for layer in layers)

@@ -3,18 +3,21 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from gapo_trainer import checkpoint as checkpoints
 from gapo_trainer import runlog
-from gapo_trainer.checkpoint import newest_checkpoint, read_progress
+from gapo_trainer.checkpoint import Progress, newest_checkpoint, read_progress
 from gapo_trainer.config import load_config
 from gapo_trainer.errors import UserError
+from gapo_trainer.policy import load_policy
 from gapo_trainer.train import train
 
 REPEATS_TO_THE_BIT = ("metrics", "evals", "groups")
@@ -141,6 +144,19 @@ def test_where_every_checkpoint_is_damaged_the_run_does_not_start_over(copied):
     assert all("damaged: model.safetensors" in line and line.endswith("is missing") for line in warnings)
 
 
+def test_a_damaged_checkpoint_never_takes_the_place_of_a_whole_one(settings, whole, tmp_path):
+    """The run goes on from the one before it, and saves at other steps than it did."""
+    for log in (*REPEATS_TO_THE_BIT, "timings"):
+        (tmp_path / f"{log}.jsonl").write_bytes((whole / f"{log}.jsonl").read_bytes())
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(whole / "checkpoints", folder)
+    (folder / "step_000006" / "model.safetensors").write_bytes(b"")
+    (folder / ".writing_step_000003").mkdir()  # of a process that was killed
+    train(replace(settings, steps=5, keep_checkpoints=1), tmp_path, "cpu", resume=True)
+    assert os.listdir(folder) == ["step_000005"]
+    assert read_progress(folder / "step_000005").step == 5
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [
@@ -154,6 +170,39 @@ def test_a_foreign_checkpoint_is_refused(copied, state, message):
     (copied / "step_000006" / "state.json").write_text(state)
     with pytest.raises(UserError, match=message):
         read_progress(copied / "step_000006")
+
+
+def test_a_tokenizer_that_a_full_disk_refuses(small, tmp_path, monkeypatch):
+    """Its library raises a bare Exception; anything else is no full disk."""
+    policy = load_policy(small().model)
+    progress = Progress(3, 0, 0, {})
+    optimizer = torch.optim.AdamW(policy.model.parameters())
+    for raised, error, message in (
+        (Exception("No space left on device (os error 28)"), UserError, r"step 3 could not be written: No space left"),
+        (AttributeError("a slip"), AttributeError, "a slip"),
+    ):
+
+        def refuse(folder, raised=raised):
+            raise raised
+
+        monkeypatch.setattr(policy.tokenizer, "save_pretrained", refuse)
+        with pytest.raises(error, match=message):
+            checkpoints.save_checkpoint(tmp_path, progress, policy, optimizer, 2)
+    monkeypatch.undo()
+    checkpoints.save_checkpoint(tmp_path, progress, policy, optimizer, 2)
+    assert os.listdir(tmp_path) == ["step_000003"]
+
+
+def test_a_log_that_a_full_disk_refuses_is_named(small, tmp_path, files_of_at_most):
+    """By the error of the row, not of the file, which tries once more when it is closed."""
+
+    def write():
+        with runlog.RunLog(tmp_path, small(), 0, {}) as log:
+            for step in range(4):  # each row fits into the file's buffer, where it stays
+                log.write("metrics", {"step": step, "text": "x" * 3000})
+
+    with files_of_at_most(10_000), pytest.raises(UserError, match=r"^metrics\.jsonl of step 3 could not be written: "):
+        write()
 
 
 FULL_DISK = """

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -87,6 +88,7 @@ def load(reward: str) -> GroupReward:
 
 def _serve(connection: Connection, reward: str) -> None:
     os.setsid()  # a group of its own: what a reward starts dies with it, and Ctrl-C reaches the trainer alone
+    threading.Thread(target=_end_with_the_trainer, daemon=True).start()
     multiprocessing.current_process().daemon = False  # else a reward may start no processes by multiprocessing
     own = os.getpid()
     try:
@@ -104,3 +106,11 @@ def _serve(connection: Connection, reward: str) -> None:
         if os.getpid() != own:  # a child that the reward forked and let go on: the answer is its parent's
             os._exit(1)
         connection.send(outcomes)
+
+
+def _end_with_the_trainer() -> None:
+    """End this process and what it started once the trainer has gone: a reward that hangs would not notice."""
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        os.killpg(os.getpid(), signal.SIGKILL)

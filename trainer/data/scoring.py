@@ -17,6 +17,7 @@ from gapo_trainer.data.task import Task
 from gapo_trainer.data.user_reward import Outcome
 from gapo_trainer.errors import UserError
 
+COUNTS = ("scored", "unscorable", "raised", "timed_out")  # of a tally
 LONGEST_WAIT = 1e6  # seconds; the system counts milliseconds in 32 bits
 
 
@@ -37,6 +38,12 @@ class Tally:
     raised: int = 0
     timed_out: int = 0
     first_error: str = ""
+
+    @classmethod
+    def of_all(cls, tallies: Sequence[Tally]) -> Tally:
+        """The sum of several."""
+        counts = {name: sum(getattr(tally, name) for tally in tallies) for name in COUNTS}
+        return cls(**counts, first_error=next((t.first_error for t in tallies if t.first_error), ""))
 
     def count(self, outcome: Outcome, timed_out: bool = False) -> None:
         """Add one completion."""
