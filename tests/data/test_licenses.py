@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from histories import History, quietly
 
-from gapo_trainer.data.mining.licenses import PERMISSIVE, license_doubt, license_of
+from gapo_trainer.data.mining.license_texts import license_of
+from gapo_trainer.data.mining.licenses import PERMISSIVE, license_doubt
 from gapo_trainer.data.mining.miner import Options, mine
 
 DEBIAN = Path("/usr/share/common-licenses")
@@ -16,7 +17,11 @@ MIT = (
     "Permission is hereby granted, free of charge, to any person obtaining a copy of this software, to deal in it "
     "without restriction.\nThe above copyright notice and this permission notice shall be included in all copies."
 )
-APACHE = "Apache License\nVersion 2.0, January 2004"
+APACHE = "Apache License\nVersion 2.0, January 2004\nTERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION"
+APACHE_NOTICE = (
+    'Licensed under the Apache License, Version 2.0 (the "License"); you may not use this file except in compliance '
+    "with the License."
+)
 GPL_2 = (
     "GNU GENERAL PUBLIC LICENSE\n Version 2, June 1991\n c) ... (This alternative is allowed only for noncommercial "
     "distribution and only if you received the program in object code)"
@@ -56,6 +61,35 @@ BUNDLED = "x " * 1000 + "\nbundled: all advertising materials mentioning feature
         ("Commons Clause\n" + GPL_3, "NOASSERTION"),
         ("SPDX-License-Identifier: MIT\nCommons Clause", "NOASSERTION"),
         ("SPDX-License-Identifier: MIT\n", "MIT"),
+        ("<!-- SPDX-FileCopyrightText: 2026 A\nCopyright (c) 2026 A\nSPDX-License-Identifier: GPL-3.0-or-later -->",
+         "GPL-3.0"),
+        ("SPDX-License-Identifier: MIT\nSPDX-License-Identifier: GPL-3.0-only\n", "NOASSERTION"),
+        ("SPDX-License-Identifier: MIT AND GPL-3.0-only\n", "NOASSERTION"),
+        ("SPDX-License-Identifier: MIT except for employees\n", "NOASSERTION"),
+        ("<!-- SPDX-License-Identifier: -->\n", "NOASSERTION"),
+        ("SPDX-License-Identifier: GPL-3.0-only\n" + GPL_3, "GPL-3.0"),
+        ("SPDX-License-Identifier: GPL-3.0-only\nAnd of others: " + MIT, "NOASSERTION"),
+        (GPL_3 + "\nAs this:\n// SPDX-License-Identifier: MIT\n", "GPL-3.0"),
+        ("Files which start with\n SPDX-License-Identifier: MIT\nare under the MIT licence; nothing else is.",
+         "NOASSERTION"),
+        (APACHE, "Apache-2.0"),
+        (APACHE_NOTICE, "Apache-2.0"),
+        ("It contains parts under the Apache License, Version 2.0.", "NOASSERTION"),
+        ("It contains parts under the Boost Software License, Version 1.0.", "NOASSERTION"),
+        ("It contains parts under CC0 1.0 Universal.", "NOASSERTION"),
+        ("It contains parts under the Python Software Foundation License Version 2.", "NOASSERTION"),
+        ("This software is proprietary. Parts of others: " + MIT, "NOASSERTION"),
+        ("our own terms " * 200 + MIT, "NOASSERTION"),
+        ("A. HISTORY OF THE SOFTWARE\n" + "y " * 1200 + "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2\nPSF is making "
+         "Python available", "Python-2.0"),
+        ("You may not use this for anything. Parts of others: " + MIT, "NOASSERTION"),
+        (MIT + "\nIt may not be used to train machine learning models.", "NOASSERTION"),
+        (MIT + "\nThis licence does not apply to employees of ACME.", "NOASSERTION"),
+        (MIT + "\nExcept employees of ACME, who may not use it.", "NOASSERTION"),
+        (MIT + "\nYou agree not to use the Model for military use.", "NOASSERTION"),
+        (MIT + "\nYou cannot sell it.", "NOASSERTION"),
+        (MIT + "\nIt may only be used in schools.", "NOASSERTION"),
+        (MIT + "\nIts name shall not be used in advertising or otherwise to promote the sale of anything.", "MIT"),
         (MIT + "\nThe Software shall be used for Good, not Evil.", "NOASSERTION"),
         (MIT + "\nCommercial use is prohibited.", "NOASSERTION"),
         ("Elastic License 2.0 ... parts under the " + APACHE, "NOASSERTION"),
@@ -119,6 +153,42 @@ def test_only_names_of_licences_offer_a_choice(tmp_path, files, expected, allowe
     found, fault = license_and_fault(tmp_path, files)
     assert found == expected
     assert (fault == "") == allowed
+
+
+RUST = "Licensed under either of Apache License, Version 2.0 (LICENSE-APACHE) or MIT license at your option."
+
+
+@pytest.mark.parametrize(
+    ("files", "expected", "allowed"),
+    [
+        ({"LICENSE": RUST, "LICENSE-MIT": MIT, "LICENSE-APACHE": APACHE}, "Apache-2.0 OR MIT", True),
+        ({"LICENSE": RUST + " Not for commercial use.", "LICENSE-MIT": MIT}, "MIT AND NOASSERTION", False),
+        ({"LICENSE": "Under either version 2 or 3 of our license.", "LICENSE-MIT": MIT}, "MIT AND NOASSERTION", False),
+        ({"LICENSE": "Under either a commercial license or this:", "LICENSE-MIT": MIT}, "MIT AND NOASSERTION", False),
+    ],
+)
+def test_a_text_that_names_the_choice_offers_it(tmp_path, files, expected, allowed):
+    found, fault = license_and_fault(tmp_path, files)
+    assert found == expected
+    assert (fault == "") == allowed
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("LICENSE.md", "license.html", "COPYING.rst", "LICENCE.TXT"), "MIT"),
+        (("COPYING3",), "MIT"),
+        (("copyingv2.txt",), "MIT"),
+        (("license_test.go", "license-checker.py", "license.js", "LICENSE.go", "mit-license.rs"), "NONE"),
+        (("COPYINGS",), "NONE"),
+    ],
+)
+def test_which_files_are_read(tmp_path, names, expected):
+    assert license_and_fault(tmp_path, dict.fromkeys(names, MIT))[0] == expected
+
+
+def test_a_name_of_many_digits_is_read_in_time(tmp_path):
+    assert license_and_fault(tmp_path, {f"LICENSE-MIT-{'1' * 60}x": MIT})[0] == "MIT"
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ TWO_EDITS = {"l5": "five = 5", "l30": "thirty = 30"}
          "hunk: too many lines"),
         ("a.py", numbered(), numbered(l5="five = 5", l30=f"aws = 'AKIA{'Q7' * 8}'"), "hunk: secret"),
         ("a.py", numbered(l33="<<<<<<< HEAD"), numbered(l33="<<<<<<< HEAD", **TWO_EDITS), "hunk: conflict marker"),
+        ("a.py", numbered(l5="<<<<<<< HEAD"), numbered(**TWO_EDITS), "hunk: conflict marker"),
         ("a.py", numbered(), numbered(l5="five = 5", l30="by = 'jane.doe@corp.org'"), "hunk: address of a person"),
         ("a.py", numbered(2000), numbered(2000, **{f"l{i}": f"x{i} = 1" for i in range(2, 130, 2)}),
          "commit: too many hunks"),

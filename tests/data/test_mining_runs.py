@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,14 +14,15 @@ from pathlib import Path
 
 import pygit2
 import pytest
-from histories import git, long_history, numbered, quietly, rows_of
+from histories import History, git, long_history, numbered, quietly, rows_of
 
 from gapo_trainer.data.cli import main
 from gapo_trainer.data.loading import load_tasks
 from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.licenses import PERMISSIVE
 from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, mine
-from gapo_trainer.data.mining.names import folder_names
+from gapo_trainer.data.mining.names import folder_names, repository_names
+from gapo_trainer.data.mining.objects import open_repository
 from gapo_trainer.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
@@ -77,6 +79,27 @@ def test_nothing_of_a_held_out_forks_history_is_learnt(tmp_path, order):
     assert {row["commit"] in forks for row in rows if row["split"] == "test_ood"} == {True}
     assert {row["commit"] in forks for row in rows if row["split"] != "test_ood"} == {False}
     assert "one = 30\n" in {row["target"] for row in rows if row["split"] == "train"}
+
+
+@pytest.mark.parametrize("fault", ["licence GPL-2.0 is not allowed", "cannot be read", "has no commit"])
+def test_a_held_out_repository_that_cannot_be_mined_is_an_error(tmp_path, fault):
+    """Of the history that it shares with others, all would be learnt."""
+    history = long_history(tmp_path / "one", 5)
+    history.put("LICENSE", MIT)
+    history.commit()
+    git(tmp_path, "clone", "-q", "one", "fork")
+    if fault == "cannot be read":
+        (tmp_path / "fork" / ".git" / "HEAD").write_text("lost")
+    elif fault == "has no commit":
+        shutil.rmtree(tmp_path / "fork")
+        History(tmp_path / "fork")
+    else:
+        (tmp_path / "fork" / "LICENSE").write_text("GNU GENERAL PUBLIC LICENSE Version 2")
+        git(tmp_path / "fork", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qam", "GPL")
+    options = Options(licenses=("MIT",), held_out=("fork",))
+    with pytest.raises(UserError, match=f"held-out repository 'fork' cannot be mined: {fault}"):
+        mine([tmp_path / "one", tmp_path / "fork"], tmp_path / "out.jsonl", options, quietly)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fork", "one"]
 
 
 def test_a_commit_of_two_repositories_is_mined_once_in_the_first(tmp_path):
@@ -228,6 +251,7 @@ UNLICENSE = (
     "This is free and unencumbered software released into the public domain.\n\nAnyone is free to copy ... this "
     "software, either in source code form ...\nbinary, for any purpose, commercial or non-commercial, and by any means."
 )
+APACHE = "Apache License\nVersion 2.0, January 2004\nTERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION"
 EITHER = "This project is dual-licensed ...\n\nYou may use this code under the terms of either\nlicense.\n"
 
 
@@ -239,9 +263,9 @@ EITHER = "This project is dual-licensed ...\n\nYou may use this code under the t
         ({"LICENSE": "Commons Clause\n" + MIT}, "NOASSERTION", False),
         ({"LICENSE": "all mine"}, "NOASSERTION", False),
         ({"COPYING": "GNU GENERAL PUBLIC LICENSE\n  Version 3, 29 June 2007"}, "GPL-3.0", False),
-        ({"LICENSE-MIT": MIT, "LICENSE-APACHE": "Apache License\nVersion 2.0"}, "Apache-2.0 OR MIT", True),
+        ({"LICENSE-MIT": MIT, "LICENSE-APACHE": APACHE}, "Apache-2.0 OR MIT", True),
         ({"LICENSE": MIT, "COPYING": "GNU GENERAL PUBLIC LICENSE Version 2"}, "GPL-2.0 AND MIT", False),
-        ({"LICENSE.txt": "Apache License Version 2.0\n...\nAPPENDIX: " + MIT}, "Apache-2.0", True),
+        ({"LICENSE.txt": APACHE + "\n...\nAPPENDIX: " + MIT}, "Apache-2.0", True),
         ({"UNLICENSE": UNLICENSE}, "Unlicense", True),
         ({"LICENSE": UNLICENSE.replace("commercial or non-", "non-")}, "NOASSERTION", False),
         ({"LICENSE-MIT": MIT, "UNLICENSE": UNLICENSE}, "MIT OR Unlicense", True),
@@ -272,6 +296,80 @@ def test_names_come_from_hosted_remotes_without_their_secrets(tmp_path):
     assert "token" not in out.read_text()
 
 
+def names_of(tmp_path, urls):
+    """What repositories with these remotes are called, in folders ``0``, ``1``, …"""
+    for number, url in enumerate(urls):
+        git(tmp_path, "init", "-q", str(number))
+        config = tmp_path / str(number) / ".git" / "config"
+        config.write_bytes(config.read_bytes() + f'[remote "origin"]\n\turl = "{url}"\n'.encode("latin-1"))
+    paths = [tmp_path / str(number) for number in range(len(urls))]
+    return repository_names([open_repository(path) for path in paths], paths)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://h.io/o/n", "o/n"),
+        ("HTTPS://GitHub.com/O/N.git/", "O/N"),
+        ("https://h.io/o/n.git?private_token=hunter2", "o/n"),
+        ("https://h.io/o/n#hunter2/x", "o/n"),
+        ("https://me@corp.io:hunter2@h.io:8080/group/o/n.git", "o/n"),
+        ("https://me:hun/ter2@h.io/o/n", "0"),
+        ("https://me:80/ter2@h.io/o/n", "0"),
+        ("https://me:hun#ter2@h.io/o/n", "0"),
+        ("https://[2001:db8::1]:8080/o/n", "o/n"),
+        ("ssh://git@[::1]/~me/n.git", "~me/n"),
+        ("git@[::1]:o/n.git", "o/n"),
+        ("git@h.io:o/n.git", "o/n"),
+        ("github.com:o/n.git", "o/n"),
+        ("me:hunter2@h.io:o/n.git", "0"),
+        ("https://dev.azure.com/org/proj/_git/repo", "proj/repo"),
+        ("git@ssh.dev.azure.com:v3/org/proj/repo", "proj/repo"),
+        ("https://h.io/o/caf\xe9", "o/caf\ufffd"),
+        ("https://h.io/n.git", "0"),
+        ("C:/me/n", "0"),
+        ("/me/a:b/n", "0"),
+        ("FILE:///me/n", "0"),
+        ("../me/n", "0"),
+    ],
+)
+def test_the_name_in_an_address(tmp_path, url, expected):
+    assert names_of(tmp_path, [url]) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (("h.io/g1/sub/n", "h.io/g2/sub/n", "h.io/g2/sub/other"), ["g1/sub/n", "g2/sub/n", "sub/other"]),
+        (("dev.azure.com/org/a/_git/n", "dev.azure.com/org/b/_git/n"), ["a/n", "b/n"]),
+        (("h.io/o/n", "other.io/o/n"), ["h.io/o/n", "other.io/o/n"]),
+        (("h.io/o/n", "H.io/o/n.git"), ["o/n", "o/n"]),  # clones of one
+    ],
+)
+def test_hosted_repositories_of_one_name_are_told_apart(tmp_path, addresses, expected):
+    assert names_of(tmp_path, [f"https://{address}" for address in addresses]) == expected
+
+
+def test_an_address_need_not_be_utf8(tmp_path):
+    history = long_history(tmp_path / "one", 1)
+    config = history.folder / ".git" / "config"
+    config.write_bytes(config.read_bytes() + b'[remote "origin"]\n\turl = https://h.io/o/caf\xe9\n')
+    out = tmp_path / "out.jsonl"
+    mine([history.folder], out, Options(), quietly)
+    assert {row["repo"] for row in rows_of(out)} == {"o/caf\ufffd"}
+
+
+def test_an_error_of_ours_is_no_damage_of_theirs(tmp_path, monkeypatch):
+    long_history(tmp_path / "one", 1)
+
+    def fail(*arguments):
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr("gapo_trainer.data.mining.miner.tasks_of", fail)
+    with pytest.raises(ValueError, match="a mistake"):
+        mine([tmp_path / "one"], tmp_path / "out.jsonl", Options(), quietly)
+
+
 def test_a_folder_within_a_repository_has_its_name(tmp_path):
     history = long_history(tmp_path / "one", 1)
     history.write(inner__a_py="")
@@ -287,6 +385,13 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
     out = tmp_path / "out.jsonl"
     mine([tmp_path / "a" / "repo", tmp_path / "b" / "repo"], out, Options(held_out=("b/repo",)), quietly)
     assert {(row["repo"], row["split"] == "test_ood") for row in rows_of(out)} == {("a/repo", False), ("b/repo", True)}
+
+
+def test_what_cannot_be_opened_is_told_apart_too(tmp_path):
+    long_history(tmp_path / "a" / "repo", 1)
+    (tmp_path / "b" / "repo").mkdir(parents=True)
+    summaries = mine([tmp_path / "a" / "repo", tmp_path / "b" / "repo"], tmp_path / "out.jsonl", Options(), quietly)
+    assert [summary.name for summary in summaries] == ["a/repo", "b/repo"]
 
 
 def test_as_much_of_a_path_is_told_as_it_takes(tmp_path):

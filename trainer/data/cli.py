@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_share,
         default=Options.test_share,
         metavar="SHARE",
-        help="share of each other repository's commits, the latest, that makes test_id (%(default)s)",
+        help="share of each other repository's commits with tasks, the latest, that makes test_id (%(default)s)",
     )
     mining.add_argument("--quiet", action="store_true", help="no progress bar")
     mining.set_defaults(run=_mine)

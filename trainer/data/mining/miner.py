@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,13 @@ from gapo_trainer.data.mining.changes import FIRST, Change, Skipped, commit_chan
 from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
 from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.licenses import is_allowed, repository_license
-from gapo_trainer.data.mining.names import folder_names, folder_of, hosted_name
+from gapo_trainer.data.mining.names import repository_names
 from gapo_trainer.data.mining.objects import GIT_ERRORS, open_repository, read_commit
 from gapo_trainer.data.writers import suffix_of, write_rows
 from gapo_trainer.errors import UserError
 
 JOURNAL_SUFFIX = ".journal"
-FORMAT = 4  # of the journal and of what is mined; a journal of another is not resumed
+FORMAT = 5  # of the journal and of what is mined; a journal of another is not resumed
 
 _BRANCHES_SHOWN = 5
 _PARENT_MISSING = "commit: parent is missing"
@@ -47,7 +47,7 @@ class Options:
         languages: those wanted; empty for all.
         licenses: the allow-list of SPDX identifiers; empty for any licence, and none.
         held_out: names of the repositories that make ``test_ood``.
-        test_share: share of a repository's commits, the latest, that makes ``test_id``.
+        test_share: share of a repository's commits with tasks, the latest, that makes ``test_id``.
     """
 
     languages: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Source:
     """A repository as the command line names it.
 
     Attributes:
-        name: ``owner/name``, or the folder's name, behind parents' where several folders have that name.
+        name: as ``repository_names`` has it.
         license: SPDX expression.
         repo: the open repository; None where there is nothing to mine in it.
         head: where its history ends; empty with ``repo``.
@@ -110,18 +110,17 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
         One summary for each path.
 
     Raises:
-        UserError: ``out`` cannot be written or has an unknown suffix, no repository has a held-out name, or the journal
-            is another mining's.
+        UserError: ``out`` cannot be written or has an unknown suffix, no repository has a held-out name, one that has
+            cannot be mined, or the journal is another mining's.
         OSError, sqlite3.OperationalError: the disk is full.
     """
     suffix_of(out)
     check_writable("output path", out)
     out = Path(os.path.realpath(out.parent), out.name)  # the journal's place, however many ".." lead there
-    sources = _told_apart([_open(path, options) for path in paths])
-    unknown = sorted(set(options.held_out) - {source.name for source in sources})
-    if unknown:
-        names = ", ".join(source.name for source in sources)
-        raise UserError(f"held-out repository {unknown[0]!r} is none of those given: {names}")
+    opened = [_open(path) for path in paths]
+    names = repository_names([repo for repo, _ in opened], paths)
+    sources = [_source(name, *found, options) for name, found in zip(names, opened, strict=True)]
+    _check_held_out(sources, options)
     settings = {
         "format": FORMAT,
         "options": asdict(options),
@@ -150,22 +149,41 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
     return summaries
 
 
-def _open(path: Path, options: Options) -> Source:
-    folder, spdx = path.resolve(), ""
-    name = folder_names([folder])[folder]
+def _open(path: Path) -> tuple[pygit2.Repository | None, str]:
+    """The repository at ``path``, or why it cannot be opened."""
     try:
-        repo = open_repository(path)
-        folder = folder_of(repo)
-        name = hosted_name(repo) or folder_names([folder])[folder]
+        return open_repository(path), ""
+    except GIT_ERRORS as error:
+        fault = _unreadable(error)
+    if "not owned by current user" in fault:
+        fault += f"; if you trust it: git config --global --add safe.directory {path.resolve()}"
+    return None, fault
+
+
+def _source(name: str, repo: pygit2.Repository | None, fault: str, options: Options) -> Source:
+    if repo is None:
+        return Source(name, "", None, "", fault)
+    spdx = ""
+    try:
         if repo.head_is_unborn:
-            return Source(name, "", None, "", _without_head(repo))
+            return Source(name, spdx, None, "", _without_head(repo))
         head = repo.head.peel(pygit2.Commit)
         spdx = repository_license(repo, head)
     except GIT_ERRORS as error:
-        return Source(name, spdx, None, "", f"cannot be read: {_explained(error, folder)}")
+        return Source(name, spdx, None, "", _unreadable(error))
     if options.licenses and not is_allowed(spdx, options.licenses):
         return Source(name, spdx, None, "", f"licence {spdx} is not allowed")
     return Source(name, spdx, repo, str(head.id), "")
+
+
+def _check_held_out(sources: Sequence[Source], options: Options) -> None:
+    names = [source.name for source in sources]
+    unknown = sorted(set(options.held_out) - set(names))
+    if unknown:
+        raise UserError(f"held-out repository {unknown[0]!r} is none of those given: {', '.join(names)}")
+    for source in sources:
+        if source.fault and source.name in options.held_out:  # the others might have its commits, to be learnt
+            raise UserError(f"held-out repository {source.name!r} cannot be mined: {source.fault}")
 
 
 def _without_head(repo: pygit2.Repository) -> str:
@@ -177,21 +195,8 @@ def _without_head(repo: pygit2.Repository) -> str:
     return f"HEAD expects a branch that is there, got {missing}; there are {shown}"
 
 
-def _explained(error: Exception, folder: Path) -> str:
-    text = str(error).strip() or type(error).__name__
-    if "not owned by current user" in text:
-        return f"{text}; if you trust it: git config --global --add safe.directory {folder}"
-    return text
-
-
-def _told_apart(sources: Sequence[Source]) -> list[Source]:
-    """The sources with ``a/repo`` and ``b/repo`` for folders that would both be ``repo``."""
-    folders = [folder_of(source.repo) if source.repo and "/" not in source.name else None for source in sources]
-    names = folder_names({folder for folder in folders if folder})
-    return [
-        replace(source, name=names[folder]) if folder else source
-        for source, folder in zip(sources, folders, strict=True)
-    ]
+def _unreadable(error: Exception) -> str:
+    return f"cannot be read: {str(error).strip() or type(error).__name__}"
 
 
 def _walk_all(sources: Sequence[Source], options: Options, journal: Journal, progress: Progress) -> None:
@@ -253,14 +258,15 @@ def _commit_tasks(
                 counts[_PARENT_MISSING] += 1
             else:
                 journal.add_commit(parent_id.raw, number, parent.commit_time)
-        origin = Origin(source.name, source.license, str(commit.id), commit.commit_time)
         changes = _changes(repos, commit, number, journal, counts)
-        return list(tasks_of(changes, origin, counts))
     except Skipped as reason:
         counts[str(reason)] += 1
+        return []
     except GIT_ERRORS:
         counts[_OBJECTS_MISSING] += 1
-    return []
+        return []
+    origin = Origin(source.name, source.license, str(commit.id), commit.commit_time)
+    return list(tasks_of(changes, origin, counts))
 
 
 def _changes(

@@ -68,7 +68,7 @@ _ADDRESS = re.compile(
     r"(?:(?:[a-z0-9-]+\.)+[a-z]{2,}\b"
     r"|(?:[A-Za-z0-9-]+\.)+(?:(?i:com|org|net|edu|gov|info|dev)|[a-z]{2}|[A-Z]{2})\b(?![(\[]))"
 )
-_CONFLICT = re.compile(r"^(?:<{7}|>{7}|\|{7}) ", re.MULTILINE)
+_CONFLICT = re.compile(r"^[-+ ]?(?:<{7}|>{7}|\|{7}) ", re.MULTILINE)  # in a line of a diff, too
 
 
 def text_fault(text: str) -> str | None:
