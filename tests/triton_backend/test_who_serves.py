@@ -13,7 +13,7 @@ from gapo_kernels import backends, triton_kernels
 
 ON_HIP = """
 import sys, torch
-torch.version.hip = "7.0"  # as in a ROCm build of torch, which has no CUDA library
+torch.version.cuda, torch.version.hip = None, "7.0"  # as in a ROCm build of torch, which has no CUDA library
 import gapo_kernels
 from gapo_kernels.backends import OPS
 assert "triton" not in sys.modules
