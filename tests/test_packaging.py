@@ -33,7 +33,7 @@ def tree(tmp_path):
 
 def build(tree, kind):
     """Builds without CUDA."""
-    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation"]
+    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--skip-dependency-check"]
     done = subprocess.run(command, cwd=tree, env=os.environ | {"GAPO_CUDA": "0"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (archive,) = (tree / "dist").iterdir()

@@ -89,6 +89,8 @@ def _answer(command: list[str]) -> str | None:
 
 
 def _version(package: str) -> str | None:
+    if package == "torch":
+        return str(torch.__version__)  # with the CUDA that it was built for, which its metadata may leave out
     try:
         return version(package)
     except PackageNotFoundError:  # run from a source tree that is not installed
