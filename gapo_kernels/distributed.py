@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from gapo_kernels.devices import on_device
-from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor
+from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor, number_ids
 from gapo_kernels.ops import expect_tensors
 from gapo_kernels.rule import Rule
 from gapo_numpy import CENTERS, SCALES
@@ -35,7 +35,7 @@ def advantage(
 
     Every rank calls this; ranks may have different numbers of rows, none included. All rows are gathered (a reward, an
     id and a flag each: 13 bytes in float32) and scored everywhere, so the result is, to the bit, what one rank with
-    all rows in the order of ranks would get.
+    all rows in the order of ranks would get. Of ids that are no integers the distinct ones are sent too, pickled.
 
     Args:
         rewards: [N], this rank's; one dtype on all ranks that have rows.
@@ -52,29 +52,38 @@ def advantage(
         [N], in the order of ``rewards``, of its dtype and device.
 
     Raises:
-        TypeError, ValueError, RuntimeError: what ``gapo_kernels.advantage_by_id`` raises for this rank's arguments.
-            Nothing is computed, and the other ranks raise RuntimeError.
+        TypeError, ValueError, RuntimeError: what ``gapo_kernels.advantage_by_id`` raises for this rank's arguments, or
+            what pickling its ids does. Nothing is computed, and the other ranks raise RuntimeError.
+        ValueError: this rank is not in ``process_group``.
         ValueError: rewards of different dtypes on different ranks, or integers as ids on one and others elsewhere, of
             which a rank without rows may have any; a rule (tau, center, scale, eps) that differs. On every rank.
     """
-    expect_tensors(rewards=rewards)
-    rewards = rewards.detach().resolve_neg()
+    if dist.get_rank(process_group) < 0:
+        raise ValueError("process_group expects a group that this rank is in")
     try:
+        expect_tensors(rewards=rewards)
+        if rewards.layout != torch.strided or rewards.is_meta:  # which could not be sent
+            raise TypeError(f"rewards expects a dense tensor with values, got {rewards.layout} on {rewards.device}")
+        rewards = rewards.detach().resolve_neg()
         chosen = resolve(estimator, center, scale)
         options = Rule(tau, chosen.center, chosen.scale, eps)
         ids = as_id_tensor(group_ids, rewards.device)
         torch.ops.gapo_checks.advantage_by_id(rewards, ids, *options, valid)
-    except (TypeError, ValueError, RuntimeError):
-        _facts_of_all(rewards, "refused", NO_RULE, process_group)
+        kind = "integers" if are_integers(group_ids) else "objects"
+        distinct = [] if isinstance(group_ids, Tensor) or kind == "integers" else number_ids(group_ids)[1]
+        names = pickle.dumps(distinct)
+        own = _Facts(rewards.numel(), rewards.dtype, kind, options)
+    except Exception:  # whatever it is, the others must not wait for this rank
+        _facts_of_all(REFUSED, _device_for(rewards, process_group), process_group)
         raise
-    facts = _facts_of_all(rewards, "integers" if are_integers(group_ids) else "objects", options, process_group)
+    facts = _facts_of_all(own, rewards.device, process_group)
     if refused := [rank for rank, fact in enumerate(facts) if fact.ids == "refused"]:
         raise RuntimeError(f"rank {refused[0]} of the process group refused its arguments; nothing was computed")
     _common("tau, center, scale and eps expect one value each", {rank: fact.rule for rank, fact in enumerate(facts)})
     dtype = _common("rewards expects one dtype", {rank: fact.dtype for rank, fact in enumerate(facts) if fact.rows})
-    kind = _common("group_ids expects one kind", {rank: fact.ids for rank, fact in enumerate(facts) if fact.rows})
-    if kind == "objects":
-        ids = _numbered_together([] if are_integers(group_ids) else group_ids, rewards.device, process_group)
+    common = _common("group_ids expects one kind", {rank: fact.ids for rank, fact in enumerate(facts) if fact.rows})
+    if common == "objects":
+        ids = _numbered_together(ids, names, process_group)
 
     keep = torch.ones_like(rewards, dtype=torch.bool) if valid is None else valid
     columns = [rewards.to(dtype or torch.float32).contiguous(), ids.long(), keep]
@@ -101,15 +110,22 @@ class _Facts(NamedTuple):
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 IDS = ("integers", "objects", "refused")
-NO_RULE = Rule(0.0, CENTERS[0], SCALES[0], 0.0)  # of a rank that refused its own
+REFUSED = _Facts(0, DTYPES[0], "refused", Rule(0.0, CENTERS[0], SCALES[0], 0.0))  # of a rank that refused its own
 
 
-def _facts_of_all(rewards: Tensor, ids: str, rule: Rule, process_group: dist.ProcessGroup | None) -> list[_Facts]:
+def _device_for(rewards: object, process_group: dist.ProcessGroup | None) -> torch.device:
+    """Where the group can carry what a rank has to say whose rewards may be anything."""
+    if isinstance(rewards, Tensor) and rewards.device.type != "meta":
+        return rewards.device
+    return torch.device("cuda" if dist.get_backend(process_group) == "nccl" else "cpu")
+
+
+def _facts_of_all(facts: _Facts, device: torch.device, process_group: dist.ProcessGroup | None) -> list[_Facts]:
     """Every rank's, in their order."""
-    dtype = DTYPES.index(rewards.dtype) if rewards.dtype in DTYPES else 0  # refused, if it is another
-    names = (dtype, IDS.index(ids), CENTERS.index(rule.center), SCALES.index(rule.scale))
+    rule = facts.rule
+    names = (DTYPES.index(facts.dtype), IDS.index(facts.ids), CENTERS.index(rule.center), SCALES.index(rule.scale))
     # float64 holds a number of rows and an index as well as tau and eps
-    own = torch.tensor([rewards.numel(), *names, rule.tau, rule.eps], dtype=torch.float64, device=rewards.device)
+    own = torch.tensor([facts.rows, *names, rule.tau, rule.eps], dtype=torch.float64, device=device)
     everyone = [torch.empty_like(own) for _ in range(dist.get_world_size(process_group))]
     dist.all_gather(everyone, own, group=process_group)
     return [
@@ -129,15 +145,18 @@ def _common(expected: str, by_rank: dict[int, Value]) -> Value | None:
     return next(iter(first), None)
 
 
-def _numbered_together(group_ids: GroupIds, device: torch.device, process_group: dist.ProcessGroup | None) -> Tensor:
-    """This rank's ids as integers that mean the same group on every rank."""
-    local = group_ids.tolist() if isinstance(group_ids, np.ndarray) else list(group_ids)
-    everyone: list[list[object]] = [[] for _ in range(dist.get_world_size(process_group))]
-    with on_device(device):  # over NCCL the current device carries objects, which need not be that of the rewards
-        dist.all_gather_object(everyone, local, group=process_group)
-    first = sum(len(ids) for ids in everyone[: dist.get_rank(process_group)])
-    numbered = as_id_tensor([value for ids in everyone for value in ids], device)
-    return numbered[first : first + len(local)]
+def _numbered_together(ids: Tensor, names: bytes, process_group: dist.ProcessGroup | None) -> Tensor:
+    """This rank's ids, numbers of its own, as numbers that mean the same group on every rank.
+
+    names: the distinct ids by number, pickled.
+    """
+    everyone = [b""] * dist.get_world_size(process_group)
+    with on_device(ids.device):  # over NCCL the current device carries objects, which need not be that of the rewards
+        dist.all_gather_object(everyone, names, group=process_group)
+    distinct: list[list[object]] = [pickle.loads(each) for each in everyone]
+    first = sum(map(len, distinct[: dist.get_rank(process_group)]))
+    numbered = as_id_tensor([value for names in distinct for value in names], ids.device)
+    return numbered[first + ids.long()]
 
 
 def _gather_rows(rows: Tensor, sizes: list[int], process_group: dist.ProcessGroup | None) -> Tensor:

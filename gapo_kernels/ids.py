@@ -33,10 +33,29 @@ def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
     """
     if isinstance(group_ids, Tensor):
         return group_ids
+    if isinstance(group_ids, np.ma.MaskedArray):  # what it hides would count
+        raise TypeError("group_ids expects an array without a mask, got a masked one: fill it, or use valid")
     if isinstance(group_ids, np.ndarray):
         if are_integers(group_ids):  # what torch takes without a copy or a warning is C-contiguous and writeable
             return torch.from_numpy(np.require(group_ids, np.int64, ["C", "W"])).to(device)
-        return as_id_tensor(group_ids.ravel().tolist(), device).reshape(group_ids.shape)
+        return torch.from_numpy(number_ids(group_ids)[0]).reshape(group_ids.shape).to(device)
+    return torch.from_numpy(number_ids(group_ids)[0]).to(device)
+
+
+def number_ids(group_ids: np.ndarray | Sequence[object]) -> tuple[np.ndarray, list[object]]:
+    """Numbers for ids of any kind: equal where and only where the ids are, from 0 as they come.
+
+    Args:
+        group_ids: as in ``as_id_tensor``, but no tensor.
+
+    Returns:
+        int64 [N], and the distinct ids by number.
+
+    Raises:
+        TypeError: ids of another kind, or one that is not hashable.
+    """
+    if isinstance(group_ids, np.ndarray):
+        group_ids = group_ids.ravel().tolist()
     if isinstance(group_ids, (str, bytes)) or not isinstance(group_ids, Sequence):
         raise TypeError(f"group_ids expects a tensor, an array or a sequence of ids, got {type(group_ids).__name__}")
     try:
@@ -45,4 +64,4 @@ def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
         raise TypeError(f"group_ids expects hashable ids: {error}") from None
     if any(isinstance(value, Tensor) for value in distinct):  # each would be a group of its own
         raise TypeError("group_ids expects ids that hash by value, got a sequence of tensors: pass torch.stack of it")
-    return torch.from_numpy(numbered).to(device)
+    return numbered, list(distinct)

@@ -124,8 +124,15 @@ def advantage_varlen(
     expect_tensors(rewards=rewards, offsets=offsets)
     named = resolve(estimator, center, scale)
     if max_group_size is None:
-        max_group_size = int(offsets.long().diff().max()) if offsets.numel() > 1 else 0
+        max_group_size = _largest_group(offsets)
     return torch.ops.gapo.advantage_varlen(rewards, offsets, max_group_size, tau, *named, eps, valid)
+
+
+def _largest_group(offsets: Tensor) -> int:
+    """0 for what can be no offsets, which the op refuses by name."""
+    if offsets.dim() != 1 or offsets.numel() < 2 or offsets.dtype not in (torch.int32, torch.int64):
+        return 0
+    return offsets.long().diff().max().clamp(min=0).item()  # type: ignore[return-value]
 
 
 def advantage_by_id(

@@ -132,7 +132,7 @@ def advantage_stats(
     mask = None
     if valid is not None:
         mask = _array("valid", valid)
-        if mask.dtype != np.bool_ or mask.shape != values.shape:
+        if (mask.size > 0 and mask.dtype != np.bool_) or mask.shape != values.shape:
             raise ValueError(f"valid expects bool {list(values.shape)}, got {mask.dtype} {list(mask.shape)}")
     rule = resolve(estimator, center, scale)
     for argument, name in rule._asdict().items():

@@ -109,7 +109,7 @@ py::dict plan(int64_t groups, int64_t group_size, bool doubles) {
   chosen["device"] = "cpu";
   chosen["tier"] = columns ? "columns" : "ranked";
   chosen["lanes"] = lanes;
-  chosen["tasks"] = (groups + lanes - 1) / lanes;
+  chosen["tasks"] = groups / lanes + (groups % lanes != 0);  // divide_up would overflow
   return chosen;
 }
 
@@ -122,7 +122,7 @@ py::dict cuda_plan(int64_t groups, int64_t group_size, bool doubles) {
   } else {
     const cuda::SizeClass& shape = cuda::kSizeClasses[chosen];
     facts = describe_class(shape, doubles);
-    facts["blocks"] = (groups + shape.groups_per_block() - 1) / shape.groups_per_block();
+    facts["blocks"] = groups / shape.groups_per_block() + (groups % shape.groups_per_block() != 0);
   }
   facts["device"] = "cuda";
   return facts;

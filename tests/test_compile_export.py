@@ -141,3 +141,17 @@ def test_export_with_dynamic_dimensions():
     for rows in (16, 24, 130):
         arguments = step_arguments(rows)
         assert_same(program.module()(*arguments), step(*arguments))
+
+
+def test_export_of_ragged_groups_whose_largest_is_looked_for():
+    class Ragged(torch.nn.Module):
+        def forward(self, rewards, offsets):
+            return gapo_kernels.advantage_varlen(rewards, offsets)
+
+    given = (torch.rand(12), torch.tensor([0, 3, 4, 12]))
+    program = torch.export.export(
+        Ragged(), given, dynamic_shapes=({0: torch.export.Dim.AUTO}, {0: torch.export.Dim.AUTO})
+    )
+    for rewards, offsets in (given, (torch.rand(20), torch.tensor([0, 9, 9, 15, 20]))):
+        expected = gapo_kernels.advantage_varlen(rewards, offsets)
+        assert torch.equal(program.module()(rewards, offsets), expected)

@@ -50,6 +50,9 @@ def check_a_smaller_group(rank: int, world: int) -> None:
         both = torch.cat([rewards[0::2], rewards[1::2]])
         expected = advantage_by_id(both, [0, 0, 1, 1, 1] * 2)
         assert torch.equal(result, expected[5 * rank : 5 * rank + 5])
+    else:
+        with pytest.raises(ValueError, match=r"^process_group expects a group that this rank is in$"):
+            distributed.advantage(rewards_of(5), [0, 0, 1, 1, 1], pair)
 
 
 def check_a_rank_without_rows(rank: int) -> None:
@@ -88,10 +91,34 @@ def check_errors() -> None:
             distributed.advantage(given, wrong, **options)
 
 
+class Hashless:
+    def __hash__(self):
+        raise KeyError("no hash today")
+
+
+def check_ids_that_are_equal_to_themselves_alone(rank: int) -> None:
+    """A NaN is one object on a rank, and another one on each other rank."""
+    rewards, ids = rewards_of(6), [np.nan, "a", np.nan, "a", 0.5, np.nan]
+    together = torch.cat([rewards, rewards])
+    expected = advantage_by_id(together, [0, "a", 0, "a", 0.5, 0, 1, "a", 1, "a", 0.5, 1])
+    mine = distributed.advantage(rewards if rank < 2 else rewards[:0], ids if rank < 2 else [])
+    assert torch.equal(mine, expected[6 * rank : 6 * rank + 6])
+
+
 def check_disagreement(rank: int, world: int) -> None:
     """Ranks that do not fit one another: every one of them learns of it."""
     rewards, ids = rewards_of(3), torch.zeros(3, dtype=torch.int64)
     last = rank == world - 1
+    for wrong, expected in (
+        (([0.5] * 3, ids), "rewards expects a tensor, got list"),
+        ((rewards.to_sparse(), ids), "rewards expects a dense tensor with values, got torch.sparse_coo on cpu"),
+        ((rewards.to("meta"), ids), "got torch.strided on meta"),
+        ((rewards, [Hashless()] * 3), "no hash today"),
+        ((rewards, [lambda: 0] * 3), "pickle"),  # an id like any other, but not for other processes
+    ):
+        refused = expected if last else f"rank {world - 1} of the process group refused its arguments"
+        with pytest.raises(Exception, match=refused):
+            distributed.advantage(*wrong if last else (rewards, ids))
     wrong = r"gapo::advantage_by_id expects integer group_ids \[N\] with N = 3, got int64 \[2\]"
     with pytest.raises(RuntimeError, match=wrong if last else f"rank {world - 1} of the process group refused"):
         distributed.advantage(rewards, ids[:2] if last else ids)
@@ -116,6 +143,7 @@ def main(rank: int, world: int, store: str) -> None:
         check(rank, world, counts)
     check_a_smaller_group(rank, world)
     check_a_rank_without_rows(rank)
+    check_ids_that_are_equal_to_themselves_alone(rank)
     check_errors()
     check_disagreement(rank, world)
     dist.barrier()

@@ -207,6 +207,29 @@ def test_max_group_size():
 
 
 @pytest.mark.parametrize(
+    ("offsets", "text"),
+    [
+        (torch.tensor([8, 5, 3, 0]), "offsets to start at 0, got 8"),
+        (torch.tensor([0, 5, 3, 1]), "offsets to end at the number of rewards, 8, got 1"),
+        (torch.tensor([[0], [8]]), r"int32 or int64 offsets \[groups \+ 1\], got int64 \[2, 1\]"),
+        (torch.tensor([0, 8], dtype=torch.complex64), "int32 or int64 offsets .*, got ComplexFloat"),
+    ],
+)
+def test_offsets_whose_largest_group_is_looked_for(offsets, text, recwarn):
+    """What the caller gave is named, not the largest group that was read from it."""
+    with pytest.raises(RuntimeError, match=f"gapo::advantage_varlen expects {text}"):
+        gapo_kernels.advantage_varlen(rewards_of(8), offsets)
+    assert not recwarn.list
+
+
+def test_masked_ids():
+    """What the mask hides would count."""
+    for values in ([1, 1, 2, 2], list("aabb")):
+        with pytest.raises(TypeError, match=r"^group_ids expects an array without a mask, got a masked one"):
+            gapo_kernels.advantage_by_id(rewards_of(4), np.ma.array(values, mask=[0, 0, 0, 1]))
+
+
+@pytest.mark.parametrize(
     ("offsets", "got"),
     [
         (torch.tensor([0.0, 8.0]), "float32 [2]"),

@@ -106,6 +106,7 @@ def test_plan():
     assert small["tasks"] == -(-1000 // small["lanes"])
     assert large == {"device": "cpu", "tier": "ranked", "lanes": 1, "tasks": 3}
     assert gapo_numpy.plan(0, 1)["tasks"] == 0
+    assert gapo_numpy.plan(2**63 - 1, 4)["tasks"] == -(-(2**63 - 1) // small["lanes"])
     assert gapo_numpy.plan(1000, 4096, dtype="float64")["lanes"] == small["lanes"] // 2
 
 

@@ -103,8 +103,9 @@ void large_group(const Rule& rule, const Groups<T>& groups, int64_t g, const Out
   if (out.stats) report(stats, out.stats + 4 * g);
 }
 
-// Rewards that a task should at least have: in batches, and one by one, which takes longer.
-inline constexpr int64_t kBatchedGrain = 16384, kLoneGrain = 2048;
+// Rewards that a task should at least have: in batches, and one by one, which takes longer. Another thread has to be
+// woken, and where its core is busy waited for: a task is worth that from tens of microseconds on.
+inline constexpr int64_t kBatchedGrain = 16384, kLoneGrain = 8192;
 
 // Group numbers by size: counting sort of those that fit a column, the larger ones behind them.
 struct BySize {
@@ -160,7 +161,8 @@ template <typename T>
 void run_large(const Rule& rule, const Groups<T>& groups, const int64_t* order, int64_t count, const Output<T>& out,
                const Threads& threads) {
   if (count >= threads.count) {  // a thread has whole groups; fewer groups than threads share each group
-    threads.parallel_for(count, 1, [&](int64_t first, int64_t last) {
+    const int64_t grain = groups.offsets == nullptr ? divide_up(kLoneGrain, groups.group_size) : 1;
+    threads.parallel_for(count, grain, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) large_group(rule, groups, order ? order[i] : i, out, serial_for);
     });
     return;
