@@ -113,15 +113,14 @@ struct LargeGroup {
   template <int kCount>
   GAPO_DEVICE void read(uint32_t first, uint32_t stride, T* values) const {
     with_element<T>(call.element, [&](auto* null) {
-      using E = std::remove_pointer_t<decltype(null)>;
-      const RowBatch<E, kCount> batch(call.groups, place.begin, size(), [=](int j) { return first + j * stride; });
-#pragma unroll
-      for (int j = 0; j < kCount; ++j) {
-        const T reward = to_compute(batch.reward[j]);
-        const T usual = reward == reward ? reward : std::numeric_limits<T>::quiet_NaN();
-        values[j] = batch.is_member[j] ? usual : no_reward<T>();
-      }
+      read_elements<std::remove_pointer_t<decltype(null)>, kCount>(first, stride, values);
     });
+  }
+  template <typename E, int kCount>
+  GAPO_DEVICE void read_elements(uint32_t first, uint32_t stride, T* values) const {
+    const RowBatch<E, kCount> batch(call.groups, place.begin, size(), [=](int j) { return first + j * stride; });
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) values[j] = kept(to_compute(batch.reward[j]), batch.is_member[j]);
   }
   GAPO_DEVICE T read(uint32_t position) const {
     T value;
@@ -178,23 +177,93 @@ struct LargeGroup {
     });
   }
 
-  // Reads the tiles that the block holds. Each thread reads the places that it will visit.
+  // A reward as read() has it.
+  GAPO_DEVICE static T kept(T reward, bool is_member) {
+    const T usual = reward == reward ? reward : std::numeric_limits<T>::quiet_NaN();
+    return is_member ? usual : no_reward<T>();
+  }
+
+  // Whether the rewards can be read four neighbours at a time, and the advantages be written so.
+  template <typename E>
+  GAPO_DEVICE bool in_chunks() const {
+    return lies_in_chunks<E>(call, {place.begin, int64_t{size()}, 0});
+  }
+
+  // Four neighbours each at positions first, first + stride and so on, as read() has them. All are requested before the
+  // first is waited for.
+  template <typename E, int kCount>
+  GAPO_DEVICE void read_chunks(uint32_t first, uint32_t stride, Chunk<T, kChunk>* values) const {
+    const E* const rewards = static_cast<const E*>(call.groups.rewards) + place.begin;
+    Chunk<E, kChunk> reward[kCount];
+    bool exists[kCount];
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      const uint32_t position = first + j * stride;
+      exists[j] = position < size();
+      reward[j] = {};
+      if (exists[j]) reward[j] = *reinterpret_cast<const Chunk<E, kChunk>*>(rewards + position);
+    }
+    const auto keep = [&](auto is_member) {
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+#pragma unroll
+        for (int i = 0; i < kChunk; ++i) values[j].value[i] = kept(to_compute(reward[j].value[i]), is_member(j, i));
+      }
+    };
+    if (call.groups.valid == nullptr) return keep([&](int j, int) { return exists[j]; });
+    const bool* const valid = call.groups.valid + place.begin;
+    Chunk<bool, kChunk> mask[kCount];
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      mask[j] = {};
+      if (exists[j]) mask[j] = *reinterpret_cast<const Chunk<bool, kChunk>*>(valid + (first + j * stride));
+    }
+    keep([&](int j, int i) { return mask[j].value[i]; });
+  }
+
+  // Reads the tiles that the block holds.
   template <typename Block>
   GAPO_DEVICE void hold(Block& block) const {
-    constexpr int batch = 8;
-    static_assert(kRewardsPerThread % batch == 0);
     block.each([&](int thread) {
-      each_tile(block, [&](const Tile<T>& tile) {
-        if (!tile.is_held) return;
-#pragma unroll 1
-        for (uint32_t from = thread; from < kTile<Block::kThreads>; from += batch * Block::kThreads) {
-          T values[batch];
-          read<batch>(tile.first + from, Block::kThreads, values);
-#pragma unroll
-          for (int j = 0; j < batch; ++j) tile.held[from + j * Block::kThreads] = values[j];
-        }
+      with_element<T>(call.element, [&](auto* null) {
+        using E = std::remove_pointer_t<decltype(null)>;
+        const bool whole = in_chunks<E>();
+        each_tile(block, [&](const Tile<T>& tile) {
+          if (!tile.is_held) return;
+          if (whole) {
+            hold_chunks<E, Block::kThreads>(tile, thread);
+          } else {
+            hold_singly<E, Block::kThreads>(tile, thread);
+          }
+        });
       });
     });
+  }
+  template <typename E, int kThreads>
+  GAPO_DEVICE void hold_chunks(const Tile<T>& tile, int thread) const {
+    constexpr int batch = sizeof(T) == sizeof(double) ? 2 : 4;
+    static_assert(kRewardsPerThread % (batch * kChunk) == 0);
+#pragma unroll 1
+    for (uint32_t from = thread * kChunk; from < kTile<kThreads>; from += batch * kChunk * kThreads) {
+      Chunk<T, kChunk> values[batch];
+      read_chunks<E, batch>(tile.first + from, kChunk * kThreads, values);
+#pragma unroll
+      for (int j = 0; j < batch; ++j) {
+        *reinterpret_cast<Chunk<T, kChunk>*>(tile.held + from + j * kChunk * kThreads) = values[j];
+      }
+    }
+  }
+  template <typename E, int kThreads>
+  GAPO_DEVICE void hold_singly(const Tile<T>& tile, int thread) const {
+    constexpr int batch = 8;
+    static_assert(kRewardsPerThread % batch == 0);
+#pragma unroll 1
+    for (uint32_t from = thread; from < kTile<kThreads>; from += batch * kThreads) {
+      T values[batch];
+      read_elements<E, batch>(tile.first + from, kThreads, values);
+#pragma unroll
+      for (int j = 0; j < batch; ++j) tile.held[from + j * kThreads] = values[j];
+    }
   }
 
   // Extremes and number of all rewards.

@@ -131,23 +131,45 @@ GAPO_DEVICE void write_large(Block& block, const LargeGroup<T>& group, const Gro
       const int64_t first = rows ? 0 : group.place.begin;
       E* const advantage = static_cast<E*>(call.out.advantage) + first;
       E* const report = static_cast<E*>(call.out.stats);
-      group.each_tile(block, [&](const Tile<T>& tile) {
-        group.template visit_batches<Block::kThreads>(tile, thread, [&](uint32_t position, const T* values) {
-          constexpr int count = LargeGroup<T>::kBatch;
-          uint32_t row[count];  // looked up before the stores, which would hold the next one back
+      if (group.template in_chunks<E>()) {  // which rows by id, and so rows of statistics, do not
+        group.each_tile(block, [&](const Tile<T>& tile) {
+#pragma unroll 2
+          for (uint32_t from = thread * kChunk; from < kTile<Block::kThreads>; from += kChunk * Block::kThreads) {
+            const uint32_t position = tile.first + from;
+            if (position >= group.size()) break;
+            Chunk<T, kChunk> values;
+            if (tile.is_held) {
+              values = *reinterpret_cast<const Chunk<T, kChunk>*>(tile.held + from);
+            } else {
+              group.template read_chunks<E, 1>(position, 0, &values);
+            }
+            Chunk<E, kChunk> scores;
 #pragma unroll
-          for (int j = 0; j < count; ++j) {
-            row[j] = position + j * Block::kThreads;
-            if (rows != nullptr && row[j] < group.size()) row[j] = static_cast<uint32_t>(rows[row[j]]);
-          }
-#pragma unroll
-          for (int j = 0; j < count; ++j) {
-            if (position + j * Block::kThreads >= group.size()) break;
-            advantage[row[j]] = to_element<E>(is_reward(values[j]) ? advantage_of(values[j], stats) : T{0});
-            if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * (first + row[j]));
+            for (int i = 0; i < kChunk; ++i) {
+              scores.value[i] = to_element<E>(is_reward(values.value[i]) ? advantage_of(values.value[i], stats) : T{0});
+            }
+            *reinterpret_cast<Chunk<E, kChunk>*>(advantage + position) = scores;
           }
         });
-      });
+      } else {
+        group.each_tile(block, [&](const Tile<T>& tile) {
+          group.template visit_batches<Block::kThreads>(tile, thread, [&](uint32_t position, const T* values) {
+            constexpr int count = LargeGroup<T>::kBatch;
+            uint32_t row[count];  // looked up before the stores, which would hold the next one back
+#pragma unroll
+            for (int j = 0; j < count; ++j) {
+              row[j] = position + j * Block::kThreads;
+              if (rows != nullptr && row[j] < group.size()) row[j] = static_cast<uint32_t>(rows[row[j]]);
+            }
+#pragma unroll
+            for (int j = 0; j < count; ++j) {
+              if (position + j * Block::kThreads >= group.size()) break;
+              advantage[row[j]] = to_element<E>(is_reward(values[j]) ? advantage_of(values[j], stats) : T{0});
+              if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * (first + row[j]));
+            }
+          });
+        });
+      }
       if (report && !call.out.stats_by_row && block.rank == 0 && thread == 0) {
         write_stats<E, T>(stats, report + 4 * group.place.number);
       }
