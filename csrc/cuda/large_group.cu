@@ -19,12 +19,11 @@ constexpr int kBlocksPerProcessor = sizeof(T) == sizeof(double) ? 1 : 2;
 
 constexpr int kListThreads = 256;
 
-__global__ void __launch_bounds__(kListThreads)
-    part_list(const __grid_constant__ LargeCall large, const WorkList given) {
+__global__ void __launch_bounds__(kListThreads) part_list(const __grid_constant__ LargeCall large) {
   follow_stream();
   const int64_t stride = int64_t{gridDim.x} * kListThreads;
-  for (int64_t i = int64_t{blockIdx.x} * kListThreads + threadIdx.x; i < given.size(); i += stride) {
-    part_group(large, given.groups[i]);
+  for (int64_t i = int64_t{blockIdx.x} * kListThreads + threadIdx.x; i < large.given.size(); i += stride) {
+    part_group(large, large.given.groups[i]);
   }
 }
 
@@ -80,12 +79,12 @@ cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
 template <typename T>
 cudaError_t launch(const Call& call, const WorkList& given, void* workspace, cudaStream_t stream) {
   const bool listed = given.groups != nullptr;
-  LargeCall large{call, {}, static_cast<unsigned char*>(workspace)};
+  LargeCall large{call, {}, static_cast<unsigned char*>(workspace), given};
   if (const cudaError_t error = plan_for<T>(call, listed, large.plan)) return error;
-  if (listed) {
+  if (large.plan.parts()) {
     const int64_t blocks = divide_up(large.plan.list_capacity, kListThreads);
     const Grid grid{static_cast<unsigned>(std::min(blocks, int64_t{1024})), kListThreads};
-    if (const cudaError_t error = enqueue(part_list, grid, stream, large, given)) return error;
+    if (const cudaError_t error = enqueue(part_list, grid, stream, large)) return error;
   }
   const std::size_t shared_bytes = block_memory<T, Block>(large.plan.bins, large.plan.held_tiles);
   const bool shares = large.plan.shares(call.groups.count);
@@ -107,7 +106,7 @@ Workspace large_workspace(const Call& call, bool listed) {
   const cudaError_t error =
       call.element == Element::kFloat64 ? plan_for<double>(call, listed, plan) : plan_for<float>(call, listed, plan);
   if (error != cudaSuccess) return {};  // the launch meets the same error and returns it
-  return {plan.bytes, plan.shares(call.groups.count) ? plan.cleared : 0};
+  return {plan.bytes, plan.counts(call.groups.count) ? plan.cleared : 0};
 }
 
 cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace, cudaStream_t stream) {

@@ -48,10 +48,14 @@ struct LargePlan {
   std::size_t cleared = 0;  // these many from the start have to be 0
 
   GAPO_HD int64_t largest_alone() const { return kTilesAlone * tile; }
-  // Whether blocks share groups, or take them from a list: then what they count by has to be 0, and all run at once.
+  // Whether the list has to be parted into groups that blocks may share and others: if any can be that long.
+  GAPO_HD bool parts() const { return listed && longest > largest_alone(); }
+  // Whether blocks wait for each other, so that all have to run at once.
   bool shares(int64_t groups) const {
-    return listed || blocks_per_group(blocks, static_cast<uint32_t>(groups), longest, tile) > 1;
+    return parts() || (!listed && blocks_per_group(blocks, static_cast<uint32_t>(groups), longest, tile) > 1);
   }
+  // Whether they share groups or take them from a list: then what they count by has to be 0.
+  bool counts(int64_t groups) const { return listed || shares(groups); }
 };
 
 // Where a list says which groups are large, each is longer than half a tile: as many places for tiles as half tiles in

@@ -12,15 +12,22 @@ struct LargeCall {
   Call call;
   LargePlan plan;
   unsigned char* workspace;
+  WorkList given;  // where there is a list
 
   GAPO_DEVICE LargeControl& control() const { return *reinterpret_cast<LargeControl*>(workspace); }
   GAPO_DEVICE int64_t* list() const { return reinterpret_cast<int64_t*>(workspace + plan.list); }
 
   // How many groups blocks may share. Without a list all groups have one size, and it is known which block takes which.
   GAPO_DEVICE uint32_t shared_groups() const {
-    return plan.listed ? control().shared_count : static_cast<uint32_t>(call.groups.count);
+    if (!plan.listed) return static_cast<uint32_t>(call.groups.count);
+    return plan.parts() ? control().shared_count : 0;
   }
-  GAPO_DEVICE uint32_t alone_groups() const { return plan.listed ? control().alone_count : 0; }
+  GAPO_DEVICE uint32_t alone_groups() const {
+    return plan.parts() ? control().alone_count : plan.listed ? static_cast<uint32_t>(given.size()) : 0;
+  }
+  GAPO_DEVICE int64_t alone_group(uint32_t taken) const {
+    return plan.parts() ? list()[plan.list_capacity - 1 - taken] : given.groups[taken];
+  }
 };
 
 // Puts a listed group among those that blocks may share, from the list's front on, or among the others, from its back
@@ -81,7 +88,7 @@ struct Turn {
       const uint32_t taken = atomic_add(&large.control().next_alone, 1u);
       over = taken >= large.alone_groups();
       if (over) return;
-      g = large.list()[plan.list_capacity - 1 - taken];
+      g = large.alone_group(taken);
     }
     over = false;
     const Slice slice = slice_of(large.call, g);

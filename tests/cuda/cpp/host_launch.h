@@ -80,11 +80,11 @@ Result<T> run(const Case<T>& input, const std::vector<int64_t>& sizes, const Gri
   call.plan = plan_large(call.call, listed, grid.blocks, grid.bins, grid.held, kTile<kThreads>);
   std::vector<uint64_t> workspace(call.plan.bytes / 8 + 1, kPoison);
   call.workspace = reinterpret_cast<unsigned char*>(workspace.data());
-  if (call.plan.shares(count)) std::fill_n(call.workspace, call.plan.cleared, static_cast<unsigned char>(0));
-  if (listed) {
-    int32_t listed_count = static_cast<int32_t>(large.size());
-    const WorkList given{large.data(), &listed_count, listed_count};
-    for (int64_t i = 0; i < given.size(); ++i) part_group(call, large[i]);
+  if (call.plan.counts(count)) std::fill_n(call.workspace, call.plan.cleared, static_cast<unsigned char>(0));
+  int32_t listed_count = static_cast<int32_t>(large.size());
+  if (listed) call.given = {large.data(), &listed_count, listed_count};
+  if (call.plan.parts()) {
+    for (int64_t g : large) part_group(call, g);
   }
   std::vector<std::thread> blocks;
   for (int index = 0; index < grid.blocks; ++index) {
