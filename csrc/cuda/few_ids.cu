@@ -12,11 +12,12 @@ namespace {
 
 constexpr std::size_t kSharedUnasked = 48 << 10;  // a block may have so much without being asked for
 
-// Five bits a pass: up to a thousand ids take two. Where a thread has many rows, its counters do not stay in registers
-// between the two scans of a pass: some would spill.
-constexpr int kSortBits = 5;
+// Two passes for up to 256 ids; for up to 1,024 where there are rows for more than that, though each costs more. Its
+// counters do not stay in registers there between the two scans of a pass: some would spill.
+template <int kRows>
+constexpr bool kManyIds = kRows == 8;
 template <int kThreads, int kRows>
-using Sort = cub::BlockRadixSort<uint32_t, kThreads, kRows, int32_t, kSortBits, (kRows < 8)>;
+using Sort = cub::BlockRadixSort<uint32_t, kThreads, kRows, int32_t, (kManyIds<kRows> ? 5 : 4), (!kManyIds<kRows>)>;
 
 // One after the other in the same memory: the table of ids, the sort, each thread's last number.
 template <int kThreads, int kRows>
