@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gapo_kernels.devices import on_device
-from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor, number_ids
+from gapo_kernels.ids import GroupIds, are_integers, as_id_tensor, ids_and_names
 from gapo_kernels.ops import expect_tensors
 from gapo_kernels.rule import Rule
 from gapo_numpy import CENTERS, SCALES
@@ -67,10 +67,9 @@ def advantage(
         rewards = rewards.detach().resolve_neg()
         chosen = resolve(estimator, center, scale)
         options = Rule(tau, chosen.center, chosen.scale, eps)
-        ids = as_id_tensor(group_ids, rewards.device)
+        ids, distinct = ids_and_names(group_ids, rewards.device)
         torch.ops.gapo_checks.advantage_by_id(rewards, ids, *options, valid)
         kind = "integers" if are_integers(group_ids) else "objects"
-        distinct = [] if isinstance(group_ids, Tensor) or kind == "integers" else number_ids(group_ids)[1]
         names = pickle.dumps(distinct)
         own = _Facts(rewards.numel(), rewards.dtype, kind, options)
     except Exception:  # whatever it is, the others must not wait for this rank
@@ -155,7 +154,7 @@ def _numbered_together(ids: Tensor, names: bytes, process_group: dist.ProcessGro
         dist.all_gather_object(everyone, names, group=process_group)
     distinct: list[list[object]] = [pickle.loads(each) for each in everyone]
     first = sum(map(len, distinct[: dist.get_rank(process_group)]))
-    numbered = as_id_tensor([value for names in distinct for value in names], ids.device)
+    numbered = as_id_tensor([value for each in distinct for value in each], ids.device)
     return numbered[first + ids.long()]
 
 

@@ -31,31 +31,23 @@ def as_id_tensor(group_ids: GroupIds, device: torch.device) -> Tensor:
     Raises:
         TypeError: ids of another kind, or one that is not hashable.
     """
+    return ids_and_names(group_ids, device)[0]
+
+
+def ids_and_names(group_ids: GroupIds, device: torch.device) -> tuple[Tensor, list[object]]:
+    """What ``as_id_tensor`` returns, and of ids that it numbered the distinct ones by number; else none.
+
+    For arguments and errors see ``as_id_tensor``.
+    """
     if isinstance(group_ids, Tensor):
-        return group_ids
+        return group_ids, []
     if isinstance(group_ids, np.ma.MaskedArray):  # what it hides would count
         raise TypeError("group_ids expects an array without a mask, got a masked one: fill it, or use valid")
     if isinstance(group_ids, np.ndarray):
         if are_integers(group_ids):  # what torch takes without a copy or a warning is C-contiguous and writeable
-            return torch.from_numpy(np.require(group_ids, np.int64, ["C", "W"])).to(device)
-        return torch.from_numpy(number_ids(group_ids)[0]).reshape(group_ids.shape).to(device)
-    return torch.from_numpy(number_ids(group_ids)[0]).to(device)
-
-
-def number_ids(group_ids: np.ndarray | Sequence[object]) -> tuple[np.ndarray, list[object]]:
-    """Numbers for ids of any kind: equal where and only where the ids are, from 0 as they come.
-
-    Args:
-        group_ids: as in ``as_id_tensor``, but no tensor.
-
-    Returns:
-        int64 [N], and the distinct ids by number.
-
-    Raises:
-        TypeError: ids of another kind, or one that is not hashable.
-    """
-    if isinstance(group_ids, np.ndarray):
-        group_ids = group_ids.ravel().tolist()
+            return torch.from_numpy(np.require(group_ids, np.int64, ["C", "W"])).to(device), []
+        ids, names = ids_and_names(group_ids.ravel().tolist(), device)
+        return ids.reshape(group_ids.shape), names
     if isinstance(group_ids, (str, bytes)) or not isinstance(group_ids, Sequence):
         raise TypeError(f"group_ids expects a tensor, an array or a sequence of ids, got {type(group_ids).__name__}")
     try:
@@ -64,4 +56,4 @@ def number_ids(group_ids: np.ndarray | Sequence[object]) -> tuple[np.ndarray, li
         raise TypeError(f"group_ids expects hashable ids: {error}") from None
     if any(isinstance(value, Tensor) for value in distinct):  # each would be a group of its own
         raise TypeError("group_ids expects ids that hash by value, got a sequence of tensors: pass torch.stack of it")
-    return numbered, list(distinct)
+    return torch.from_numpy(numbered).to(device), list(distinct)
