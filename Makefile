@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml requirements-dev.txt make/cuda_build.py \
+SOURCES := setup.py pyproject.toml requirements-dev.txt make/cuda_build.py make/result_flags.txt \
   $(shell find csrc python -name '*.cpp' -o -name '*.h' -o -name '*.cu')
 
 .PHONY: setup train test test-gpu fuzz lint format wheel check-install tiny-model clean

@@ -8,12 +8,24 @@
 namespace gapo {
 
 // Those that are read as they are; others are converted first.
-enum class MaskType { kUint8, kInt32, kInt64, kFloat, kDouble };
+enum class MaskType { kBool, kUint8, kInt32, kInt64, kFloat, kDouble };
+
+// A bool as torch keeps it: any byte but 0 is true.
+struct Flag {
+  uint8_t byte;
+
+  template <typename T>
+  GAPO_HD GAPO_INLINE explicit operator T() const {
+    return byte != 0 ? T{1} : T{0};
+  }
+};
 
 // body(the mask, typed). A uniform branch.
 template <typename Body>
-GAPO_DEVICE void with_mask(const void* mask, MaskType type, Body body) {
+GAPO_HD GAPO_INLINE void with_mask(const void* mask, MaskType type, Body body) {
   switch (type) {
+    case MaskType::kBool:
+      return body(static_cast<const Flag*>(mask));
     case MaskType::kUint8:
       return body(static_cast<const uint8_t*>(mask));
     case MaskType::kInt32:

@@ -280,6 +280,15 @@ def test_float64_is_computed_in_float64(form):
     assert (result * 2.0**40).tolist() == [-1.5, -0.5, 0.5, 5.5]
 
 
+def test_any_byte_but_0_is_true_in_a_bool_mask():
+    tokens, ids = rewards_of(4, 70), torch.tensor([0, 0, 1, 1])
+    kept = torch.arange(4 * 70).view(4, 70) % 3 > 0
+    for byte in (1, 2, 255):
+        mask = (kept.to(torch.uint8) * byte).view(torch.bool)
+        result = torch.ops.gapo.token_advantage(tokens, mask, ids)
+        assert torch.equal(result, torch.ops.gapo.token_advantage(tokens, kept.long(), ids))
+
+
 def test_a_uint64_mask_is_never_negative():
     mask = torch.full((2, 1), 2**64 - 1, dtype=torch.uint64)
     result = torch.ops.gapo.token_advantage(torch.tensor([[1.0], [2.0]]), mask, torch.tensor([0, 0]), scale="none")

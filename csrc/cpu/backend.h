@@ -1,6 +1,10 @@
 // What one instruction set's build of the kernels offers, and which of them this CPU runs.
 #pragma once
 
+#include <cstdint>
+#include <tuple>
+#include <type_traits>
+
 #include "definition.h"
 #include "mask.h"
 #include "parallel.h"
@@ -36,19 +40,34 @@ struct Threads {
   int64_t count = 1;
 };
 
+// 16-bit floats as they lie in memory.
+struct Float16 {
+  uint16_t bits;
+};
+struct BFloat16 {
+  uint16_t bits;
+};
+
+// What values of this type are computed in.
+template <typename Token>
+using Computed = std::conditional_t<std::is_same_v<Token, double>, double, float>;
+
+// The two passes of the token-level step.
+template <typename Token>
+struct TokenPasses {
+  // sums[row] = the sum of tokens[row, :], added in float64
+  void (*row_sums)(const Token* tokens, int64_t rows, int64_t length, Computed<Token>* sums, ParallelFor);
+  // out[row, t] = values[row] * mask[row, t], and 0 where the mask is 0
+  void (*broadcast)(const Computed<Token>* values, const void* mask, MaskType, int64_t rows, int64_t length, Token* out,
+                    ParallelFor);
+};
+
 struct Backend {
   const char* name;
   int float_lanes;  // groups of float rewards that are computed side by side
   void (*advantage_float)(const Rule&, const Groups<float>&, const Output<float>&, const Threads&);
   void (*advantage_double)(const Rule&, const Groups<double>&, const Output<double>&, const Threads&);
-  // sums[row] = the sum of tokens[row, :], added in float64
-  void (*row_sums_float)(const float* tokens, int64_t rows, int64_t length, float* sums, ParallelFor);
-  void (*row_sums_double)(const double* tokens, int64_t rows, int64_t length, double* sums, ParallelFor);
-  // out[row, t] = values[row] * mask[row, t], and 0 where the mask is 0
-  void (*broadcast_float)(const float* values, const void* mask, MaskType, int64_t rows, int64_t length, float* out,
-                          ParallelFor);
-  void (*broadcast_double)(const double* values, const void* mask, MaskType, int64_t rows, int64_t length, double* out,
-                           ParallelFor);
+  std::tuple<TokenPasses<float>, TokenPasses<double>, TokenPasses<Float16>, TokenPasses<BFloat16>> tokens;
 };
 
 // The best build that this CPU runs, or the one that GAPO_CPU_CAPABILITY names (baseline, avx2, avx512): chosen once.

@@ -3,6 +3,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/buffer.h"
+#include "cpu/half.h"
 #include "cpu/statistics.h"
 #include "parallel.h"
 
@@ -42,7 +43,7 @@ double striped_sum(const T* values, int64_t n, Term term) {
   }
   double total = 0.0;
   for (int s = 0; s < stripes; ++s) total += sums[s / kLanes<double>][s % kLanes<double>];
-  for (; i < n; ++i) total += term(static_cast<double>(values[i]));
+  for (; i < n; ++i) total += term(static_cast<double>(to_computed(values[i])));
   return total;
 }
 

@@ -7,15 +7,15 @@
 namespace gapo {
 namespace {
 
+template <typename Token>
+constexpr TokenPasses<Token> kTokenPasses = {row_sums<Token>, broadcast<Token>};
+
 constexpr Backend make_backend(const char* name) {
   return {name,
           kLanes<float>,
           advantage<float>,
           advantage<double>,
-          row_sums<float>,
-          row_sums<double>,
-          broadcast<float>,
-          broadcast<double>};
+          {kTokenPasses<float>, kTokenPasses<double>, kTokenPasses<Float16>, kTokenPasses<BFloat16>}};
 }
 
 }  // namespace

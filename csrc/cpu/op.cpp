@@ -136,30 +136,32 @@ void advantage_by_id(const Rule& rule, const T* rewards, const int64_t* ids, int
   }
 }
 
-template <typename T>
-void token_advantage(const Rule& rule, const T* tokens, const void* mask, MaskType mask_type, const int64_t* ids,
-                     int64_t rows, int64_t length, const bool* valid, T* out, const Threads& threads) {
+template <typename Token>
+void token_advantage(const Rule& rule, const Token* tokens, const void* mask, MaskType mask_type, const int64_t* ids,
+                     int64_t rows, int64_t length, const bool* valid, Token* out, const Threads& threads) {
+  using T = Computed<Token>;
+  const auto& passes = std::get<TokenPasses<Token>>(backend().tokens);
   std::vector<T> rewards(rows), advantage(rows);
-  const auto pass = [&](auto row_sums, auto broadcast) {
-    row_sums(tokens, rows, length, rewards.data(), threads.parallel_for);
-    advantage_by_id<T>(rule, rewards.data(), ids, rows, valid, {advantage.data(), nullptr}, threads);
-    broadcast(advantage.data(), mask, mask_type, rows, length, out, threads.parallel_for);
-  };
-  if constexpr (sizeof(T) == sizeof(float)) {
-    pass(backend().row_sums_float, backend().broadcast_float);
-  } else {
-    pass(backend().row_sums_double, backend().broadcast_double);
-  }
+  passes.row_sums(tokens, rows, length, rewards.data(), threads.parallel_for);
+  advantage_by_id<T>(rule, rewards.data(), ids, rows, valid, {advantage.data(), nullptr}, threads);
+  passes.broadcast(advantage.data(), mask, mask_type, rows, length, out, threads.parallel_for);
 }
 
 #define GAPO_INSTANTIATE(T)                                                                                            \
   template void contiguous_advantage<T>(const Rule&, const Groups<T>&, const bool*, const Output<T>&, const Threads&); \
   template void advantage_by_id<T>(const Rule&, const T*, const int64_t*, int64_t, const bool*, const Output<T>&,      \
-                                   const Threads&);                                                                    \
-  template void token_advantage<T>(const Rule&, const T*, const void*, MaskType, const int64_t*, int64_t, int64_t,     \
-                                   const bool*, T*, const Threads&);
+                                   const Threads&);
 GAPO_INSTANTIATE(float)
 GAPO_INSTANTIATE(double)
+#undef GAPO_INSTANTIATE
+
+#define GAPO_INSTANTIATE(Token)                                                                                   \
+  template void token_advantage<Token>(const Rule&, const Token*, const void*, MaskType, const int64_t*, int64_t, \
+                                       int64_t, const bool*, Token*, const Threads&);
+GAPO_INSTANTIATE(float)
+GAPO_INSTANTIATE(double)
+GAPO_INSTANTIATE(Float16)
+GAPO_INSTANTIATE(BFloat16)
 #undef GAPO_INSTANTIATE
 
 }  // namespace gapo

@@ -1,5 +1,5 @@
 // The five ops on plain memory, by three functions: what the torch op and the NumPy module both call. Torch-free; T is
-// float or double.
+// float or double, Token a 16-bit float as well.
 #pragma once
 
 #include "cpu/backend.h"
@@ -18,8 +18,8 @@ void advantage_by_id(const Rule& rule, const T* rewards, const int64_t* ids, int
                      const Output<T>& out, const Threads& threads);
 
 // tokens, mask, out: [rows, length]; ids, valid (or null): [rows].
-template <typename T>
-void token_advantage(const Rule& rule, const T* tokens, const void* mask, MaskType mask_type, const int64_t* ids,
-                     int64_t rows, int64_t length, const bool* valid, T* out, const Threads& threads);
+template <typename Token>
+void token_advantage(const Rule& rule, const Token* tokens, const void* mask, MaskType mask_type, const int64_t* ids,
+                     int64_t rows, int64_t length, const bool* valid, Token* out, const Threads& threads);
 
 }  // namespace gapo

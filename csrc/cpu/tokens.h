@@ -12,11 +12,12 @@ inline constexpr int64_t kStreamedBytes = int64_t{4} << 20;  // an output larger
 
 inline int64_t row_grain(int64_t length) { return kTokenGrain / (length > 0 ? length : 1) + 1; }
 
-template <typename T>
-void row_sums(const T* tokens, int64_t rows, int64_t length, T* sums, ParallelFor parallel_for) {
+template <typename Token>
+void row_sums(const Token* tokens, int64_t rows, int64_t length, Computed<Token>* sums, ParallelFor parallel_for) {
   parallel_for(rows, row_grain(length), [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
-      sums[row] = static_cast<T>(striped_sum(tokens + row * length, length, [](auto x) { return x; }));
+      const double sum = striped_sum(tokens + row * length, length, [](auto x) { return x; });
+      sums[row] = static_cast<Computed<Token>>(sum);
     }
   });
 }
@@ -43,6 +44,12 @@ GAPO_INLINE Vec<float> load_mask<float>(const uint8_t* mask) {
 }
 #endif
 
+template <typename T>
+GAPO_INLINE Vec<T> load_mask(const Flag* mask) {
+  const Vec<T> bytes = load_mask<T>(&mask->byte);
+  return bytes == 0 ? Vec<T>{} : splat(T{1});
+}
+
 // The same for kLanes<T> tokens, in vectors: a compiler makes branches of a loop over masked().
 template <typename T, typename Mask>
 GAPO_INLINE Vec<T> masked_lanes(T value, const Mask* mask) {
@@ -50,18 +57,32 @@ GAPO_INLINE Vec<T> masked_lanes(T value, const Mask* mask) {
   return factor == 0 ? Vec<T>{} : value * factor;
 }
 
-template <typename T>
-GAPO_INLINE void stream(T* aligned, Vec<T> v) {
+// kLanes<Computed<Token>> tokens as they are stored.
+template <typename Token>
+GAPO_INLINE auto token_lanes(Vec<Computed<Token>> v) {
+  if constexpr (sizeof(Token) == sizeof(Computed<Token>)) {
+    return v;
+  } else {
+    return rounded_bits<Token>(v);
+  }
+}
+
+// Stores a vector at an address that is a multiple of its size, past the caches where the CPU can.
+template <typename V>
+GAPO_INLINE void stream(void* aligned, V v) {
 #if defined(__clang__)
-  __builtin_nontemporal_store(v, reinterpret_cast<Vec<T>*>(aligned));
-#elif GAPO_VECTOR_BYTES == 64
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(aligned), (__m512i)v);
-#elif GAPO_VECTOR_BYTES == 32
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(aligned), (__m256i)v);
-#elif defined(__x86_64__)
-  _mm_stream_si128(reinterpret_cast<__m128i*>(aligned), (__m128i)v);
+  __builtin_nontemporal_store(v, static_cast<V*>(aligned));
 #else
-  store(aligned, v);
+#if GAPO_VECTOR_BYTES == 64
+  if constexpr (sizeof(V) == 64) return _mm512_stream_si512(static_cast<__m512i*>(aligned), (__m512i)v);
+#endif
+#if GAPO_VECTOR_BYTES >= 32
+  if constexpr (sizeof(V) == 32) return _mm256_stream_si256(static_cast<__m256i*>(aligned), (__m256i)v);
+#endif
+#if defined(__x86_64__)
+  if constexpr (sizeof(V) == 16) return _mm_stream_si128(static_cast<__m128i*>(aligned), (__m128i)v);
+#endif
+  std::memcpy(aligned, &v, sizeof(V));
 #endif
 }
 
@@ -72,24 +93,31 @@ inline void finish_stream() {
 #endif
 }
 
-template <typename T, typename Mask>
-void write_row(T value, const Mask* mask, int64_t length, bool streamed, T* out) {
+template <typename Token, typename Mask>
+void write_row(Computed<Token> value, const Mask* mask, int64_t length, bool streamed, Token* out) {
+  using T = Computed<Token>;
+  constexpr std::size_t vector_bytes = kLanes<T> * sizeof(Token);
   int64_t t = 0;
-  if (streamed) {
-    while (t < length && reinterpret_cast<std::uintptr_t>(out + t) % kVectorBytes != 0) {
-      out[t] = masked(value, mask[t]);
-      ++t;
-    }
-    for (; t + kLanes<T> <= length; t += kLanes<T>) {
-      stream(out + t, masked_lanes(value, mask + t));
+  const auto write_one = [&] {
+    out[t] = to_token<Token>(masked(value, mask[t]));
+    ++t;
+  };
+  while (streamed && t < length && reinterpret_cast<std::uintptr_t>(out + t) % vector_bytes != 0) write_one();
+  for (; t + kLanes<T> <= length; t += kLanes<T>) {
+    const auto tokens = token_lanes<Token>(masked_lanes(value, mask + t));
+    if (streamed) {
+      stream(out + t, tokens);
+    } else {
+      std::memcpy(out + t, &tokens, vector_bytes);
     }
   }
-  for (; t < length; ++t) out[t] = masked(value, mask[t]);
+  while (t < length) write_one();
 }
 
-template <typename T, typename Mask>
-void broadcast_rows(const T* values, const Mask* mask, int64_t rows, int64_t length, T* out, ParallelFor parallel_for) {
-  const bool streamed = rows * length * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
+template <typename Token, typename Mask>
+void broadcast_rows(const Computed<Token>* values, const Mask* mask, int64_t rows, int64_t length, Token* out,
+                    ParallelFor parallel_for) {
+  const bool streamed = rows * length * static_cast<int64_t>(sizeof(Token)) > kStreamedBytes;
   parallel_for(rows, row_grain(length), [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
       write_row(values[row], mask + row * length, length, streamed, out + row * length);
@@ -98,8 +126,8 @@ void broadcast_rows(const T* values, const Mask* mask, int64_t rows, int64_t len
   });
 }
 
-template <typename T>
-void broadcast(const T* values, const void* mask, MaskType type, int64_t rows, int64_t length, T* out,
+template <typename Token>
+void broadcast(const Computed<Token>* values, const void* mask, MaskType type, int64_t rows, int64_t length, Token* out,
                ParallelFor parallel_for) {
   with_mask(mask, type, [&](auto* typed) { broadcast_rows(values, typed, rows, length, out, parallel_for); });
 }

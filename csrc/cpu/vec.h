@@ -81,9 +81,9 @@ GAPO_INLINE Vec<double> square_root(Vec<double> v) {
 #endif
 }
 
-// A vector of T seen as float64: one part for double, two for float.
+// A vector of T seen as float64: one part for double, two for float and for what is read as float.
 template <typename T>
-inline constexpr int kParts = sizeof(double) / sizeof(T);
+inline constexpr int kParts = std::is_same_v<T, double> ? 1 : 2;
 template <typename T>
 struct Wide {
   Vec<double> part[kParts<T>];

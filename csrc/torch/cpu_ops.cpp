@@ -35,15 +35,26 @@ void prefer_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size
 #endif
 }
 
+int32_t aoti_dtype(ScalarType type) {
+  switch (type) {
+    case ScalarType::Double:
+      return aoti_torch_dtype_float64();
+    case ScalarType::Half:
+      return aoti_torch_dtype_float16();
+    case ScalarType::BFloat16:
+      return aoti_torch_dtype_bfloat16();
+    default:
+      return aoti_torch_dtype_float32();
+  }
+}
+
 // Uninitialised, contiguous, on the CPU; straight from the allocator: the dispatcher takes half a microsecond.
 Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
   std::vector<int64_t> strides(sizes.size(), 1);
   for (std::size_t d = sizes.size(); d-- > 1;) strides[d - 1] = strides[d] * (sizes[d] > 0 ? sizes[d] : 1);
   AtenTensorHandle handle = nullptr;
-  TORCH_ERROR_CODE_CHECK(
-      aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
-                               type == ScalarType::Double ? aoti_torch_dtype_float64() : aoti_torch_dtype_float32(),
-                               aoti_torch_device_type_cpu(), 0, &handle));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+                                                  aoti_dtype(type), aoti_torch_device_type_cpu(), 0, &handle));
   const Tensor tensor(handle);
   prefer_huge_pages(tensor.data_ptr(), static_cast<std::size_t>(tensor.numel()) * tensor.element_size());
   return tensor;
@@ -57,6 +68,14 @@ void with_precision(ScalarType precision, Body body) {
   } else {
     body(float{});
   }
+}
+
+// Calls body(Token{}) with the C++ type that holds one float of this type.
+template <typename Body>
+void with_token(ScalarType type, Body body) {
+  if (type == ScalarType::Half) return body(Float16{});
+  if (type == ScalarType::BFloat16) return body(BFloat16{});
+  with_precision(type, body);
 }
 
 // Rewards in the precision of the computation, with room for the result.
@@ -154,15 +173,16 @@ Tensor token_advantage(const Tensor& token_rewards, const Tensor& mask, const Te
   const Rule rule = check_token_advantage(token_rewards, mask, group_ids, {tau, center, scale, eps, valid});
   const Tensor ids = as_type(group_ids, ScalarType::Long);
   const Mask typed_mask = prepare_mask(mask);
-  const Prepared call(token_rewards);
+  const Tensor tokens = as_contiguous(token_rewards);
+  const Tensor result = empty(sizes_of(tokens), tokens.scalar_type());
   const Valid valid_rows(valid);
-  with_precision(call.precision, [&](auto zero) {
-    using T = decltype(zero);
-    gapo::token_advantage<T>(rule, data<T>(call.rewards), typed_mask.tensor.data_ptr(), typed_mask.type,
-                             data<int64_t>(ids), token_rewards.size(0), token_rewards.size(1), valid_rows.get(),
-                             mutable_data<T>(call.advantage), torch_threads());
+  with_token(tokens.scalar_type(), [&](auto zero) {
+    using Token = decltype(zero);
+    gapo::token_advantage<Token>(rule, data<Token>(tokens), typed_mask.tensor.data_ptr(), typed_mask.type,
+                                 data<int64_t>(ids), tokens.size(0), tokens.size(1), valid_rows.get(),
+                                 mutable_data<Token>(result), torch_threads());
   });
-  return call.result();
+  return result;
 }
 
 }  // namespace

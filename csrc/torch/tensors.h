@@ -69,6 +69,7 @@ struct Mask {
 inline Mask prepare_mask(const Tensor& mask) {
   switch (mask.scalar_type()) {
     case ScalarType::Bool:
+      return {as_contiguous(mask), MaskType::kBool};
     case ScalarType::Byte:
       return {as_contiguous(mask), MaskType::kUint8};
     case ScalarType::Int:

@@ -1,6 +1,7 @@
 // The token-level step: row sums, the groups' advantages, the product with the mask.
 #include "batch.h"
 #include "check.h"
+#include "half_formats.h"
 #include "split.h"
 #include "tests.h"
 
@@ -8,31 +9,88 @@ namespace {
 
 using gapo::MaskType;
 
+template <typename Token>
+const auto& passes() {
+  return std::get<gapo::TokenPasses<Token>>(gapo::backend().tokens);
+}
+
 // Row sums in float64, whatever their order, are this close to the true ones before they are rounded to T.
-template <typename T>
+template <typename Token>
 void check_row_sums(int64_t rows, int64_t length) {
+  using T = gapo::Computed<Token>;
   check::current_case = "sums of " + std::to_string(length);
-  const std::vector<T> tokens = sample<T>(Shape::kNormal, rows * length, length);
-  std::vector<T> sums(rows, static_cast<T>(kPoison));
-  if constexpr (sizeof(T) == sizeof(float)) {
-    gapo::backend().row_sums_float(tokens.data(), rows, length, sums.data(), gapo::serial_for);
-  } else {
-    gapo::backend().row_sums_double(tokens.data(), rows, length, sums.data(), gapo::serial_for);
+  std::vector<Token> tokens;
+  for (T value : sample<T>(Shape::kNormal, rows * length, length)) {
+    tokens.push_back(encoded<Token>(rounded<Token>(value)));
   }
+  std::vector<T> sums(rows, static_cast<T>(kPoison));
+  passes<Token>().row_sums(tokens.data(), rows, length, sums.data(), gapo::serial_for);
   for (int64_t row = 0; row < rows; ++row) {
     long double sum = 0, sizes = 0;
     for (int64_t t = 0; t < length; ++t) {
-      sum += tokens[row * length + t];
-      sizes += std::abs(static_cast<long double>(tokens[row * length + t]));
+      sum += decoded(tokens[row * length + t]);
+      sizes += std::abs(static_cast<long double>(decoded(tokens[row * length + t])));
     }
     CHECK_NEAR(sums[row], sum, sizes * length * 0x1p-53L + std::abs(sum) * std::numeric_limits<T>::epsilon());
   }
 }
 
-template <typename T, typename Mask>
+// Every pattern of 16 bits, in every lane of a vector and behind the last one, as the only token that is not 0.
+template <typename Half>
+void check_every_half_is_read() {
+  check::current_case = "every pattern";
+  constexpr int64_t rows = 65536, length = 47;
+  std::vector<Half> tokens(rows * length);
+  for (int64_t row = 0; row < rows; ++row) tokens[row * length + row % length].bits = static_cast<uint16_t>(row);
+  std::vector<float> sums(rows);
+  passes<Half>().row_sums(tokens.data(), rows, length, sums.data(), gapo::serial_for);
+  for (int64_t row = 0; row < rows; ++row) CHECK_EQ(sums[row], decoded(Half{static_cast<uint16_t>(row)}));
+}
+
+// The halfway points between neighbours and the floats beside these, where rounding is decided, and floats of any bits.
+template <typename Half>
+void check_rounding() {
+  check::current_case = "rounding";
+  std::vector<float> values;
+  for (uint32_t bits = 0; bits < 65535; ++bits) {
+    const auto low = static_cast<float>(decoded(Half{static_cast<uint16_t>(bits)}));
+    const auto high = static_cast<float>(decoded(Half{static_cast<uint16_t>(bits + 1)}));
+    const float middle = low + (high - low) / 2;
+    for (float value : {low, std::nextafter(middle, low), middle, std::nextafter(middle, high)})
+      values.push_back(value);
+  }
+  Random random(16);
+  for (int i = 0; i < 100000; ++i) {
+    const auto bits = static_cast<uint32_t>(random.bits());
+    values.push_back(0);
+    std::memcpy(&values.back(), &bits, sizeof(bits));
+  }
+  const auto rows = static_cast<int64_t>(values.size());
+  constexpr int64_t length = 17;  // a vector of every instruction set, and one token behind it
+  const std::vector<uint8_t> mask(rows * length, 1);
+  std::vector<Half> out(rows * length);
+  passes<Half>().broadcast(values.data(), mask.data(), MaskType::kUint8, rows, length, out.data(), gapo::serial_for);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t t : {int64_t{0}, row % length, length - 1}) {
+      CHECK_BITS(decoded(out[row * length + t]), rounded<Half>(values[row]));
+    }
+  }
+}
+
+template <typename Mask>
+Mask mask_value(double factor) {
+  if constexpr (std::is_same_v<Mask, gapo::Flag>) {
+    return {static_cast<uint8_t>(85 * factor)};  // 0, 127 or 255
+  } else {
+    return static_cast<Mask>(factor);
+  }
+}
+
+template <typename Token, typename Mask>
 struct Step {
+  using T = gapo::Computed<Token>;
   int64_t rows, length;
-  std::vector<T> tokens;  // multiples of 1/8, so that a row's sum is exact in any order
+  std::vector<Token> tokens;  // multiples of 1/8, so that a row's sum is exact in any order
   std::vector<Mask> mask;
   std::vector<int64_t> ids;
   std::unique_ptr<bool[]> valid;
@@ -43,11 +101,11 @@ struct Step {
       ids.push_back(random.below(rows / 7 + 1) * 1000003 - 17);
       const int64_t end = random.below(length + 1);  // padding behind it
       for (int64_t t = 0; t < length; ++t) {
-        tokens.push_back(static_cast<T>(random.below(33) - 16) / 8);
-        mask.push_back(t >= end ? Mask{0} : static_cast<Mask>(1.5 * static_cast<double>(random.below(3))));
+        tokens.push_back(encoded<Token>(static_cast<double>(random.below(33) - 16) / 8));
+        mask.push_back(mask_value<Mask>(t >= end ? 0 : 1.5 * static_cast<double>(random.below(3))));
       }
     }
-    if (rows > 2 && length > 0) tokens[2 * length] = std::numeric_limits<T>::quiet_NaN();
+    if (rows > 2 && length > 0) tokens[2 * length] = encoded<Token>(std::numeric_limits<T>::quiet_NaN());
   }
 
   // The output begins `shift` values behind an address that vectors like.
@@ -57,40 +115,51 @@ struct Step {
     const gapo::Rule rule;
     std::vector<T> sums(rows, T{0}), advantage(rows);
     for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t t = 0; t < length; ++t) sums[row] += tokens[row * length + t];
+      for (int64_t t = 0; t < length; ++t) sums[row] += static_cast<T>(decoded(tokens[row * length + t]));
     }
     const bool* kept = with_valid ? valid.get() : nullptr;
     gapo::advantage_by_id<T>(rule, sums.data(), ids.data(), rows, kept, {advantage.data(), nullptr}, {});
-    std::vector<T> memory(rows * length + shift, static_cast<T>(kPoison));
-    T* const out = memory.data() + shift;
-    gapo::token_advantage<T>(rule, tokens.data(), mask.data(), type, ids.data(), rows, length, kept, out, threads);
+    const Token poison = encoded<Token>(rounded<Token>(static_cast<T>(kPoison)));
+    std::vector<Token> memory(rows * length + shift, poison);
+    Token* const out = memory.data() + shift;
+    gapo::token_advantage<Token>(rule, tokens.data(), mask.data(), type, ids.data(), rows, length, kept, out, threads);
     for (int64_t i = 0; i < rows * length; ++i) {
-      CHECK_EQ(out[i], mask[i] == 0 ? T{0} : advantage[i / length] * static_cast<T>(mask[i]));
+      const T factor = static_cast<T>(mask[i]);
+      CHECK_EQ(decoded(out[i]), factor == 0 ? 0.0 : rounded<Token>(advantage[i / length] * factor));
     }
-    for (int i = 0; i < shift; ++i) CHECK_EQ(memory[i], static_cast<T>(kPoison));
+    for (int i = 0; i < shift; ++i) CHECK_EQ(decoded(memory[i]), decoded(poison));
   }
 };
 
-template <typename T, typename Mask>
+template <typename Token, typename Mask>
 void check_steps(MaskType type) {
   for (int64_t length : {0, 1, 2, 3, 15, 16, 17, 33, 100, 129}) {
-    const Step<T, Mask> step(40, length);
+    const Step<Token, Mask> step(40, length);
     for (bool with_valid : {false, true}) step.check(type, with_valid, 0, {});
   }
-  Step<T, Mask>(0, 8).check(type, false, 0, {});
-  const Step<T, Mask> streamed(293, 4099);  // more than 4 MiB of float, and no row but the first is aligned
+  Step<Token, Mask>(0, 8).check(type, false, 0, {});
+  // more than 4 MiB, and no row but the first is aligned
+  const Step<Token, Mask> streamed(293 * 4 / std::min<int64_t>(sizeof(Token), 4), 4099);
   for (int shift = 0; shift < 2; ++shift) streamed.check(type, true, shift, {});
   with_split_threads([&](const gapo::Threads& threads) { streamed.check(type, false, 1, threads); });
 }
 
-template <typename T>
+template <typename Token>
 void test_type() {
-  for (int64_t length : {0, 1, 7, 15, 16, 17, 31, 32, 100, 1000}) check_row_sums<T>(23, length);
-  check_steps<T, uint8_t>(MaskType::kUint8);
-  check_steps<T, int32_t>(MaskType::kInt32);
-  check_steps<T, int64_t>(MaskType::kInt64);
-  check_steps<T, float>(MaskType::kFloat);
-  check_steps<T, double>(MaskType::kDouble);
+  for (int64_t length : {0, 1, 7, 15, 16, 17, 31, 32, 100, 1000}) check_row_sums<Token>(23, length);
+  check_steps<Token, gapo::Flag>(MaskType::kBool);
+  check_steps<Token, uint8_t>(MaskType::kUint8);
+  check_steps<Token, int32_t>(MaskType::kInt32);
+  check_steps<Token, int64_t>(MaskType::kInt64);
+  check_steps<Token, float>(MaskType::kFloat);
+  check_steps<Token, double>(MaskType::kDouble);
+}
+
+template <typename Half>
+void test_half() {
+  check_every_half_is_read<Half>();
+  check_rounding<Half>();
+  test_type<Half>();
 }
 
 }  // namespace
@@ -98,4 +167,6 @@ void test_type() {
 void test_tokens(Effort) {
   test_type<float>();
   test_type<double>();
+  test_half<gapo::Float16>();
+  test_half<gapo::BFloat16>();
 }
