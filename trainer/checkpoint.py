@@ -1,8 +1,8 @@
 """Checkpoints: a folder that transformers can load, plus the optimiser and one JSON file. No pickle.
 
 A checkpoint is written beside its final name, flushed to the disk and renamed, so a folder called ``step_…`` is whole;
-``state.json`` lists every file with its size and SHA-256, so that what happened to it later is noticed too. There is
-no scheduler and no generator state in it: both are functions of (seed, step).
+``state.json`` lists every file with its size and SHA-256, and has one of its own, so that what happened to them later
+is noticed too. There is no scheduler and no generator state in it: both are functions of (seed, step).
 Left out: sharded and asynchronous checkpoints (one file of weights serves up to a few billion parameters).
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # which names checkpoints in an error
 CHECKPOINTS = "checkpoints"  # their folder, in that of a run
 WRITING = ".writing_"  # begins the name of one that is not whole yet
 FORMAT = "gapo_trainer checkpoint"
-VERSION = 1
+VERSION = 2
 STATE, OPTIMIZER = "state.json", "optimizer.safetensors"
 FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -80,7 +80,7 @@ def save_checkpoint(
     policy: Policy,
     optimizer: Optimizer,
     keep: int,
-) -> Path:
+) -> None:
     """Write ``folder/step_…`` whole or not at all, then remove all but the newest ``keep``. Every rank calls it.
 
     Checkpoints of later steps go too: they are damaged, else the run would have gone on from them.
@@ -92,9 +92,6 @@ def save_checkpoint(
         optimizer: its state is gathered and saved.
         keep: how many checkpoints to leave.
 
-    Returns:
-        The new checkpoint's folder.
-
     Raises:
         UserError: the disk is full or refuses; earlier checkpoints are untouched.
     """
@@ -102,7 +99,7 @@ def save_checkpoint(
     weights = get_model_state_dict(policy.model, options=FULL)
     moments: Any = get_optimizer_state_dict(policy.model, optimizer, options=FULL)  # empty on all ranks but the first
     if dist.is_initialized() and dist.get_rank() != 0:
-        return final
+        return
     for stale in folder.glob(f"{WRITING}*"):  # of a process that was killed while it wrote
         shutil.rmtree(stale, ignore_errors=True)
     partial = folder / f"{WRITING}{final.name}"
@@ -113,7 +110,7 @@ def save_checkpoint(
         save_file(_flat(moments["state"]), partial / OPTIMIZER)
         files = {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in sorted(partial.iterdir())}
         state = {"format": FORMAT, "version": VERSION, **progress._asdict(), "files": files}
-        (partial / STATE).write_text(json.dumps(state, indent=1))
+        (partial / STATE).write_text(json.dumps(state | {"sha256": _digest(state)}, indent=1))
         sync_folder(partial)
         shutil.rmtree(final, ignore_errors=True)  # only ever one that failed its checks and was trained again
         partial.rename(final)
@@ -129,7 +126,6 @@ def save_checkpoint(
     reached = saved.index(final) + 1
     for other in saved[:reached][:-keep] + saved[reached:]:
         shutil.rmtree(other)
-    return final
 
 
 def read_progress(checkpoint: Path) -> Progress:
@@ -146,9 +142,8 @@ def read_progress(checkpoint: Path) -> Progress:
         raise UserError(f"{checkpoint} is no checkpoint of this trainer: {STATE} does not say {FORMAT!r}")
     if state.get("version") != VERSION:
         raise UserError(f"{checkpoint} has version {state.get('version')}, this trainer reads {VERSION}")
-    missing = sorted({"files", *Progress._fields} - set(state))
-    if missing:
-        raise UserError(f"{checkpoint} is damaged: {STATE} has no {missing[0]!r}")
+    if state.pop("sha256", None) != _digest(state):
+        raise UserError(f"{checkpoint} is damaged: {STATE} differs from what was written")
     for name, expected in state["files"].items():
         path = checkpoint / name
         size = path.stat().st_size if path.is_file() else None
@@ -158,6 +153,11 @@ def read_progress(checkpoint: Path) -> Progress:
         if sha256(path) != expected["sha256"]:
             raise UserError(f"{checkpoint} is damaged: {name} differs from what was written")
     return Progress(**{field: state[field] for field in Progress._fields})
+
+
+def _digest(state: dict[str, Any]) -> str:
+    """SHA-256 of what ``state.json`` says besides."""
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def newest_checkpoint(folder: Path, warn: Warn) -> tuple[Path, Progress] | None:

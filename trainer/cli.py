@@ -103,12 +103,17 @@ def _eval(args: argparse.Namespace, console: Console) -> None:
 def _compare(args: argparse.Namespace, console: Console) -> None:
     from gapo_trainer.compare import compare
 
+    named = {setting.partition("=")[0].strip() for setting in args.settings}
     for name in ("estimator", "seed"):
-        if any(setting.partition("=")[0].strip() == name for setting in args.settings):
+        if name in named:
             raise UserError(f"compare sets {name} for each run: give --{name}s, not {name}=")
-    noise = [] if args.reward_noise is None else [f"reward_noise={args.reward_noise}"]
-    out = [] if args.out is None else [f"out={args.out}"]
-    config = load_config(args.config, [*args.settings, *noise, *out], defaults={"out": "runs/compare"})
+    options = {"reward_noise": args.reward_noise, "out": args.out}
+    given = [f"{name}={value}" for name, value in options.items() if value is not None]
+    for setting in given:
+        name = setting.partition("=")[0]
+        if name in named:
+            raise UserError(f"compare takes {name} once: --{name.replace('_', '-')} or {name}=, not both")
+    config = load_config(args.config, [*args.settings, *given], defaults={"out": "runs/compare"})
     compare(config, [name.strip() for name in args.estimators.split(",")], args.seeds, console)
 
 

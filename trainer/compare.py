@@ -60,7 +60,9 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
     if len(set(names)) < len(names):
         raise UserError(f"--estimators expects each name once, got {','.join(names)}")
     settle_threads(config.model)
-    evaluation_tasks(config, load_policy(config.model, config.format), lambda line: None)  # before hours of training
+    evaluation_tasks(
+        config, load_policy(config.model, config.format, thinking=config.thinking), lambda line: None
+    )  # before hours of training
     origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
     results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}

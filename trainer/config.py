@@ -19,6 +19,7 @@ import yaml
 
 import gapo_numpy
 from gapo_numpy.estimators import TAU
+from gapo_trainer.data.formats import FormatName
 from gapo_trainer.errors import UserError
 
 # What DAPO (arXiv 2503.14476) changes, as options that go with any estimator; `--dapo` and `compare` set them together.
@@ -26,7 +27,7 @@ DAPO: dict[str, Any] = {
     "dynamic_sampling": True,
     "clip_high": 0.28,
     "loss": "token",
-    "overlong_buffer": 4,
+    "overlong_buffer": 0.2,
 }
 
 
@@ -38,7 +39,8 @@ class Config:
     model: str = "tiny"  # "tiny": the embedded policy; else a folder or a hub name
     data: str = "stdlib"  # "stdlib": the embedded tasks; else a JSONL or Parquet file, or a data set's name
     skip_bad: bool = False  # pass over malformed rows of the data and count them, instead of stopping
-    format: str = "auto"  # prompt format; "auto": what the tokenizer has tokens for
+    format: FormatName = "auto"  # prompt format; "auto": what the tokenizer has tokens for
+    thinking: bool = True  # false: chat templates that know enable_thinking, as Qwen3's, are given it as false
     max_tasks: int = 4096  # of the training split; 0: all
     max_prompt_tokens: int = 512  # longer prompts are left out, and counted
     reward: str = "edem"  # em, ed, edem, bleu, or module:function of your own
@@ -57,9 +59,9 @@ class Config:
     # advantage
     estimator: str = "gapo"
     tau: float = TAU
-    dynamic_sampling: bool = False  # DAPO: replace groups whose rewards are all equal
+    dynamic_sampling: bool = False  # DAPO: replace groups whose rewards, before any overlong penalty, are all equal
     max_resamples: int = 3  # rounds of replacement a step
-    overlong_buffer: int = 0  # DAPO: the last tokens before max_new_tokens, punished linearly up to -overlong_penalty
+    overlong_buffer: float = 0.0  # DAPO: the last share of max_new_tokens, punished linearly up to -overlong_penalty
     overlong_penalty: float = 1.0
 
     # update
@@ -72,7 +74,8 @@ class Config:
     dual_clip: float = 0.0  # bound on -ratio * advantage for negative advantages, e.g. 3; 0: none
     kl_coef: float = 0.0  # weight of the k3 estimate of KL(policy || reference), the policy that training started from
     track_kl: bool = True  # keep the reference and log KL even where kl_coef is 0
-    entropy_coef: float = 0.0
+    entropy_coef: float = 0.0  # weight of the bonus for entropy
+    track_entropy: bool = True  # log the entropy even where entropy_coef is 0
     lr: float = 5e-4
     warmup_steps: int = 5
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -107,7 +110,7 @@ class Config:
         for name in ("lr", "temperature", "reward_timeout", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} expects a value > 0, got {getattr(self, name)}")
-        for name in ("reward_noise", "min_lr"):
+        for name in ("reward_noise", "min_lr", "overlong_buffer"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} expects 0 <= {name} <= 1, got {getattr(self, name)}")
         for name, kind in _TYPES.items():
@@ -123,10 +126,6 @@ class Config:
             raise UserError(
                 f"mini_batches expects a divisor of prompts_per_step ({self.prompts_per_step}), got {self.mini_batches}"
             )
-        if self.overlong_buffer > self.max_new_tokens:
-            raise UserError(
-                f"overlong_buffer expects a value <= max_new_tokens ({self.max_new_tokens}), got {self.overlong_buffer}"
-            )
 
 
 _AT_LEAST = {
@@ -138,7 +137,6 @@ _AT_LEAST = {
     "generation_batch": 1,
     "max_new_tokens": 1,
     "max_resamples": 0,
-    "overlong_buffer": 0,
     "overlong_penalty": 0,
     "mini_batches": 1,
     "epochs": 1,

@@ -34,5 +34,10 @@ class Episodes:
     similarity: Tensor
     reference: Tensor | None = None
 
+    @property
+    def scored(self) -> Tensor:
+        """Bool [rows] on the CPU: False where a completion could not be scored."""
+        return ~self.rewards.isnan()
+
     def __len__(self) -> int:
         return len(self.texts)

@@ -39,7 +39,7 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
     if out:
         check_writable("--answers", out)  # the answering may take hours
     settle_threads(config.model)
-    policy = load_policy(config.model, config.format, resolve_device(config.device))
+    policy = load_policy(config.model, config.format, resolve_device(config.device), config.thinking)
     policy.model.eval()
     splits = evaluation_tasks(config, policy, partial(tell, console))
     total = len(DECODINGS) * sum(map(len, splits.values()))
@@ -51,7 +51,7 @@ def evaluate_command(config: Config, out: Path | None, console: Console) -> None
                 with forward_precision(policy.model, config):
                     given = answer(
                         policy, tasks, decoding, config.max_new_tokens, config.temperature, config.seed,
-                        lambda count: progress.advance(bar, count),
+                        lambda count: progress.advance(bar, count), config.generation_batch,
                     )  # fmt: skip
                 answers.append((split, decoding, given))
     console.print(_table(answers))

@@ -20,7 +20,6 @@ from gapo_trainer.stats import Mean, mean_of_tasks
 
 SCORES = ("em", "ed", "bleu")
 DECODINGS = ("greedy", "sampled")
-BATCH = 64  # prompts decoded together
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ def answer(
     temperature: float = 1.0,
     seed: int = 0,
     advance: Callable[[int], Any] = lambda count: None,
+    at_once: int = 64,
 ) -> list[Answer]:
     """Let ``policy`` answer every task once.
 
@@ -54,6 +54,7 @@ def answer(
         temperature: of ``sampled``.
         seed: of ``sampled``.
         advance: called with the number of tasks answered, as they are.
+        at_once: prompts decoded together, to bound memory.
 
     Returns:
         The answers, in the order of ``tasks``.
@@ -63,7 +64,7 @@ def answer(
     how = {"do_sample": True, "temperature": temperature} if decoding == "sampled" else {"do_sample": False}
     torch.manual_seed(seed)
     answers: dict[int, Answer] = {}
-    for rows in _chunks(shortest_first, BATCH):
+    for rows in _chunks(shortest_first, at_once):
         completions = policy.generate([prompts[i] for i in rows], max_new_tokens, **how)
         for i, tokens in zip(rows, completions, strict=True):
             answers[i] = score(policy, tasks[i], tokens)

@@ -71,7 +71,7 @@ def token_loss(
 
 
 class Size(NamedTuple):
-    """A whole mini-batch, over all its groups and ranks."""
+    """The scored completions of a whole mini-batch, over all its groups and ranks."""
 
     rows: float
     tokens: float
@@ -94,4 +94,4 @@ def token_weights(mask: Tensor, copies: Tensor, size: Size, config: Config) -> T
         return counted / size.tokens
     if config.loss == "constant":
         return counted / (size.rows * config.max_new_tokens)
-    return counted / (size.rows * mask.sum(1, keepdim=True).clamp(min=1))
+    return counted / (size.rows * mask.sum(1, keepdim=True))

@@ -21,7 +21,7 @@ def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateSt
     """Everything about a step that a seed reproduces; means are over completions unless the name says otherwise."""
     episodes = rollout.episodes
     rewards = torch.cat([e.rewards for e in episodes]).double()
-    scored = ~rewards.isnan()
+    scored = torch.cat([e.scored for e in episodes])
     advantage = torch.cat(list(advantages)).double().cpu()
     lengths = torch.cat([e.samples.completions.lengths for e in episodes]).cpu().double()
     sums = {
@@ -47,7 +47,7 @@ def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateSt
         "completion_tokens": total["tokens"] / rows,
         "zero_advantage": total["zero_advantage"] / rows,
         "sum_advantage": total["sum_advantage"],
-        "distinct": stats.trained_rows / rows,
+        "trained_rows": stats.trained_rows / rows,
         "replaced_groups": rollout.replaced,
         "loss": stats.loss,
         "kl": stats.kl,
@@ -62,14 +62,21 @@ def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateSt
 def kept_group(group: Episodes, advantage: Tensor) -> dict[str, Any]:
     """A whole group as JSON, for the report: all rewards and advantages, and its most frequent edits."""
     rows = ranks.gathered(list(zip(group.rewards.tolist(), advantage.tolist(), group.texts, strict=True)))
-    counts: dict[str, int] = {}
-    for _, _, text in rows:
-        counts[text] = counts.get(text, 0) + 1
-    reward_of = {text: reward for reward, _, text in rows}
-    frequent = sorted(counts, key=lambda text: (-counts[text], text))[:MOST_KEPT_TEXTS]
+    rewards: dict[str, list[float]] = {}
+    for reward, _, text in rows:
+        rewards.setdefault(text, []).append(reward)
+    frequent = sorted(rewards, key=lambda text: (-len(rewards[text]), text))[:MOST_KEPT_TEXTS]
     return {
         "task": group.task.to_row(),
         "rewards": [reward for reward, _, _ in rows],
         "advantages": [a for _, a, _ in rows],
-        "edits": [{"text": text, "count": counts[text], "reward": reward_of[text]} for text in frequent],
+        "edits": [
+            {"text": text, "count": len(rewards[text]), "reward": _mean_of_scored(rewards[text])} for text in frequent
+        ],
     }
+
+
+def _mean_of_scored(rewards: Sequence[float]) -> float:
+    """Of one text, whose rewards differ where they are noisy."""
+    scored = [reward for reward in rewards if not math.isnan(reward)]
+    return sum(scored) / len(scored) if scored else math.nan

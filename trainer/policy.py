@@ -27,6 +27,7 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from gapo_trainer.checkpoint import CHECKPOINTS, checkpoints
 from gapo_trainer.data.formats import PromptFormat, make_format
 from gapo_trainer.data.task import Task
+from gapo_trainer.engine.fsdp import gathered
 from gapo_trainer.errors import UserError
 
 EMBEDDED = "tiny"
@@ -76,15 +77,16 @@ class Policy:
         self.model.generation_config = GenerationConfig()  # the model's would be merged into any that is passed
         self.model.eval()  # in training mode gradient checkpointing would switch the cache off
         try:
-            rows = self.model.generate(  # type: ignore[operator]  # transformers' mixins confuse mypy
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=list(self.end_tokens),
-                pad_token_id=pad,
-                **unfiltered,
-                **how,
-            )
+            with gathered(self.model):
+                rows = self.model.generate(  # type: ignore[operator]  # transformers' mixins confuse mypy
+                    input_ids=ids,
+                    attention_mask=mask,
+                    max_new_tokens=max_new_tokens,
+                    eos_token_id=list(self.end_tokens),
+                    pad_token_id=pad,
+                    **unfiltered,
+                    **how,
+                )
         finally:
             self.model.train(training)
             self.model.generation_config = settings
@@ -95,13 +97,14 @@ class Policy:
         return tokens[: ends[0] + 1] if ends else tokens
 
 
-def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Policy:
+def load_policy(name: str, format_name: str = "auto", device: str = "cpu", thinking: bool = True) -> Policy:
     """Load a policy in float32.
 
     Args:
         name: ``"tiny"`` for the embedded one, a folder (a checkpoint is one), or a hub name.
         format_name: a prompt format, or ``"auto"``.
         device: where the weights go.
+        thinking: see ``make_format``.
 
     Raises:
         UserError: there is no such model, or its tokenizer knows no text or has no end token.
@@ -120,7 +123,9 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu") -> Po
         raise UserError(f"model {name!r}: its tokenizer has no end token, so no completion would end")
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= len(model.get_input_embeddings().weight):
         tokenizer.pad_token = tokenizer.eos_token  # one that was added later has no embedding
-    return Policy(model.to(device), tokenizer, make_format(format_name, tokenizer), _end_tokens(model, tokenizer))
+    return Policy(
+        model.to(device), tokenizer, make_format(format_name, tokenizer, thinking), _end_tokens(model, tokenizer)
+    )
 
 
 def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:

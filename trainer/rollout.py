@@ -1,13 +1,13 @@
 """``rollout``: draw the next prompts' groups of completions and score them.
 
-Every random number of a rollout comes from a generator seeded with (seed, step, prompt), so that a resumed run, another
-slicing of the group and another number of ranks draw the same completions.
+Every random number of a rollout comes from a generator seeded with (seed, step, place of the group in the step), so
+that a resumed run, another slicing of the group and another number of ranks draw the same completions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,10 +28,17 @@ from gapo_trainer.sampler import TaskSampler
 
 @dataclass
 class Rollout:
-    """A step's episodes, and how many groups were thrown away because their rewards were all equal."""
+    """A step's episodes, and what was drawn for them.
+
+    Attributes:
+        episodes: the groups to train on.
+        replaced: groups thrown away because their rewards were all equal.
+        drawn_tokens: of all completions, those of replaced groups too, on this rank.
+    """
 
     episodes: list[Episodes]
     replaced: int
+    drawn_tokens: int
 
 
 class Roller:
@@ -65,43 +72,42 @@ class Roller:
         config, place = self._config, 0
         kept: list[Episodes] = []
         flat: list[Episodes] = []
+        drawn_tokens = 0
         for _ in range(1 + (config.max_resamples if config.dynamic_sampling else 0)):
             for index in self._sampler.take(config.prompts_per_step - len(kept)):
                 group = self._group(self._tasks[index], (config.seed, step, place))
                 place += 1
-                (flat if config.dynamic_sampling and is_flat(group.rewards) else kept).append(group)
+                drawn_tokens += int(group.samples.completions.lengths.sum())
+                (flat if config.dynamic_sampling and is_flat(group.rewards) else kept).append(self._shaped(group))
             if len(kept) == config.prompts_per_step:
                 break
         missing = config.prompts_per_step - len(kept)
-        return Rollout(kept + flat[:missing], len(flat) - missing)
+        return Rollout(kept + flat[:missing], len(flat) - missing, drawn_tokens)
 
     def _group(self, task: Task, seed: tuple[int, ...]) -> Episodes:
         policy, config = self._policy, self._config
         generator = torch.Generator().manual_seed(_mixed(seed))
-        rows = self._rows
-        # the engine takes max_new_tokens numbers a row, in order: pass over those of the ranks before this one
-        torch.rand(rows.start, config.max_new_tokens, generator=generator)
         prompt = torch.tensor(policy.encode(task)[0], device=policy.model.device)
-        samples = self._engine.generate(prompt, rows.stop - rows.start, self._sampling, generator)
+        samples = self._engine.generate(prompt, config.group_size, self._sampling, generator, self._rows)
         texts = completion_texts(policy, task, samples)
-        rewards = self._shaped(torch.from_numpy(self._reward(texts, task)), samples)
+        rewards = torch.from_numpy(self._reward(texts, task))
         return Episodes(
             task=task,
             prompt=prompt,
             samples=samples,
             texts=texts,
-            rewards=with_outliers(rewards, config.reward_noise, (*seed, 1), rows, config.group_size),
+            rewards=with_outliers(rewards, config.reward_noise, (*seed, 1), self._rows, config.group_size),
             exact=torch.from_numpy(em(texts, task.target)) * samples.ended.cpu(),
             similarity=torch.from_numpy(ed(texts, task.target)),
         )
 
-    def _shaped(self, rewards: Tensor, samples: Samples) -> Tensor:
+    def _shaped(self, group: Episodes) -> Episodes:
         config = self._config
         if not config.overlong_buffer:
-            return rewards
-        return rewards + overlong_penalty(
-            samples.completions.lengths.cpu(), config.max_new_tokens, config.overlong_buffer, config.overlong_penalty
-        )
+            return group
+        lengths, buffer = group.samples.completions.lengths.cpu(), config.overlong_buffer * config.max_new_tokens
+        penalty = overlong_penalty(lengths, config.max_new_tokens, buffer, config.overlong_penalty)
+        return replace(group, rewards=group.rewards + penalty)
 
 
 def make_engine(policy: Policy, config: Config) -> RolloutEngine:
@@ -132,7 +138,7 @@ def is_flat(rewards: Tensor) -> bool:
     return not low < high
 
 
-def overlong_penalty(lengths: Tensor, longest: int, buffer: int, penalty: float) -> Tensor:
+def overlong_penalty(lengths: Tensor, longest: int, buffer: float, penalty: float) -> Tensor:
     """DAPO's soft overlong punishment.
 
     Args:
@@ -148,11 +154,14 @@ def overlong_penalty(lengths: Tensor, longest: int, buffer: int, penalty: float)
 
 
 def with_outliers(rewards: Tensor, share: float, seed: tuple[int, ...], rows: slice, group_size: int) -> Tensor:
-    """Replace ``share`` of a group's rewards by 0, as a broken grader would; ``rows`` are this rank's."""
+    """Replace ``share`` of a group's rewards by 0, as a broken grader would; ``rows`` are this rank's.
+
+    What could not be scored stays so.
+    """
     if not share:
         return rewards
     hit = np.random.default_rng(seed).random(group_size)[rows] < share
-    return torch.where(torch.from_numpy(hit), 0.0, rewards)
+    return torch.where(torch.from_numpy(hit) & ~rewards.isnan(), 0.0, rewards)
 
 
 def _mixed(seed: tuple[int, ...]) -> int:

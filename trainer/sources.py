@@ -90,8 +90,8 @@ def _from_source(config: Config, warn: Warn) -> dict[str, list[Task]]:
     splits = {}
     for split in SPLITS:
         splits[split] = [task for task in loaded.tasks if task.split == split]
-        # files are sorted by repository: a limit is to sample all of them
-        random.Random(config.seed).shuffle(splits[split])
+        # files are sorted by repository: a limit is to sample all of them, and all runs are scored on the same ones
+        random.Random(config.seed if split == TRAIN else 0).shuffle(splits[split])
     return splits
 
 

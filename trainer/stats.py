@@ -64,12 +64,12 @@ def paired_test(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     """Whether ``ours`` differs from ``theirs``, run by run under the same seeds.
 
     Returns:
-        The mean of ours - theirs with Student's interval, and the two-sided p-value: NaN for fewer than two pairs,
-        1 where every pair is equal.
+        The mean of ours - theirs with Student's interval, and the two-sided p-value: NaN for fewer than two pairs, and
+        where all pairs differ by the same, which leaves nothing to test against; 1 where every pair is equal.
     """
     difference = np.asarray(ours, float) - np.asarray(theirs, float)
     if difference.size < 2:
         return Paired(mean_of_seeds(difference.tolist()), float("nan"))
     if (difference == difference[0]).all():
-        return Paired(mean_of_seeds(difference.tolist()), 1.0 if difference[0] == 0 else 0.0)
+        return Paired(mean_of_seeds(difference.tolist()), 1.0 if difference[0] == 0 else float("nan"))
     return Paired(mean_of_seeds(difference.tolist()), float(stats.ttest_1samp(difference, 0.0).pvalue))

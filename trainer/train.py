@@ -15,6 +15,7 @@ import random
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,12 +62,14 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
         UserError: something that can be mended stopped the run; its checkpoints are as they were.
     """
     warn = partial(tell, console) if console else lambda line: None
-    run = _prepare(config, folder, device, resume, warn)
-    with (
-        Scorer(config.reward, workers=config.reward_workers, time_limit=config.reward_timeout) as reward,
-        RunLog(folder if ranks.rank() == 0 else None, config, run.progress.step, run.progress.log_bytes) as log,
-        ProgressView(config.steps, run.progress.step, console) as view,
-    ):
+    with ExitStack() as stack:
+        reward = stack.enter_context(
+            Scorer(config.reward, workers=config.reward_workers, time_limit=config.reward_timeout)
+        )  # before the models: a wrong one is told at once
+        run = _prepare(config, folder, device, resume, warn)
+        log_folder = folder if ranks.rank() == 0 else None
+        log = stack.enter_context(RunLog(log_folder, config, run.progress.step, run.progress.log_bytes))
+        view = stack.enter_context(ProgressView(config.steps, run.progress.step, console))
         roller = Roller(run.policy, run.engine, run.splits.train, run.sampler, reward, config)
         try:
             _loop(run, roller, log, view, reward.tally, warn)
@@ -135,7 +138,7 @@ def _prepare(config: Config, folder: Path, device: str, resume: bool, warn: Warn
     start, progress = found or (None, Progress(step=0, tasks_taken=0, bad_updates=0, log_bytes={}))
     if progress.step > config.steps:
         raise UserError(f"{folder} has a checkpoint of step {progress.step}, beyond steps={config.steps}")
-    policy = load_policy(str(start or config.model), config.format, device)
+    policy = load_policy(str(start or config.model), config.format, device, config.thinking)
     reference = _reference(config, device)
     splits = load_splits(config, policy, warn)
     if not splits.train:
@@ -160,7 +163,7 @@ def _record(step: _Step, run: _Run, log: RunLog, view: ProgressView) -> dict[str
     """Log and show a step; evaluate and save after it where the settings ask for it, and at the end; its metrics."""
     config, done, rollout, advantages = run.config, step.done, step.rollout, step.advantages
     metrics = {"step": done, **step_metrics(rollout, advantages, step.stats, step.lr)}
-    tokens = metrics["completion_tokens"] * config.prompts_per_step * config.group_size
+    tokens = float(ranks.total(torch.tensor(float(rollout.drawn_tokens))))
     timings = {"step": done, **_timings(*step.times, tokens, run.device)}
     log.write(METRICS, metrics)
     log.write(TIMINGS, timings)
@@ -210,7 +213,7 @@ def _reference(config: Config, device: str) -> Policy | None:
     """The frozen policy that KL is measured against: the one that training started from."""
     if not (config.kl_coef or config.track_kl):
         return None
-    reference = load_policy(config.model, config.format, device)
+    reference = load_policy(config.model, config.format, device, config.thinking)
     reference.model.requires_grad_(False).eval()
     return reference
 
@@ -219,7 +222,9 @@ def _evaluate(run: _Run, done: int, log: RunLog) -> None:
     """Log the greedy scores of the policy after ``done`` steps."""
     for split, tasks in run.splits.evaluation.items():
         with forward_precision(run.policy.model, run.config):
-            answers = answer(run.policy, tasks, "greedy", run.config.max_new_tokens)
+            answers = answer(
+                run.policy, tasks, "greedy", run.config.max_new_tokens, at_once=run.config.generation_batch
+            )
         log.write(EVALS, {"step": done, "split": split, "decoding": "greedy", **scores_row(answers)})
 
 

@@ -29,7 +29,7 @@ COUNTED = ("clipped", "kl", "entropy")  # means over tokens
 
 
 class Merged(NamedTuple):
-    """Rows of a group that differ in tokens or advantage: the first of each, and how often it occurs."""
+    """Scored rows of a group that differ in tokens or advantage: the first of each, and how often it occurs."""
 
     first: Tensor
     copies: Tensor
@@ -43,7 +43,7 @@ class UpdateStats(NamedTuple):
         grad_norm: mean over optimiser steps, before clipping.
         clip_ratio: share of tokens where clipping decided the loss.
         kl: k3 estimate of KL(policy || reference) per token; NaN without a reference.
-        entropy: per token in nats; NaN without an entropy bonus.
+        entropy: per token in nats; NaN where it is not asked for.
         trained_rows: distinct rows that went through the model per pass.
         bad_updates: steps skipped in a row up to now, because loss or gradient was not finite.
     """
@@ -110,7 +110,7 @@ def update(
         grad_norm=sum(norms) / len(norms),
         clip_ratio=clipped,
         kl=kl if episodes[0].reference is not None else math.nan,
-        entropy=entropy if config.entropy_coef else math.nan,
+        entropy=entropy if config.entropy_coef or config.track_entropy else math.nan,
         trained_rows=trained // config.epochs,
         bad_updates=bad_updates,
     )
@@ -120,13 +120,14 @@ def _backward(
     model: PreTrainedModel, episodes: Sequence[Episodes], advantages: Sequence[Tensor], config: Config
 ) -> tuple[float, Tensor, int]:
     """Add the gradient of one mini-batch; gives its loss, the sums behind its statistics, and the rows that ran."""
-    tokens = sum(int(e.samples.completions.lengths.sum()) for e in episodes)
-    size = Size(*ranks.total(torch.tensor([sum(map(len, episodes)), tokens], dtype=torch.float64)).tolist())
+    lengths = torch.cat([e.samples.completions.lengths.cpu()[e.scored] for e in episodes]).double()
+    rows, tokens = ranks.total(torch.stack([torch.tensor(len(lengths)).double(), lengths.sum()])).tolist()
+    size = Size(max(rows, 1.0), max(tokens, 1.0))  # with nothing scored the loss is 0
     sums = torch.zeros(3 + len(COUNTED), dtype=torch.float64)
     for group, advantage in zip(episodes, advantages, strict=True):
         sums += _backward_group(model, group, advantage, size, config)
-    loss, rows, *counts = ranks.total(sums)
-    return float(loss), torch.stack(counts), int(rows)
+    loss, trained, *counts = ranks.total(sums)
+    return float(loss), torch.stack(counts), int(trained)
 
 
 def _backward_group(model: PreTrainedModel, group: Episodes, advantage: Tensor, size: Size, config: Config) -> Tensor:
@@ -142,7 +143,7 @@ def _backward_group(model: PreTrainedModel, group: Episodes, advantage: Tensor, 
         for chunk, copies in _micro_batches(kinds, samples.completions.lengths, config.micro_batch):
             batch = samples.completions[chunk]
             columns = slice(batch.tokens.shape[1])
-            if config.entropy_coef:
+            if config.entropy_coef or config.track_entropy:
                 logp, entropy = shared.logprobs_and_entropy(batch, config.temperature)
             else:
                 logp, entropy = shared.logprobs(batch, config.temperature), None
@@ -173,16 +174,20 @@ def _micro_batches(kinds: Merged, lengths: Tensor, size: int) -> Iterator[tuple[
 
 
 def merged(episodes: Episodes, advantage: Tensor) -> Merged:
-    """Merge the rows of a group that are equal in tokens and in advantage.
+    """Merge the scored rows of a group that are equal in tokens and in advantage.
 
     Args:
         episodes: the group.
         advantage: float32 [rows].
 
     Returns:
-        The first row of each kind and how often it occurs, int64 on the completions' device.
+        The first row of each kind and how often it occurs, int64 on the completions' device; of a group without any
+        scored row its first row, 0 times.
     """
     which = distinct(episodes.samples.completions).inverse
-    kinds = torch.stack([which.double(), advantage.to(which.device).double()], dim=1)
+    scored = torch.nonzero(episodes.scored.to(which.device)).squeeze(-1)
+    if len(scored) == 0:
+        return Merged(which.new_zeros(1), which.new_zeros(1))
+    kinds = torch.stack([which.double(), advantage.to(which.device).double()], dim=1)[scored]
     _, inverse, copies = torch.unique(kinds, dim=0, return_inverse=True, return_counts=True)
-    return Merged(first_rows(inverse, len(copies)), copies)
+    return Merged(scored[first_rows(inverse, len(copies))], copies)

@@ -17,7 +17,7 @@ from gapo_trainer.errors import UserError
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% if not thinking %}[direct]{% endif %}{% endif %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 TASK = Task(
     "id", "r", "MIT", "python", "a.py", "c", 0, "train", (Hunk("a.py", "@@ -1 +1 @@\n-old(x)\n+new(x)\n"),),
@@ -147,10 +147,16 @@ def test_fill_in_the_middle_tokens_are_used_where_the_tokenizer_has_them(tokens)
 
 
 def test_the_chat_prompt_is_the_templates():
-    prompt = make_format("chat", tokenizer(template=TEMPLATE), {"thinking": True}).prompt(TASK)
+    prompt = make_format("chat", tokenizer(template=TEMPLATE)).prompt(TASK)
     assert prompt.startswith("<s><|user|>### Recent edits\n")
     assert prompt.endswith("in one fenced code block.<|end|><|assistant|>")
     assert "before\n<<<<<<< CURRENT\n    old(y)\n>>>>>>> UPDATED\nafter\n```" in prompt
+
+
+def test_thinking_is_left_to_the_template_or_switched_off():
+    asks = tokenizer(template="{% if enable_thinking is defined %}{{ enable_thinking }}{% endif %}")
+    assert make_format("chat", asks).prompt(TASK) == ""
+    assert make_format("chat", asks, thinking=False).prompt(TASK) == "False"
 
 
 def test_auto_takes_what_the_tokenizer_has():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -11,8 +12,8 @@ from collections import Counter
 import pytest
 
 from gapo_trainer.data.line_edits import KINDS, apply, is_python
-from gapo_trainer.data.stdlib_lines import LONGEST, SHORTEST
-from gapo_trainer.data.stdlib_tasks import HELD_OUT, LONGEST_RESULT, stdlib_tasks
+from gapo_trainer.data.stdlib_lines import LONGEST, SHORTEST, library_functions
+from gapo_trainer.data.stdlib_tasks import HELD_OUT, LONGEST_RESULT, split_of, stdlib_tasks
 from gapo_trainer.data.task import SPLITS, Task
 
 
@@ -116,6 +117,20 @@ def test_held_out_modules_and_pairs_are_not_learnt(tasks):
     assert len(tasks["test_id"]) > 2000
     assert len(tasks["test_ood"]) > 2000
     assert len({task.id for split in SPLITS for task in tasks[split]}) == len(pairs)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_limit_takes_tasks_from_all_over(split):
+    few = stdlib_tasks(split, limit=200)
+    assert len({(task.path, task.region) for task in few}) > 190
+    assert len({task.path for task in few}) > 20
+
+
+def test_a_split_is_chosen_by_name_wherever_the_function_stands():
+    functions = [function for function in library_functions() if function.path == "json/decoder.py"]
+    assert "JSONDecoder.decode" in {function.name for function in functions}
+    for function in functions:
+        assert split_of(dataclasses.replace(function, start=0, module=(), editable=())) == split_of(function)
 
 
 def test_a_seed_decides_all_whatever_the_hash_seed():

@@ -48,8 +48,10 @@ def test_a_generator_reproduces_and_slices_change_nothing(build_model):
     again = generate(model, PROMPT, 30, sampling, seeded(1))
     sliced = generate(model, PROMPT, 30, sampling, seeded(1), rows_at_a_time=7)
     other = generate(model, PROMPT, 30, sampling, seeded(2))
+    shared = [generate(model, PROMPT, 30, sampling, seeded(1), rows=slice(b, b + 10)) for b in (0, 10, 20)]
     lists = [samples.completions.to_lists() for samples in (whole, again, sliced, other)]
     assert lists[0] == lists[1] == lists[2] != lists[3]
+    assert [row for part in shared for row in part.completions.to_lists()] == lists[0]
     assert torch.equal(whole.ended, sliced.ended)
 
 

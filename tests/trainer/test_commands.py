@@ -17,6 +17,8 @@ from gapo_trainer.config import DAPO, load_config, to_yaml
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.writers import write_rows
 from gapo_trainer.errors import UserError
+from gapo_trainer.policy import load_policy
+from gapo_trainer.sources import load_splits
 
 
 @pytest.fixture
@@ -125,6 +127,25 @@ def test_prompts_that_leave_no_room_within_the_models_positions_are_left_out(con
     out, err = capsys.readouterr()
     assert "train: 24 of 24 tasks left out, prompts over 1 tokens" in out
     assert "no training task" in err
+
+
+@pytest.mark.parametrize("setting", ["reward=edme", "format=plane"])
+def test_a_wrong_name_is_told_before_anything_is_loaded(config_file, tmp_path, monkeypatch, capsys, setting):
+    monkeypatch.setattr("gapo_trainer.train.load_policy", lambda *_: pytest.fail("the policy was loaded"))
+    assert main(["run", "--config", config_file, f"out={tmp_path / 'run'}", setting]) == 1
+    name, value = setting.split("=")
+    assert re.search(rf"{name} expects .*, got '{value}'", capsys.readouterr().err)
+
+
+def test_all_seeds_are_scored_on_the_same_tasks(small):
+    def splits(seed):
+        config = small(seed=seed, eval_tasks=4, max_tasks=12)
+        return load_splits(config, load_policy(config.model), pytest.fail)
+
+    one, other = splits(0), splits(1)
+    assert one.evaluation == other.evaluation
+    assert [len(found) for found in one.evaluation.values()] == [4, 4]
+    assert one.train != other.train
 
 
 def test_limits_count_the_tasks_whose_prompts_are_short_enough(config_file, tasks, tmp_path, monkeypatch, capsys):
@@ -322,6 +343,7 @@ def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path,
     [
         ("seed=7", "compare sets seed for each run: give --seeds, not seed="),
         ("estimator=rloo", "compare sets estimator for each run: give --estimators, not estimator="),
+        ("out=here", "compare takes out once: --out or out=, not both"),
         ("data={}", "has no evaluation tasks with prompts of at most"),
     ],
 )

@@ -45,7 +45,7 @@ def test_a_written_configuration_reads_back(tmp_path):
         ("dual_clip=0.5", "dual_clip expects 0, for none, or a value > 1, got 0.5"),
         ("reward_noise=1.5", "reward_noise expects 0 <= reward_noise <= 1, got 1.5"),
         ("mini_batches=3", r"mini_batches expects a divisor of prompts_per_step \(8\), got 3"),
-        ("overlong_buffer=99", r"overlong_buffer expects a value <= max_new_tokens \(32\), got 99"),
+        ("overlong_buffer=4", "overlong_buffer expects 0 <= overlong_buffer <= 1, got 4.0"),
     ],
 )
 def test_bad_settings_are_refused_by_name(override, message):

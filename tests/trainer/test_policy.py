@@ -3,7 +3,17 @@
 import torch
 from tokenizers.processors import TemplateProcessing
 
+from gapo_trainer.evaluate import answer
 from gapo_trainer.policy import load_policy
+
+
+def test_answers_do_not_depend_on_how_many_are_decoded_at_once(model_folder, tasks):
+    policy, together = load_policy(model_folder), []
+    generate = policy.generate
+    policy.generate = lambda prompts, *a, **k: (together.append(len(prompts)), generate(prompts, *a, **k))[1]
+    given = [answer(policy, tasks[:10], "greedy", 8, at_once=at_once) for at_once in (10, 4)]
+    assert together == [10, 4, 4, 2]
+    assert given[0] == given[1]
 
 
 def test_the_models_own_settings_of_generation_change_no_answer():

@@ -134,6 +134,15 @@ def test_one_flipped_bit_is_noticed(copied):
         read_progress(copied / "step_000006")
 
 
+@pytest.mark.parametrize("damage", [("tasks_taken", 99), ("bad_updates", 3), ("files", {})])
+def test_a_damaged_state_is_passed_over(copied, damage):
+    file = copied / "step_000006" / "state.json"
+    file.write_text(json.dumps(dict([*json.loads(file.read_text()).items(), damage])))
+    warnings = []
+    assert newest_checkpoint(copied, warnings.append)[1].step == 4
+    assert warnings == [f"passed over: {file.parent} is damaged: state.json differs from what was written"]
+
+
 def test_where_every_checkpoint_is_damaged_the_run_does_not_start_over(copied):
     for folder in copied.iterdir():
         (folder / "model.safetensors").unlink()
@@ -162,8 +171,8 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_a_whole_one(settings, who
     [
         ("{}", "is no checkpoint of this trainer: state.json does not say"),
         ("{", "is no checkpoint of this trainer"),
-        (json.dumps({"format": checkpoints.FORMAT, "version": 99}), "has version 99, this trainer reads 1"),
-        (json.dumps({"format": checkpoints.FORMAT, "version": 1}), "is damaged: state.json has no 'bad_updates'"),
+        (json.dumps({"format": checkpoints.FORMAT, "version": 99}), "has version 99, this trainer reads 2"),
+        (json.dumps({"format": checkpoints.FORMAT, "version": 2}), "is damaged: state.json differs from what was"),
     ],
 )
 def test_a_foreign_checkpoint_is_refused(copied, state, message):

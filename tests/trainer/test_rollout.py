@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from gapo_trainer.advantages import group_advantages
 from gapo_trainer.data.scoring import Scorer
 from gapo_trainer.engine import Completions, Samples
 from gapo_trainer.episodes import Episodes
+from gapo_trainer.metrics import kept_group
 from gapo_trainer.policy import load_policy
 from gapo_trainer.rollout import Roller, is_flat, make_engine, overlong_penalty, with_outliers
 from gapo_trainer.sampler import TaskSampler
@@ -53,6 +55,21 @@ def test_dynamic_sampling_replaces_groups_without_signal(small, model_folder, ta
     assert not any(is_flat(group.rewards) for group in rollout.episodes)
 
 
+def test_dynamic_sampling_looks_at_what_the_grader_said(small, model_folder, tasks):
+    """Not at the penalty of length, which differs within a group that is right throughout."""
+
+    def right(texts, task):
+        return np.ones(len(texts), np.float32)
+
+    settings = {"dynamic_sampling": True, "max_resamples": 1, "overlong_buffer": 1.0}
+    rollout = roller(small, model_folder, tasks, right, **settings).rollout(0)
+    assert rollout.replaced == 2
+    for group in rollout.episodes:  # but it is trained on
+        assert torch.equal(group.rewards, 1 - group.samples.completions.lengths / 8)
+    every = [group.samples.completions.lengths.sum() for group in rollout.episodes]
+    assert rollout.drawn_tokens > sum(every)  # of replaced groups too
+
+
 def test_dynamic_sampling_gives_up_after_its_rounds_and_keeps_the_batch_size(small, model_folder, tasks):
     def flat(texts, task):
         return np.ones(len(texts), np.float32)
@@ -81,6 +98,8 @@ def test_outliers_hit_their_share_and_the_same_rows_on_every_rank():
     second_half = with_outliers(rewards[2000:], 0.2, (0, 1, 2), slice(2000, 4000), 4000)
     assert torch.equal(second_half, hit[2000:])
     assert with_outliers(rewards, 0.0, (0,), slice(0, 4000), 4000) is rewards
+    unscorable = torch.full((4000,), math.nan)
+    assert with_outliers(unscorable, 0.2, (0, 1, 2), slice(0, 4000), 4000).isnan().all()
 
 
 def group_with(rewards, tasks):
@@ -103,6 +122,12 @@ def test_an_unscorable_completion_changes_nothing_for_the_others(small, tasks, e
     assert among[-1] == 0
     torch.testing.assert_close(among[:-1], alone)
     assert alone.abs().sum() > 0
+
+
+def test_a_kept_groups_edit_has_the_mean_of_its_scored_rewards(tasks):
+    group = group_with([1.0, 0.0, math.nan, 0.5], tasks)
+    (edit,) = kept_group(replace(group, texts=["x"] * 4), torch.zeros(4))["edits"]
+    assert edit == {"text": "x", "count": 4, "reward": 0.5}
 
 
 def test_gapo_centres_on_the_median_of_the_narrowest_window(small, tasks):

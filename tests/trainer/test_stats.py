@@ -28,6 +28,7 @@ def test_the_paired_test_sees_what_pairing_shows():
     assert test.difference.mean == pytest.approx(0.025)
     assert test.p < 0.01
     assert paired_test(ours, ours).p == 1.0
+    assert math.isnan(paired_test([0.5, 0.75], [0.25, 0.5]).p)  # every pair differs by the same: no spread to test by
     assert paired_test(theirs, ours).difference.high < 0
 
 

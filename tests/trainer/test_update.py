@@ -33,10 +33,12 @@ def repeat_rows(episodes):
 
 def plain_loss(model, episodes, advantages, config):
     total = 0.0
-    tokens = sum(int(e.samples.completions.lengths.sum()) for e in episodes)
-    size = Size(sum(map(len, episodes)), tokens)
+    tokens = sum(int(e.samples.completions.lengths[~e.rewards.isnan()].sum()) for e in episodes)
+    size = Size(sum(int((~e.rewards.isnan()).sum()) for e in episodes), tokens)
     for group, advantage in zip(episodes, advantages, strict=True):
         for row, ids in enumerate(group.samples.completions.to_lists()):
+            if group.rewards[row].isnan():
+                continue
             n = len(ids)
             whole = torch.cat([group.prompt, torch.tensor(ids)])[None]
             logits = model(input_ids=whole).logits[0, len(group.prompt) - 1 : -1] / config.temperature
@@ -71,6 +73,8 @@ def test_the_step_is_that_of_the_plain_loss(small, model_folder, tasks, averagin
     advantages = [torch.linspace(-2, 2, len(group)) for group in episodes]
     for advantage in advantages:
         advantage[1] = advantage[0]
+    episodes[1].rewards[5:] = math.nan  # not trained on, neither by KL nor by entropy
+    advantages[1][5:] = 0
 
     loss = plain_loss(plain.model, episodes, advantages, config)
     loss.backward()
@@ -79,7 +83,7 @@ def test_the_step_is_that_of_the_plain_loss(small, model_folder, tasks, averagin
     stats = update(policy.model, SGD(policy.model.parameters(), lr=config.lr), episodes, advantages, config)
     assert stats.loss == pytest.approx(loss.item(), rel=1e-5)
     assert 0 < stats.clip_ratio < 1
-    assert stats.trained_rows == 2 * (8 - 1)  # of each group two rows were merged
+    assert stats.trained_rows == 2 * (8 - 1) - 3  # of each group two rows were merged
     for ours, theirs in zip(policy.model.parameters(), plain.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
@@ -94,6 +98,30 @@ def test_rows_merge_only_where_tokens_and_advantage_agree(small, model_folder, t
     kinds = merged(episodes[0], advantage)
     assert sorted(zip(kinds.first.tolist(), kinds.copies.tolist(), strict=True))[0] == (0, 2)
     assert kinds.copies.sum() == 8
+
+
+def test_with_nothing_scored_nothing_is_learnt(small, model_folder, tasks):
+    policy, config = load_policy(model_folder), small(kl_coef=0.1)
+    episodes = rollout(policy, tasks, config)
+    add_reference(episodes, load_policy(model_folder), config)
+    for group in episodes:
+        group.rewards[:] = math.nan
+    before = [p.clone() for p in policy.model.parameters()]
+    optimizer = SGD(policy.model.parameters(), lr=0.1)
+    stats = update(policy.model, optimizer, episodes, [torch.zeros(8) for _ in episodes], config)
+    assert (stats.loss, stats.grad_norm, stats.trained_rows, stats.bad_updates) == (0, 0, 0, 0)
+    assert all(map(torch.equal, before, policy.model.parameters()))
+
+
+@pytest.mark.parametrize("settings", [{}, {"track_entropy": False}, {"track_entropy": False, "entropy_coef": 0.1}])
+def test_entropy_is_logged_where_it_is_asked_for(small, model_folder, tasks, settings):
+    policy, config = load_policy(model_folder), small(**settings)
+    episodes = rollout(policy, tasks, config)
+    stats = update(
+        policy.model, SGD(policy.model.parameters(), lr=0.1), episodes, [torch.zeros(8) for _ in episodes], config
+    )
+    assert math.isnan(stats.entropy) == (settings == {"track_entropy": False})
+    assert not stats.entropy <= 0
 
 
 def test_a_bad_update_is_skipped_and_counted_and_many_stop_the_run(small, model_folder, tasks):

@@ -6,9 +6,8 @@ A format's ``prompt`` and ``completion`` are text. Completions are decoded witho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from gapo_trainer.data import extraction, fences
 from gapo_trainer.data.task import Task
@@ -95,11 +94,11 @@ class Chat:
 
     Attributes:
         tokenizer: has ``apply_chat_template`` and a template.
-        template_options: passed on to the template, such as ``{"enable_thinking": False}``.
+        thinking: whether the model may think first; if not, the template is given ``enable_thinking=False``.
     """
 
     tokenizer: Any
-    template_options: Mapping[str, Any] = field(default_factory=dict)
+    thinking: bool = True
     add_special_tokens: bool = False  # the template writes them
 
     def message(self, task: Task) -> str:
@@ -115,7 +114,7 @@ class Chat:
             [{"role": "user", "content": self.message(task)}],
             tokenize=False,
             add_generation_prompt=True,
-            **self.template_options,
+            **({} if self.thinking else {"enable_thinking": False}),
         )
 
     def completion(self, task: Task) -> str:
@@ -139,7 +138,7 @@ class Compact:
 
     def prompt(self, task: Task) -> str:
         """``<old>…<new>…<cur>…<upd>``."""
-        old, new = _sides(task.history[-1].diff) if task.history else ("", "")
+        old, new = sides(task.history[-1].diff) if task.history else ("", "")
         return "".join(
             mark + text.strip() for mark, text in zip(COMPACT_MARKS, (old, new, task.region, ""), strict=True)
         )
@@ -156,17 +155,18 @@ class Compact:
 
 
 COMPACT_MARKS = ("<old>", "<new>", "<cur>", "<upd>")  # single tokens of the embedded policy's tokenizer
-FORMATS = ("auto", "plain", "chat", "compact")
+FormatName = Literal["auto", "plain", "chat", "compact"]
+FORMATS: tuple[str, ...] = get_args(FormatName)
 
 
-def make_format(name: str, tokenizer: Any = None, template_options: Mapping[str, Any] | None = None) -> PromptFormat:
+def make_format(name: str, tokenizer: Any = None, thinking: bool = True) -> PromptFormat:
     """The format of that name, fitted to a tokenizer.
 
     Args:
         name: ``plain``, ``chat``, ``compact``, or ``auto``: compact where the tokenizer has its marks, else chat where
             it has a template, else plain.
         tokenizer: a transformers tokenizer; None for plain text without fill-in-the-middle tokens.
-        template_options: passed on to the chat template.
+        thinking: of ``chat``: False switches thinking off where the template can, as Qwen3's.
 
     Raises:
         UserError: an unknown name, or ``chat`` with a tokenizer that has no chat template.
@@ -182,7 +182,7 @@ def make_format(name: str, tokenizer: Any = None, template_options: Mapping[str,
     if name == "chat":
         if not template:
             raise UserError("format: chat needs a tokenizer with a chat template, and this one has none; try plain")
-        return Chat(tokenizer, template_options or {})
+        return Chat(tokenizer, thinking)
     return Plain(next((tokens for tokens in FIM_TOKENS if all(token in vocabulary for token in tokens)), None))
 
 
@@ -197,8 +197,8 @@ def _ended(text: str) -> str:
     return text if not text or text.endswith("\n") else f"{text}\n"
 
 
-def _sides(diff: str) -> tuple[str, str]:
-    """The removed and the added lines of a hunk."""
+def sides(diff: str) -> tuple[str, str]:
+    """The removed and the added lines of a hunk, without their signs."""
     lines = diff.split("\n")
     old, new = ("\n".join(line[1:] for line in lines if line.startswith(sign)) for sign in "-+")
     return old, new

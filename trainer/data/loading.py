@@ -1,4 +1,4 @@
-"""Tasks from files and data sets, through Hugging Face ``datasets``, every row checked.
+"""Tasks from files, and from data sets through Hugging Face ``datasets``, every row checked.
 
 A source is ``stdlib`` (the embedded tasks), a ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, or else the name of a
 data set, on a hub or in a folder, as ``datasets.load_dataset`` takes it. Rows are streamed: nothing is cached on disk,
@@ -158,21 +158,13 @@ def _file_rows(path: str) -> Iterator[Any]:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(ROWS_PER_GROUP):
                 yield from batch.to_pylist()
-    else:  # not its JSON reader: that cannot name a malformed line, and guesses types from the first ones
-        import datasets  # here: it takes a second, which the embedded tasks need not wait for
-
-        for row in datasets.IterableDataset.from_generator(_json_lines, gen_kwargs={"path": path}):
-            yield row["line"]
-
-
-def _json_lines(path: str) -> Iterator[dict[str, bytes]]:
-    with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
-        for line in file:
-            yield {"line": line}
+    else:  # nor its JSON reader, which cannot name a malformed line, and guesses types from the first ones
+        with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+            yield from file
 
 
 def _named_rows(name: str) -> Iterator[tuple[str, int, Any]]:
-    import datasets
+    import datasets  # here: it takes a second, which files need not wait for
     import huggingface_hub
 
     try:

@@ -28,12 +28,14 @@ class Function:
 
     Attributes:
         path: its module, relative to the standard library's folder, such as ``json/decoder.py``.
+        name: its name with the classes around it, such as ``JSONDecoder.decode``: the same in other Pythons.
         module: all lines of the module, without line ends.
         start: index in ``module`` of the line that holds ``def``.
         editable: indices in ``module`` of the function's lines that hold one statement, or the head of one, alone.
     """
 
     path: str
+    name: str
     module: tuple[str, ...]
     start: int
     editable: tuple[int, ...]
@@ -68,10 +70,10 @@ def _functions(root: Path, path: Path) -> Iterator[Function]:
     except (UnicodeDecodeError, SyntaxError):  # a module of another encoding or for another Python: no material
         return
     module = tuple(source.split("\n"))
-    for node in _outermost_functions(tree):
+    for name, node in _outermost_functions(tree):
         editable = sorted({index for index in _statement_lines(node, module) if _is_editable(module[index])})
         if len(editable) >= 2:
-            yield Function(path.relative_to(root).as_posix(), module, node.lineno - 1, tuple(editable))
+            yield Function(path.relative_to(root).as_posix(), name, module, node.lineno - 1, tuple(editable))
 
 
 def _parts(node: ast.AST) -> Iterator[ast.AST]:
@@ -80,12 +82,16 @@ def _parts(node: ast.AST) -> Iterator[ast.AST]:
         yield from getattr(node, block, ())
 
 
-def _outermost_functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+def _outermost_functions(
+    node: ast.AST, classes: str = ""
+) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     for part in _parts(node):
         if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield part
+            yield classes + part.name, part
         else:
-            yield from _outermost_functions(part)
+            yield from _outermost_functions(
+                part, f"{classes}{part.name}." if isinstance(part, ast.ClassDef) else classes
+            )
 
 
 def _statement_lines(node: ast.AST, module: tuple[str, ...]) -> Iterator[int]:

@@ -1,8 +1,9 @@
 """Tasks without a file or a network: edits propagated through real lines of the running Python's standard library.
 
 One changed line is the history; another line of the same function, to which the same edit applies, is the region. The
-choice of functions, edits and lines is fixed by the seed and by the Python that runs. What a pair of edits shows to the
-model (old, new, region, target) occurs in one split only, so held-out pairs were never learnt.
+choice of edits and lines is fixed by the seed and by the Python that runs; which function is in which split, by its
+name, so that another Python's ``test_id`` was not learnt either. What a pair of edits shows to the model (old, new,
+region, target) occurs in one split only, so held-out pairs were never learnt.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def stdlib_tasks(split: str = "train", *, seed: int = 0, limit: int | None = Non
     Args:
         split: ``train``; ``test_id``: other functions of the same modules; ``test_ood``: the modules of ``HELD_OUT``.
         seed: chooses the edits and their order; not which function is in which split.
-        limit: the most tasks wanted; None for all, some 10^5 in ``train``.
+        limit: the most tasks wanted; None for all, some 10^5 in ``train``. They come from as many functions as there
+            are: one task of each before a second of any.
 
     Raises:
         ValueError: an unknown split or a negative limit.
@@ -65,15 +67,11 @@ def stdlib_tasks(split: str = "train", *, seed: int = 0, limit: int | None = Non
         raise ValueError(f"split expects one of {', '.join(SPLITS)}, got {split!r}")
     if limit is not None and limit < 0:
         raise ValueError(f"limit expects a number of tasks >= 0, got {limit}")
-    claimed: set[tuple[str, str, str, str]] = set()
-    for name in SPLITS[:0:-1]:  # the small splits choose first: what they hold is not learnt from
-        pairs = _unclaimed(_pairs(name, seed), claimed)
-        if name == split:
-            break
-        for _ in pairs:
-            pass
+    held_out = _held_out(seed)
+    if split in held_out:
+        pairs: Iterable[Pair] = held_out[split]
     else:
-        pairs = _unclaimed(_pairs("train", seed), claimed)
+        pairs = _unclaimed(_pairs(split, seed), {pair.shown for found in held_out.values() for pair in found})
     chosen = list(itertools.islice(pairs, limit))
     random.Random(seed).shuffle(chosen)
     return [_task(pair, split) for pair in chosen]
@@ -83,7 +81,14 @@ def split_of(function: Function) -> str:
     """The split of a function: by its module if that is held out, else one of sixteen goes to ``test_id``."""
     if function.path.removesuffix(".py").split("/")[0] in HELD_OUT:
         return "test_ood"
-    return "test_id" if zlib.crc32(f"{function.path}:{function.start}".encode()) % 16 == 0 else "train"
+    return "test_id" if zlib.crc32(f"{function.path}:{function.name}".encode()) % 16 == 0 else "train"
+
+
+@functools.cache
+def _held_out(seed: int) -> dict[str, tuple[Pair, ...]]:
+    """All pairs of the small splits. They choose first: what they hold is not learnt from."""
+    claimed: set[tuple[str, str, str, str]] = set()
+    return {split: tuple(_unclaimed(_pairs(split, seed), claimed)) for split in SPLITS[:0:-1]}
 
 
 def _unclaimed(pairs: Iterable[Pair], claimed: set[tuple[str, str, str, str]]) -> Iterator[Pair]:
@@ -94,13 +99,29 @@ def _unclaimed(pairs: Iterable[Pair], claimed: set[tuple[str, str, str, str]]) -
 
 
 def _pairs(split: str, seed: int) -> Iterator[Pair]:
+    """The functions' pairs in turn, so that the first ones come from as many functions as there are."""
     functions = [function for function in library_functions() if split_of(function) == split]
     random.Random(seed).shuffle(functions)
-    for function in functions:
-        yield from _pairs_of(function, random.Random(f"{seed}:{function.path}:{function.start}"))
+    waiting = [_pairs_of(function, random.Random(f"{seed}:{function.path}:{function.name}")) for function in functions]
+    while waiting:
+        having_more = []
+        for pairs in waiting:
+            if pair := next(pairs, None):
+                yield pair
+                having_more.append(pairs)
+        waiting = having_more
 
 
 def _pairs_of(function: Function, rng: random.Random) -> Iterator[Pair]:
+    draws = list(_draws(function, rng))
+    rng.shuffle(draws)
+    for draw in draws:
+        if pair := _pair(function, *draw):
+            yield pair
+
+
+def _draws(function: Function, rng: random.Random) -> Iterator[tuple[int, int, str, str, str]]:
+    """What may become a pair: the two lines, the kind of edit, its hit and its choice."""
     for kind in KINDS:
         draws = RENAMES if kind == "rename" else DRAWS
         lines_with: dict[str, list[int]] = {}
@@ -111,9 +132,7 @@ def _pairs_of(function: Function, rng: random.Random) -> Iterator[Pair]:
             choices = KINDS[kind].choices(hit, _names(function.path)) if len(lines) > 1 else ()
             for _ in range(draws * (len(lines) - 1) if choices else 0):
                 first, second = rng.sample(lines, 2)
-                pair = _pair(function, first, second, kind, hit, rng.choice(choices))
-                if pair:
-                    yield pair
+                yield first, second, kind, hit, rng.choice(choices)
 
 
 def _pair(function: Function, first: int, second: int, kind: str, hit: str, choice: str) -> Pair | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gapo_trainer.data.rewards import REWARDS
 from gapo_trainer.data.task import Task
 from gapo_trainer.errors import UserError
 
@@ -32,7 +33,7 @@ def load_user_reward(name: str) -> Callable[[str, Task], Outcome]:
     """
     module_name, colon, function_name = name.partition(":")
     if not (module_name and colon and function_name):
-        raise UserError(f"reward expects em, ed, edem, bleu or module:function, got {name!r}")
+        raise UserError(f"reward expects {', '.join(REWARDS)} or module:function, got {name!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

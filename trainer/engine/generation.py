@@ -27,6 +27,7 @@ def generate(
     sampling: Sampling,
     generator: torch.Generator | None = None,
     rows_at_a_time: int | None = None,
+    rows: slice = slice(None),
 ) -> Samples:
     """Draw a group of completions of one prompt.
 
@@ -40,10 +41,11 @@ def generate(
         sampling: how to draw them.
         generator: on any device; None uses PyTorch's default one of the CPU.
         rows_at_a_time: rows that run together, to bound memory: logits [rows, vocabulary] and the completions'
-            own keys and values. None runs the whole group.
+            own keys and values. None runs all.
+        rows: which of the group to draw, where several processes share it: each draws what one would.
 
     Returns:
-        The samples, on the prompt's device.
+        The samples of ``rows``, on the prompt's device.
 
     Raises:
         UnsupportedModelError: the engine would not compute this model exactly; the message says why.
@@ -59,14 +61,14 @@ def generate(
     check_prompt(prompt_ids)
     check_length(model, len(prompt_ids), sampling.max_new_tokens)
     on = generator.device if generator is not None else "cpu"
-    draws = torch.rand(group_size, sampling.max_new_tokens, generator=generator, device=on).to(prompt_ids.device)
+    draws = torch.rand(group_size, sampling.max_new_tokens, generator=generator, device=on)[rows].to(prompt_ids.device)
     with _evaluating(model), gathered(model):
         check_example(model, prompt_ids.device)
         with attention_through(model):
             keys, logits = prompt_pass(model, prompt_ids, lambda **inputs: model(**inputs).logits)
             keys.check_room(model, sampling.max_new_tokens)
             decoder = _Decoder(model, keys.with_tensors(keys.by_layer), sampling)
-            return _joined([decoder.run(logits[:, -1].float(), rows) for rows in draws.split(slice_size)])
+            return _joined([decoder.run(logits[:, -1].float(), part) for part in draws.split(slice_size)])
 
 
 class _Decoder:

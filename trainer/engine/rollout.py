@@ -17,9 +17,14 @@ class RolloutEngine(Protocol):
     """Draws groups of completions from the policy."""
 
     def generate(
-        self, prompt_ids: Tensor, group_size: int, sampling: Sampling, generator: torch.Generator | None = None
+        self,
+        prompt_ids: Tensor,
+        group_size: int,
+        sampling: Sampling,
+        generator: torch.Generator | None = None,
+        rows: slice = slice(None),
     ) -> Samples:
-        """Draw ``group_size`` completions of ``prompt_ids``, int64 [prompt length], on its device."""
+        """Draw ``rows`` of ``group_size`` completions of ``prompt_ids``, int64 [prompt length], on its device."""
         ...
 
     def load_weights(self, model: PreTrainedModel) -> None:
@@ -35,10 +40,15 @@ class SharedPrefixRollout:
         self._rows_at_a_time = rows_at_a_time
 
     def generate(
-        self, prompt_ids: Tensor, group_size: int, sampling: Sampling, generator: torch.Generator | None = None
+        self,
+        prompt_ids: Tensor,
+        group_size: int,
+        sampling: Sampling,
+        generator: torch.Generator | None = None,
+        rows: slice = slice(None),
     ) -> Samples:
         """See ``RolloutEngine.generate`` and ``gapo_trainer.engine.generate``."""
-        return generate(self._model, prompt_ids, group_size, sampling, generator, self._rows_at_a_time)
+        return generate(self._model, prompt_ids, group_size, sampling, generator, self._rows_at_a_time, rows)
 
     def load_weights(self, model: PreTrainedModel) -> None:
         """Sample from ``model``; the parameters are its own, nothing is copied."""

@@ -45,11 +45,16 @@ class VllmRollout:
         self._parameters: type[SamplingParams] = SamplingParams
 
     def generate(
-        self, prompt_ids: Tensor, group_size: int, sampling: Sampling, generator: torch.Generator | None = None
+        self,
+        prompt_ids: Tensor,
+        group_size: int,
+        sampling: Sampling,
+        generator: torch.Generator | None = None,
+        rows: slice = slice(None),
     ) -> Samples:
         """See ``RolloutEngine.generate``; the generator only chooses vLLM's seed."""
         parameters = self._parameters(
-            n=group_size,
+            n=len(range(group_size)[rows]),
             max_tokens=sampling.max_new_tokens,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -62,8 +67,8 @@ class VllmRollout:
         )
         prompt = {"prompt_token_ids": prompt_ids.tolist()}
         (request,) = self._llm.generate([prompt], parameters, use_tqdm=False)
-        rows = [list(output.token_ids) for output in request.outputs]
-        completions = Completions.from_lists(rows, prompt_ids.device)
+        drawn_rows = [list(output.token_ids) for output in request.outputs]
+        completions = Completions.from_lists(drawn_rows, prompt_ids.device)
         logprobs = torch.zeros(completions.tokens.shape)
         for row, output in enumerate(request.outputs):
             drawn = zip(output.token_ids, output.logprobs, strict=True)

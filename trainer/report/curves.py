@@ -21,7 +21,7 @@ TRAINING = (
     ("gradient norm before clipping", "grad_norm"),
     ("share of advantages that are 0", "zero_advantage"),
     ("sum of advantages", "sum_advantage"),
-    ("distinct completions, share", "distinct"),
+    ("rows trained, once equal ones are merged, share", "trained_rows"),
     ("completion length, tokens", "completion_tokens"),
 )
 EVALUATIONS = (("greedy exact match, in-domain", "test_id"), ("greedy exact match, held-out", "test_ood"))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gapo_trainer.data.formats import sides
 from gapo_trainer.data.task import Task
 
 SHARES = {"right": 0.25, "unchanged": 0.45, "repeated": 0.30}
@@ -19,8 +20,7 @@ SHARES = {"right": 0.25, "unchanged": 0.45, "repeated": 0.30}
 
 def repeated_history(task: Task) -> str:
     """The line that the last hunk of the history put in."""
-    added = [line[1:] for line in task.history[-1].diff.splitlines() if line.startswith("+")]
-    return "\n".join(added)
+    return sides(task.history[-1].diff)[1]
 
 
 def undecided_targets(tasks: Sequence[Task], seed: int) -> list[str]:

@@ -89,7 +89,7 @@ def collate(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
 
 def fit(
     model: Qwen2ForCausalLM, examples: list[Example], *, pad: int, steps: int, peak_lr: float, seed: int, what: str
-) -> Qwen2ForCausalLM:
+) -> None:
     """Train ``model`` in place for ``steps`` batches of 16, padded with ``pad``; ``what`` names the progress bar."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01)
     bar = tqdm(batches(examples, 16, steps, seed), total=steps, desc=what, mininterval=5.0)
@@ -106,4 +106,3 @@ def fit(
         smooth = loss.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss.item()
         if step % 50 == 0:
             bar.set_postfix(loss=f"{smooth:.3f}")
-    return model

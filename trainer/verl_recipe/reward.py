@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from gapo_trainer.data.formats import Chat
-from gapo_trainer.data.rewards import ed, em
+from gapo_trainer.data.rewards import ed, edem, em
 from gapo_trainer.data.task import Task
 
 
@@ -26,5 +26,5 @@ def compute_score(
         ``score``, which verl trains on, and ``em`` and ``ed``, which it logs; each within [0, 1].
     """
     edit = Chat(tokenizer=None).extract(solution_str, Task.from_row(json.loads(extra_info["task"])))
-    exact, similarity = float(em([edit], ground_truth)[0]), float(ed([edit], ground_truth)[0])
-    return {"score": (exact + similarity) / 2, "em": exact, "ed": similarity}
+    values = {"score": edem, "em": em, "ed": ed}
+    return {name: float(reward([edit], ground_truth)[0]) for name, reward in values.items()}
