@@ -20,7 +20,7 @@ from make.cuda_build import OLDEST_TORCH, Library, compile_kernels, find_cuda, j
 
 ParallelCompile(default=jobs()).install()  # the files of an extension side by side, as the kernels' are
 
-HEADERS = glob("csrc/**/*.h", recursive=True)
+HEADERS = [*glob("csrc/**/*.h", recursive=True), "make/result_flags.txt"]  # what everything depends on
 CORE = ["csrc/grouping.cpp", *sorted(glob("csrc/cpu/*.cpp"))]
 WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-maybe-uninitialized", "-Wno-unknown-pragmas"]
 # What a result may depend on, which the C++ tests read as well. No contraction: a group's statistics are the same bits

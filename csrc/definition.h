@@ -11,6 +11,8 @@
 
 namespace gapo {
 
+inline constexpr int64_t kMostInGroup = INT32_MAX;  // rewards: ranks and positions are counted in 32 bits
+
 enum class Center { kHdiMedian, kHdiMean, kQuantile, kMedian, kMean, kLooMean, kNone };
 enum class Scale { kRms, kMad, kNone };
 
@@ -19,6 +21,11 @@ struct Named {
   std::string_view name;
   Enum value;
 };
+
+GAPO_HD constexpr bool takes_mean(Center center) { return center == Center::kMean || center == Center::kLooMean; }
+
+// The centre is read off the ascending rewards.
+GAPO_HD constexpr bool takes_order(Center center) { return !takes_mean(center) && center != Center::kNone; }
 
 inline constexpr std::array<Named<Center>, 7> kCenters{{{"hdi_median", Center::kHdiMedian},
                                                         {"hdi_mean", Center::kHdiMean},
@@ -51,9 +58,7 @@ struct Rule {
   GAPO_HD bool needs_window() const {
     return report_window || center == Center::kHdiMedian || center == Center::kHdiMean;
   }
-  GAPO_HD bool needs_order() const {
-    return needs_window() || center == Center::kQuantile || center == Center::kMedian || scale == Scale::kMad;
-  }
+  GAPO_HD bool needs_order() const { return report_window || takes_order(center) || scale == Scale::kMad; }
 };
 
 // The smallest integer >= tau * size, at least 1; a product within 1e-9 * size of an integer counts as that integer.

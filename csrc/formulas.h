@@ -19,16 +19,17 @@ GAPO_HD GAPO_INLINE double square_root(double value) { return __builtin_sqrt(val
 
 GAPO_HD inline bool is_finite(double value) { return value - value == 0.0; }
 
-GAPO_HD inline bool takes_mean(Center center) { return center == Center::kMean || center == Center::kLooMean; }
-
-// The centre is read off the ascending rewards.
-GAPO_HD inline bool takes_order(Center center) { return !takes_mean(center) && center != Center::kNone; }
-
 // Means are taken about a member, so that equal rewards give exactly that reward; an infinite anchor is no help.
 GAPO_HD inline double anchor_of(double member) { return is_finite(member) ? member : 0.0; }
 
 // Which of -0 and +0 lies at a rank is an accident of the sort: what is read off must not tell.
 GAPO_HD inline double positive_zero(double value) { return value + 0.0; }
+
+// Q as it is reported and used: of the rewards' precision.
+template <typename T>
+GAPO_HD inline double rounded_center(double center) {
+  return positive_zero(static_cast<T>(center));
+}
 
 // The mean of two values, exact where they are equal, even where their sum would overflow. Value: double or a vector.
 template <typename Value>

@@ -28,13 +28,13 @@ inline std::string digits(double value) {
 inline std::variant<Rule, std::string> read_rule(double tau, std::string_view center, std::string_view scale,
                                                  double eps) {
   using std::string;
-  const auto named = find_name(kCenters, center);
-  const auto scaled = find_name(kScales, scale);
+  const auto found_center = find_name(kCenters, center);
+  const auto found_scale = find_name(kScales, scale);
   if (!(tau > 0 && tau <= 1)) return "expects 0 < tau <= 1, got " + digits(tau);
   if (!(eps >= 0 && std::isfinite(eps))) return "expects a finite eps >= 0, got " + digits(eps);
-  if (!named) return "expects center to be one of " + names_of(kCenters) + ", got '" + string(center) + "'";
-  if (!scaled) return "expects scale to be one of " + names_of(kScales) + ", got '" + string(scale) + "'";
-  return Rule{tau, *named, *scaled, eps};
+  if (!found_center) return "expects center to be one of " + names_of(kCenters) + ", got '" + string(center) + "'";
+  if (!found_scale) return "expects scale to be one of " + names_of(kScales) + ", got '" + string(scale) + "'";
+  return Rule{tau, *found_center, *found_scale, eps};
 }
 
 }  // namespace gapo

@@ -48,17 +48,28 @@ def forced() -> str | None:
 
 def list_backends() -> list[Backend]:
     """Every backend, with what it serves and why."""
+    info, asked = build_info(), "GAPO_BACKEND=reference"
     reference = forced() == "reference"
-    cpu = f"compiled kernels, {build_info()['cpu_capability']}"
-    asked = "GAPO_BACKEND=reference"
     return [
-        Backend("cpu", () if reference else ("cpu",), asked if reference else cpu),
-        _cuda_backend(),
-        _triton_backend(),
-        Backend(
-            "reference", ("cpu", "cuda") if reference else (), asked if reference else f"for tests; {asked} turns it on"
+        _backend("cpu", ("cpu",), asked if reference else None, f"compiled kernels, {info['cpu_capability']}"),
+        _backend(
+            "cuda",
+            ("cuda",),
+            _cuda_obstacle(),
+            f"compiled kernels for {', '.join(info['cuda_architectures'])}, CUDA {info['cuda']}",
         ),
+        _backend(
+            "triton",
+            ("cuda",),
+            _triton_obstacle(),
+            f"triton {triton_kernels.installed_version()}, compiled on the first call or by warmup()",
+        ),
+        _backend("reference", ("cpu", "cuda"), None if reference else f"for tests; {asked} turns it on", asked),
     ]
+
+
+def _backend(name: str, devices: tuple[str, ...], obstacle: str | None, served_by: str) -> Backend:
+    return Backend(name, (), obstacle) if obstacle else Backend(name, devices, served_by)
 
 
 def _cuda_obstacle() -> str | None:
@@ -73,31 +84,20 @@ def _cuda_obstacle() -> str | None:
     return None
 
 
-def _cuda_backend() -> Backend:
-    obstacle = _cuda_obstacle()
-    if obstacle is not None:
-        return Backend("cuda", (), obstacle)
-    info = build_info()
-    architectures = ", ".join(info["cuda_architectures"])
-    return Backend("cuda", ("cuda",), f"compiled kernels for {architectures}, CUDA {info['cuda']}")
-
-
-def _triton_backend() -> Backend:
-    """Triton serves CUDA and HIP devices, which torch both calls cuda, where the CUDA library does not."""
+def _triton_obstacle() -> str | None:
+    """Why Triton is not to serve CUDA and HIP devices, which torch both calls cuda, or None."""
     choice, installed = forced(), triton_kernels.installed_version()
     if choice not in (None, "triton"):
-        obstacle = f"GAPO_BACKEND={choice}"
-    elif torch.version.cuda is None and torch.version.hip is None:
-        obstacle = f"torch {torch.__version__} has neither CUDA nor HIP"
-    elif installed is None:
-        obstacle = "triton is not installed; torch's CUDA and ROCm wheels bring it"
-    elif installed < triton_kernels.OLDEST:
-        obstacle = f"triton {installed} is installed, {triton_kernels.OLDEST} or later is needed"
-    elif choice is None and _cuda_obstacle() is None:
-        obstacle = f"the CUDA kernels serve; GAPO_BACKEND=triton puts triton {installed} in their place"
-    else:
-        return Backend("triton", ("cuda",), f"triton {installed}, compiled on the first call or by warmup()")
-    return Backend("triton", (), obstacle)
+        return f"GAPO_BACKEND={choice}"
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"torch {torch.__version__} has neither CUDA nor HIP"
+    if installed is None:
+        return "triton is not installed; torch's CUDA and ROCm wheels bring it"
+    if installed < triton_kernels.OLDEST:
+        return f"triton {installed} is installed, {triton_kernels.OLDEST} or later is needed"
+    if choice is None and _cuda_obstacle() is None:
+        return f"the CUDA kernels serve; GAPO_BACKEND=triton puts triton {installed} in their place"
+    return None
 
 
 def load() -> None:
@@ -105,7 +105,7 @@ def load() -> None:
 
     Raises:
         ImportError: torch is too old, the compiled library is missing, ``GAPO_BACKEND`` names a backend that is not
-            there, or one of the ``SWITCHES`` has another value than it may have.
+            there, or ``GAPO_CPU_CAPABILITY`` or one of the ``SWITCHES`` has another value than it may have.
     """
     global _library
     if torch.__version__ < OLDEST_TORCH:  # pip sees to it, unless it was told not to
@@ -114,6 +114,10 @@ def load() -> None:
         given = os.environ.get(name)
         if given and not re.fullmatch(values, given):
             raise ImportError(f"{name} expects {words}, got {given!r}")
+    try:
+        build_info()  # the CPU's kernels are chosen here
+    except RuntimeError as error:
+        raise ImportError(str(error)) from None
     path = Path(__file__).with_name("_C.so")
     if not path.exists():
         raise ImportError(f"gapo_kernels was not built: {path.name} is missing beside {path.parent.name}/__init__.py")
@@ -128,7 +132,7 @@ def load() -> None:
     choice = forced()
     if choice == "reference":
         reference_ops.register(_library)
-    if _triton_backend().serves:
+    if _triton_obstacle() is None:
         triton_kernels.register(_library, OPS)
     named = {backend.name: backend for backend in list_backends()}
     if choice is not None and (choice not in named or not named[choice].serves):

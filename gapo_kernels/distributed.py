@@ -55,8 +55,9 @@ def advantage(
         TypeError, ValueError, RuntimeError: what ``gapo_kernels.advantage_by_id`` raises for this rank's arguments, or
             what pickling its ids does. Nothing is computed, and the other ranks raise RuntimeError.
         ValueError: this rank is not in ``process_group``.
-        ValueError: rewards of different dtypes on different ranks, or integers as ids on one and others elsewhere, of
-            which a rank without rows may have any; a rule (tau, center, scale, eps) that differs. On every rank.
+        ValueError: rewards of different dtypes on different ranks, or ids as tensors or arrays of integers on one and
+            as lists or other objects elsewhere, of which a rank without rows may have any; a rule (tau, center, scale,
+            eps) that differs. On every rank.
     """
     if dist.get_rank(process_group) < 0:
         raise ValueError("process_group expects a group that this rank is in")
@@ -69,23 +70,22 @@ def advantage(
         options = Rule(tau, chosen.center, chosen.scale, eps)
         ids, distinct = ids_and_names(group_ids, rewards.device)
         torch.ops.gapo_checks.advantage_by_id(rewards, ids, *options, valid)
-        kind = "integers" if are_integers(group_ids) else "objects"
         names = pickle.dumps(distinct)
-        own = _Facts(rewards.numel(), rewards.dtype, kind, options)
+        own = _Facts(rewards.numel(), rewards.dtype, IDS[are_integers(group_ids)], options)
     except Exception:  # whatever it is, the others must not wait for this rank
         _facts_of_all(REFUSED, _device_for(rewards, process_group), process_group)
         raise
     facts = _facts_of_all(own, rewards.device, process_group)
-    if refused := [rank for rank, fact in enumerate(facts) if fact.ids == "refused"]:
+    if refused := [rank for rank, fact in enumerate(facts) if fact.refused]:
         raise RuntimeError(f"rank {refused[0]} of the process group refused its arguments; nothing was computed")
     _common("tau, center, scale and eps expect one value each", {rank: fact.rule for rank, fact in enumerate(facts)})
     dtype = _common("rewards expects one dtype", {rank: fact.dtype for rank, fact in enumerate(facts) if fact.rows})
     common = _common("group_ids expects one kind", {rank: fact.ids for rank, fact in enumerate(facts) if fact.rows})
-    if common == "objects":
+    if common == IDS[False]:
         ids = _numbered_together(ids, names, process_group)
 
     keep = torch.ones_like(rewards, dtype=torch.bool) if valid is None else valid
-    columns = [rewards.to(dtype or torch.float32).contiguous(), ids.long(), keep]
+    columns = [rewards.to(dtype or torch.float32), ids.long(), keep]
     packed = torch.cat([column.unsqueeze(-1).view(torch.uint8) for column in columns], dim=1)
     gathered = _gather_rows(packed, [fact.rows for fact in facts], process_group)
     pieces = gathered.split([column.element_size() for column in columns], dim=1)
@@ -105,11 +105,12 @@ class _Facts(NamedTuple):
     dtype: torch.dtype
     ids: str  # of IDS
     rule: Rule
+    refused: bool = False  # this rank's arguments: the rest is of no rank's
 
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-IDS = ("integers", "objects", "refused")
-REFUSED = _Facts(0, DTYPES[0], "refused", Rule(0.0, CENTERS[0], SCALES[0], 0.0))  # of a rank that refused its own
+IDS = ("lists or other objects", "tensors or arrays of integers")
+REFUSED = _Facts(0, DTYPES[0], IDS[0], Rule(0.0, CENTERS[0], SCALES[0], 0.0), refused=True)
 
 
 def _device_for(rewards: object, process_group: dist.ProcessGroup | None) -> torch.device:
@@ -124,12 +125,18 @@ def _facts_of_all(facts: _Facts, device: torch.device, process_group: dist.Proce
     rule = facts.rule
     names = (DTYPES.index(facts.dtype), IDS.index(facts.ids), CENTERS.index(rule.center), SCALES.index(rule.scale))
     # float64 holds a number of rows and an index as well as tau and eps
-    own = torch.tensor([facts.rows, *names, rule.tau, rule.eps], dtype=torch.float64, device=device)
+    own = torch.tensor([facts.rows, *names, rule.tau, rule.eps, facts.refused], dtype=torch.float64, device=device)
     everyone = [torch.empty_like(own) for _ in range(dist.get_world_size(process_group))]
     dist.all_gather(everyone, own, group=process_group)
     return [
-        _Facts(int(rows), DTYPES[int(dtype)], IDS[int(kind)], Rule(tau, CENTERS[int(center)], SCALES[int(scale)], eps))
-        for rows, dtype, kind, center, scale, tau, eps in torch.stack(everyone).tolist()
+        _Facts(
+            int(rows),
+            DTYPES[int(dtype)],
+            IDS[int(kind)],
+            Rule(tau, CENTERS[int(center)], SCALES[int(scale)], eps),
+            bool(refused),
+        )
+        for rows, dtype, kind, center, scale, tau, eps, refused in torch.stack(everyone).tolist()
     ]
 
 

@@ -129,7 +129,7 @@ def advantage_varlen(
 
 
 def _largest_group(offsets: Tensor) -> int:
-    """0 for what can be no offsets, which the op refuses by name."""
+    """0 where there is no group, and for what can be no offsets, which the op refuses by name."""
     if offsets.dim() != 1 or offsets.numel() < 2 or offsets.dtype not in (torch.int32, torch.int64):
         return 0
     return offsets.long().diff().max().clamp(min=0).item()  # type: ignore[return-value]

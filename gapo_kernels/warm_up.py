@@ -54,9 +54,9 @@ def warmup(
         torch.cuda.synchronize(device)
 
 
-def _call_all(rewards: Tensor, valid: Tensor | None, rule: Estimator, tokens: int) -> None:
+def _call_all(rewards: Tensor, valid: Tensor | None, estimator: Estimator, tokens: int) -> None:
     ops, total, group_size = torch.ops.gapo, rewards.numel(), rewards.shape[-1]
-    dense = {**rule._asdict(), "valid": valid}
+    dense = {**estimator._asdict(), "valid": valid}
     flat = {**dense, "valid": None if valid is None else valid.flatten()}
     row = {**dense, "valid": None if valid is None else valid.flatten()[:1]}
     offsets = torch.arange(0, total + 1, group_size, device=rewards.device)

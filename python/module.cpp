@@ -40,6 +40,9 @@ py::tuple run(const Array<T>& rewards, const Ids& ids, double tau, const std::st
   std::vector<py::ssize_t> shape(rewards.shape(), rewards.shape() + rewards.ndim());
   Array<T> advantage(shape);
   const int64_t group_size = ids ? 0 : shape.back();
+  if (const int64_t most = ids ? rewards.size() : group_size; most > kMostInGroup) {
+    throw py::value_error("rewards expects groups of fewer than 2^31, got " + std::to_string(most));
+  }
   if (!ids) shape.pop_back();
   shape.push_back(4);
   Array<T> stats(shape);

@@ -125,7 +125,7 @@ def check_disagreement(rank: int, world: int) -> None:
     dtypes = f"got torch.float16 on rank 0, torch.bfloat16 on rank {world - 1}$"
     with pytest.raises(ValueError, match=f"^rewards expects one dtype on all ranks, {dtypes}"):
         distributed.advantage(rewards.bfloat16() if last else rewards.half(), ids)
-    kinds = f"got integers on rank 0, objects on rank {world - 1}$"
+    kinds = f"got tensors or arrays of integers on rank 0, lists or other objects on rank {world - 1}$"
     with pytest.raises(ValueError, match=f"^group_ids expects one kind on all ranks, {kinds}"):
         distributed.advantage(rewards, ["a", "b", "c"] if last else ids)
     for options, values in ({"tau": 0.25}, "0.25"), ({"estimator": "rloo"}, "'loo_mean'"), ({"eps": 1.0}, "eps=1.0"):

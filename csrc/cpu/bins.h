@@ -45,7 +45,8 @@ class Bins {
     return bins;
   }
 
-  // Chooses the range that the bins cut up: most of a sample, and not much more, so that outliers do not stretch it.
+  // Chooses the range that the bins cut up: the middle nine tenths of a sample and as much again twice on either side,
+  // at most the whole range, so that outliers do not stretch it.
   bool set_map(const Range<T>& range) {
     if (!std::isfinite(range.low) || !std::isfinite(range.high)) return false;
     constexpr int64_t sample_size = 256;

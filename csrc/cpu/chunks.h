@@ -84,6 +84,12 @@ struct Range {
 
   // One finite reward over and over.
   bool is_constant() const { return low == high && is_finite(low); }
+
+  void include(const Range& other) {
+    low = other.low < low ? other.low : low;
+    high = other.high > high ? other.high : high;
+    has_nan |= other.has_nan;
+  }
 };
 
 template <typename T>
@@ -99,13 +105,8 @@ Range<T> range_of(const T* values, int64_t n) {
     nans |= v != v;
   }
   Range<T> range{inf, -inf, false};
-  const auto include = [&](T a, T b, bool nan) {
-    range.low = a < range.low ? a : range.low;
-    range.high = b > range.high ? b : range.high;
-    range.has_nan |= nan;
-  };
-  for (int lane = 0; lane < kLanes<T>; ++lane) include(low[lane], high[lane], nans[lane] != 0);
-  for (; i < n; ++i) include(values[i], values[i], values[i] != values[i]);
+  for (int lane = 0; lane < kLanes<T>; ++lane) range.include({low[lane], high[lane], nans[lane] != 0});
+  for (; i < n; ++i) range.include({values[i], values[i], values[i] != values[i]});
   return range;
 }
 
@@ -116,11 +117,7 @@ Range<T> chunked_range(const T* values, int64_t n, ParallelFor parallel_for) {
     partial[chunk] = range_of(values + begin, end - begin);
   });
   Range<T> range = partial[0];
-  for (int64_t chunk = 1; chunk < chunk_count(n); ++chunk) {
-    range.low = partial[chunk].low < range.low ? partial[chunk].low : range.low;
-    range.high = partial[chunk].high > range.high ? partial[chunk].high : range.high;
-    range.has_nan |= partial[chunk].has_nan;
-  }
+  for (int64_t chunk = 1; chunk < chunk_count(n); ++chunk) range.include(partial[chunk]);
   return range;
 }
 

@@ -1,9 +1,9 @@
 // The statistics of one batch of groups, side by side in columns.
 //
 // Sums are vector steps over the rows, where a lane that has no more rows adds 0, in the order of statistics.h; those
-// in the caller's order are taken lane by lane where the columns are longer than kLargestSummedColumn (chunks.h). So is
-// the search for windows and median deviations where all groups of the batch have one size. Where sizes differ each
-// lane is searched by itself: for its window after a transposition, for the deviation by bisection.
+// in the caller's order are taken lane by lane where the columns are longer than kLargestSummedColumn (chunks.h). The
+// search for windows and median deviations is vector steps too where all groups of the batch have one size. Where sizes
+// differ each lane is searched by itself: for its window after a transposition, for the deviation by bisection.
 #pragma once
 
 #include "cpu/chunks.h"
@@ -113,7 +113,7 @@ struct ColumnStatistics {
         stats.center[lane] = ordered_center(column(lane), n, batch.window[lane], start[lane], rule.center);
       });
     }
-    for (int lane = 0; lane < kWidth; ++lane) stats.center[lane] = positive_zero(static_cast<T>(stats.center[lane]));
+    for (int lane = 0; lane < kWidth; ++lane) stats.center[lane] = rounded_center<T>(stats.center[lane]);
   }
 
   void find_window_medians(int64_t k) {

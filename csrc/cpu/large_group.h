@@ -27,7 +27,7 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
   const int64_t k = window_size(n, rule.tau);
   double center = 0.0, spread = 0.0, lower = kNan, upper = kNan;
   if (takes_mean(rule.center)) {
-    center = positive_zero(static_cast<T>(caller_mean(rewards, n, parallel_for)));
+    center = rounded_center<T>(caller_mean(rewards, n, parallel_for));
   }
   if (constant) {
     center = positive_zero(range.low);
@@ -42,7 +42,7 @@ GroupStats large_statistics(const Rule& rule, const T* rewards, int64_t n, Paral
         upper = group[start + k - 1];
       }
       if (takes_order(rule.center)) {
-        center = positive_zero(static_cast<T>(ordered_center(group, n, k, start, rule.center)));
+        center = rounded_center<T>(ordered_center(group, n, k, start, rule.center));
       }
       if (rule.scale == Scale::kMad) spread = median_deviation(group, n, center);
     };

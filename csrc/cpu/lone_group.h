@@ -29,7 +29,7 @@ GroupStats lone_statistics(const Rule& rule, const T* rewards, int64_t n) {
   const bool ordered = takes_order(rule.center);
   if (ordered) stats.center = ordered_center(ascending, n, k, start, rule.center);
   if (takes_mean(rule.center)) stats.center = caller_mean(rewards, n);
-  stats.center = positive_zero(static_cast<T>(stats.center));
+  stats.center = rounded_center<T>(stats.center);
   double spread = 0.0;
   if (rule.scale == Scale::kRms) {
     spread = ordered ? sum_of_squares(ascending, n, stats.center) : caller_squares(rewards, n, stats.center);

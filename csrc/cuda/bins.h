@@ -116,7 +116,7 @@ struct BinTable {
   template <int kThreads, typename Visit>
   GAPO_DEVICE void own_bins(int thread, Visit visit) const {
     static_assert(kLeastBins % kThreads == 0);
-    asm volatile("" : "+r"(thread));  // else the first one's address is kept from pass to pass, and spills
+    thread = opaque(thread);  // else the first one's address is kept from pass to pass, and spills
     const uint32_t run = map.bins / kThreads, begin = thread * run;
     for (uint32_t bin = begin; bin < begin + run; ++bin) visit(bin);
   }

@@ -45,20 +45,11 @@ __global__ void GAPO_BOUNDS(T, kLargestClass)
   });
 }
 
-template <bool kPlain, typename T, int kClass>
-cudaError_t launch(const Call& call, cudaStream_t stream) {
-  constexpr SizeClass shape = kSizeClasses[kClass];
-  const Grid grid{blocks_for(call.groups.count, 1), shape.threads};
-  return enqueue(block_groups<kPlain, T, kClass>, grid, stream, call);
-}
-
 }  // namespace
 
 cudaError_t launch_block_groups(const Call& call, int size_class, cudaStream_t stream) {
-  return with_class<Tier::kBlock>(size_class, [&](auto chosen) {
-    return with_kind(call, [&](auto plain, auto zero) {
-      return launch<decltype(plain)::value, decltype(zero), decltype(chosen)::value>(call, stream);
-    });
+  return launch_class<Tier::kBlock>(call, size_class, stream, [](auto plain, auto zero, auto chosen) {
+    return block_groups<decltype(plain)::value, decltype(zero), decltype(chosen)::value>;
   });
 }
 

@@ -47,13 +47,20 @@ struct Call {
 
 inline constexpr std::size_t kWorkspaceAlignment = 256;
 
+constexpr std::size_t aligned(std::size_t bytes) { return divide_up(bytes, kWorkspaceAlignment) * kWorkspaceAlignment; }
+
 // Device memory that a launcher needs besides its arguments.
 struct Workspace {
   std::size_t bytes = 0;
   std::size_t cleared = 0;  // so many from the start are 0 when its first kernel begins
-};
 
-constexpr std::size_t aligned(std::size_t bytes) { return divide_up(bytes, kWorkspaceAlignment) * kWorkspaceAlignment; }
+  // Where so many more bytes begin.
+  std::size_t take(std::size_t more) {
+    const std::size_t place = bytes;
+    bytes += aligned(more);
+    return place;
+  }
+};
 
 // Ids of any values, one a row.
 struct Ids {

@@ -16,10 +16,10 @@ struct RaggedMemory {
     block_capacity = most(kLargestRagged);
     large_capacity = most(kLargestSorted);
     const Workspace of_large = large_capacity > 0 ? large_workspace(call, true) : Workspace{};
-    large = aligned(2 * sizeof(int32_t));
-    block_list = large + aligned(of_large.bytes);
-    large_list = block_list + aligned(block_capacity * sizeof(int64_t));
-    total.bytes = large_list + large_capacity * sizeof(int64_t);
+    total.take(2 * sizeof(int32_t));
+    large = total.take(of_large.bytes);
+    block_list = total.take(block_capacity * sizeof(int64_t));
+    large_list = total.take(large_capacity * sizeof(int64_t));
     total.cleared = block_capacity > 0 ? large + of_large.cleared : 0;
   }
 
@@ -66,7 +66,6 @@ Workspace advantage_workspace(const Call& call) {
 cudaError_t launch_advantage(Call call, void* workspace, cudaStream_t stream) {
   if (call.groups.count == 0) return cudaSuccess;
   if (call.groups.offsets == nullptr) {
-    if (call.groups.rows != nullptr) return cudaErrorInvalidValue;  // groups of one size lie in their order
     call.equal_window = static_cast<int>(window_size(call.groups.group_size, call.rule.tau));
   }
   if (is_ragged(call)) return launch_ragged(call, workspace, stream);

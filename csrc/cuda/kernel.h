@@ -1,4 +1,4 @@
-// What the launchers have in common: from run-time choices to template arguments, and the size of a grid.
+// What the launchers have in common: from run-time choices to a kernel and its grid.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -12,8 +12,9 @@
 #include "cuda/tiers.h"
 
 // The block and the register budget of a size class, for the compiler.
-#define GAPO_BOUNDS(T, kClass) \
-  __launch_bounds__(kSizeClasses[kClass].threads, kSizeClasses[kClass].blocks_for(sizeof(T) == sizeof(double)))
+#define GAPO_BOUNDS(T, kClass)                    \
+  __launch_bounds__(kSizeClasses[kClass].threads, \
+                    kSizeClasses[kClass].blocks_per_processor(sizeof(T) == sizeof(double)))
 
 namespace gapo::cuda {
 namespace {
@@ -38,8 +39,15 @@ cudaError_t with_kind(const Call& call, Body body) {
   return is_plain(call) ? body(std::true_type{}, float{}) : body(std::false_type{}, float{});
 }
 
-inline unsigned blocks_for(int64_t groups, int groups_per_block) {
-  return static_cast<unsigned>(divide_up(groups, groups_per_block));
+// Launches a tier's kernel of the call's kind; kernel_of(plain, zero, chosen) names it.
+template <Tier kTier, typename KernelOf>
+cudaError_t launch_class(const Call& call, int size_class, cudaStream_t stream, KernelOf kernel_of) {
+  return with_class<kTier>(size_class, [&](auto chosen) {
+    constexpr SizeClass shape = kSizeClasses[decltype(chosen)::value];
+    const Grid grid{static_cast<unsigned>(divide_up(call.groups.count, shape.groups_per_block())), shape.threads};
+    return with_kind(
+        call, [&](auto plain, auto zero) { return enqueue(kernel_of(plain, zero, chosen), grid, stream, call); });
+  });
 }
 
 // Blocks of a kernel that goes through its work in steps: enough to fill any GPU several times over. An odd number, so

@@ -23,20 +23,11 @@ __global__ void GAPO_BOUNDS(T, kClass) lane_groups(const __grid_constant__ Call 
   group_advantage<kPlain, T>(team, call, g, slice);
 }
 
-template <bool kPlain, typename T, int kClass>
-cudaError_t launch(const Call& call, cudaStream_t stream) {
-  constexpr SizeClass shape = kSizeClasses[kClass];
-  const Grid grid{blocks_for(call.groups.count, shape.groups_per_block()), shape.threads};
-  return enqueue(lane_groups<kPlain, T, kClass>, grid, stream, call);
-}
-
 }  // namespace
 
 cudaError_t launch_lane_groups(const Call& call, int size_class, cudaStream_t stream) {
-  return with_class<Tier::kLanes>(size_class, [&](auto chosen) {
-    return with_kind(call, [&](auto plain, auto zero) {
-      return launch<decltype(plain)::value, decltype(zero), decltype(chosen)::value>(call, stream);
-    });
+  return launch_class<Tier::kLanes>(call, size_class, stream, [](auto plain, auto zero, auto chosen) {
+    return lane_groups<decltype(plain)::value, decltype(zero), decltype(chosen)::value>;
   });
 }
 

@@ -91,7 +91,7 @@ cudaError_t launch(const Call& call, const WorkList& given, void* workspace, cud
   return enqueue(large_groups<T>, {large.plan.blocks, kLargeThreads, shared_bytes, shares}, stream, large);
 }
 
-// Whether there is anything to do; positions and ranks are counted in 32 bits.
+// Whether there is anything to do.
 bool has_large(const Call& call, bool listed) {
   const Groups& groups = call.groups;
   return groups.count > 0 && groups.total > 0 && groups.max_group_size > 0 &&
@@ -106,14 +106,11 @@ Workspace large_workspace(const Call& call, bool listed) {
   const cudaError_t error =
       call.element == Element::kFloat64 ? plan_for<double>(call, listed, plan) : plan_for<float>(call, listed, plan);
   if (error != cudaSuccess) return {};  // the launch meets the same error and returns it
-  return {plan.bytes, plan.counts(call.groups.count) ? plan.cleared : 0};
+  return {plan.workspace.bytes, plan.counts(call.groups.count) ? plan.workspace.cleared : 0};
 }
 
 cudaError_t launch_large(const Call& call, const WorkList& list, void* workspace, cudaStream_t stream) {
   if (!has_large(call, list.groups != nullptr)) return cudaSuccess;
-  if (std::min(call.groups.max_group_size, call.groups.total) > INT32_MAX || call.groups.count > INT32_MAX) {
-    return cudaErrorInvalidValue;
-  }
   return call.element == Element::kFloat64 ? launch<double>(call, list, workspace, stream)
                                            : launch<float>(call, list, workspace, stream);
 }

@@ -52,7 +52,7 @@ struct Exchange {
   KeyOf<T>* bin_low;      // [bins], starts at the largest key
   KeyOf<T>* bin_high;     // [bins], starts at 0
   uint32_t* digits;       // [kDeviationCounters], starts at 0
-  uint32_t* tile_digits;  // [16, tiles]
+  uint32_t* tile_digits;  // [kDigits, tiles]
   KeyOf<T>* keys;         // [size]
   KeyOf<T>* sorted;       // [size]
 };

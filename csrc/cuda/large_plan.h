@@ -44,8 +44,8 @@ struct LargePlan {
   int64_t list_capacity = 0, key_places = 0, tile_places = 0;
   // bytes from the workspace's start
   std::size_t arrivals = 0, list = 0, ranges = 0, windows = 0, bin_count = 0, bin_low = 0, bin_high = 0;
-  std::size_t digits = 0, sums = 0, tile_digits = 0, keys = 0, sorted = 0, bytes = 0;
-  std::size_t cleared = 0;  // these many from the start have to be 0
+  std::size_t digits = 0, sums = 0, tile_digits = 0, keys = 0, sorted = 0;
+  Workspace workspace;
 
   GAPO_HD int64_t largest_alone() const { return kTilesAlone * tile; }
   // Whether the list has to be parted into groups that blocks may share and others: if any can be that long.
@@ -81,26 +81,22 @@ inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint
     const int64_t most = groups.total / (tile / 2 + 1);
     plan.list_capacity = most < groups.count ? most : groups.count;
   }
-  const auto take = [&](std::size_t bytes) {
-    const std::size_t place = plan.bytes;
-    plan.bytes += aligned(bytes);
-    return place;
-  };
-  take(sizeof(LargeControl));
-  plan.arrivals = take(blocks * sizeof(uint32_t));
-  plan.cleared = plan.bytes;
-  plan.list = take(plan.list_capacity * sizeof(int64_t));
-  plan.ranges = take(blocks * sizeof(Range<double>));
-  plan.windows = take(blocks * sizeof(Window));
+  Workspace& space = plan.workspace;
+  space.take(sizeof(LargeControl));
+  plan.arrivals = space.take(blocks * sizeof(uint32_t));
+  space.cleared = space.bytes;
+  plan.list = space.take(plan.list_capacity * sizeof(int64_t));
+  plan.ranges = space.take(blocks * sizeof(Range<double>));
+  plan.windows = space.take(blocks * sizeof(Window));
   const std::size_t all_bins = std::size_t{blocks} * bins;
-  plan.bin_count = take(all_bins * sizeof(uint32_t));
-  plan.bin_low = take(all_bins * key);
-  plan.bin_high = take(all_bins * key);
-  if (call.rule.scale == Scale::kMad) plan.digits = take(blocks * kDeviationCounters * sizeof(uint32_t));
-  plan.sums = take(plan.tile_places * kSumKinds * sizeof(double));
-  plan.tile_digits = take(plan.tile_places * kDigits * sizeof(uint32_t));
-  plan.keys = take(plan.key_places * key);
-  plan.sorted = take(plan.key_places * key);
+  plan.bin_count = space.take(all_bins * sizeof(uint32_t));
+  plan.bin_low = space.take(all_bins * key);
+  plan.bin_high = space.take(all_bins * key);
+  if (call.rule.scale == Scale::kMad) plan.digits = space.take(blocks * kDeviationCounters * sizeof(uint32_t));
+  plan.sums = space.take(plan.tile_places * kSumKinds * sizeof(double));
+  plan.tile_digits = space.take(plan.tile_places * kDigits * sizeof(uint32_t));
+  plan.keys = space.take(plan.key_places * key);
+  plan.sorted = space.take(plan.key_places * key);
   return plan;
 }
 

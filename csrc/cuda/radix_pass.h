@@ -54,7 +54,7 @@ struct Pairs {
 // In the block's own memory. A warp's ranks: how many of its rows of the tile have a digit, then how many rows of the
 // tile's earlier warps.
 struct PassMemory {
-  uint16_t ranks[kPassThreads / kWarp][kMostDigits];
+  uint16_t ranks[PassBlock::kWarps][kMostDigits];
   uint32_t base[kMostDigits];
 };
 static_assert(kPassTile <= UINT16_MAX);
@@ -95,7 +95,7 @@ __device__ void count_runs(const PassBlock& block, const TileRuns& runs, const D
 // A warp a digit.
 __device__ inline void sum_runs(const PassBlock& block, const TileRuns& runs, const Digits& digits,
                                 const RunTable& table) {
-  constexpr uint32_t kWarps = kPassThreads / kWarp;
+  constexpr uint32_t kWarps = PassBlock::kWarps;
   const int lane = Thread::index() % kWarp;
   for (uint32_t digit = block.rank * kWarps + Thread::index() / kWarp; digit < digits.count();
        digit += block.count * kWarps) {
@@ -183,7 +183,7 @@ __device__ void move_runs(PassBlock& block, const TileRuns& runs, const Digits& 
     each_own_digit([&](int j, uint32_t digit) {
       uint32_t sum = 0;
 #pragma unroll 4
-      for (int w = 0; w < kPassThreads / kWarp; ++w) {
+      for (int w = 0; w < PassBlock::kWarps; ++w) {
         const uint32_t own = memory.ranks[w][digit];
         memory.ranks[w][digit] = static_cast<uint16_t>(sum);
         sum += own;

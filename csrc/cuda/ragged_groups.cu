@@ -96,7 +96,7 @@ cudaError_t launch_ragged_groups(const Call& call, const WorkList& block_list, c
   const Groups& groups = call.groups;
   const int64_t longer = std::min(groups.count, groups.total / (kRaggedThread + 1));  // at most, a warp each
   const auto launch = [&](auto* kernel) {
-    int64_t blocks = steps_for(blocks_for(std::max(kWarp * longer, groups.count), kThreads));
+    int64_t blocks = steps_for(divide_up(std::max(kWarp * longer, groups.count), kThreads));
     if (groups.device_count != nullptr) {  // of so many, most may find nothing to do
       int64_t at_once = 0;
       if (const cudaError_t error = blocks_at_once(kernel, kThreads, 0, at_once)) return error;

@@ -83,7 +83,7 @@ GAPO_DEVICE bool lies_in_chunks(const Call& call, const Slice& slice) {
          (groups.valid == nullptr || is_aligned(groups.valid + slice.begin, alignof(Chunk<bool, kChunk>)));
 }
 
-// Four of them, at a place of the group.
+// kChunk neighbouring rewards, from a place of the group on, and whether each is a member.
 template <typename E>
 struct Neighbours {
   Chunk<E, kChunk> reward;  // 0 beyond the group

@@ -121,21 +121,16 @@ cudaError_t plan_for(int64_t n, Plan& plan) {
   int64_t blocks = 0;
   if (const cudaError_t error = blocks_at_once(sort_ids, kPassThreads, 0, blocks)) return error;
   plan.blocks = static_cast<unsigned>(std::min(blocks, divide_up(n, kPassThreads)));
-  std::size_t& end = plan.workspace.bytes;
-  const auto take = [&](std::size_t bytes) {
-    const std::size_t place = end;
-    end += aligned(bytes);
-    return place;
-  };
-  take(sizeof(Control));
-  plan.table = take(table_bytes(n));
-  plan.workspace.cleared = end;
-  plan.id_numbers = take(n * sizeof(uint32_t));
-  plan.numbers = take(n * sizeof(uint32_t));
-  plan.spare_numbers = take(n * sizeof(uint32_t));
-  plan.spare_rows = take(n * sizeof(int32_t));
-  plan.counts = take(std::size_t{kMostDigits} * TileRuns(n, plan.blocks).columns * sizeof(uint32_t));
-  plan.totals = take(kMostDigits * sizeof(uint32_t));
+  Workspace& space = plan.workspace;
+  space.take(sizeof(Control));
+  plan.table = space.take(table_bytes(n));
+  space.cleared = space.bytes;
+  plan.id_numbers = space.take(n * sizeof(uint32_t));
+  plan.numbers = space.take(n * sizeof(uint32_t));
+  plan.spare_numbers = space.take(n * sizeof(uint32_t));
+  plan.spare_rows = space.take(n * sizeof(int32_t));
+  plan.counts = space.take(std::size_t{kMostDigits} * TileRuns(n, plan.blocks).columns * sizeof(uint32_t));
+  plan.totals = space.take(kMostDigits * sizeof(uint32_t));
   return cudaSuccess;
 }
 
@@ -143,12 +138,11 @@ cudaError_t plan_for(int64_t n, Plan& plan) {
 
 Workspace sort_ids_workspace(int64_t n) {
   Plan plan;
-  if (n <= kFewIds || n > INT32_MAX || plan_for(n, plan) != cudaSuccess) return {};  // the launch says what is wrong
+  if (n <= kFewIds || plan_for(n, plan) != cudaSuccess) return {};  // the launch says what is wrong
   return plan.workspace;
 }
 
 cudaError_t launch_sort_ids(const Ids& ids, int64_t n, const SegmentedRows& out, void* workspace, cudaStream_t stream) {
-  if (n > INT32_MAX) return cudaErrorInvalidValue;
   if (n <= kFewIds) return launch_few_ids(ids, n, out, stream);
   Plan plan;
   if (const cudaError_t error = plan_for(n, plan)) return error;

@@ -164,12 +164,6 @@ GAPO_DEVICE double median_deviation(const Sequence& ascending, int n, double cen
   return fabs(middle(low, high));  // +0, whichever zeros were subtracted
 }
 
-// Q as it is reported and used: of the rewards' precision.
-template <typename T>
-GAPO_DEVICE double rounded_center(double center) {
-  return positive_zero(static_cast<T>(center));
-}
-
 // With S and the advantage's factor of a group of n >= 2 that are not all equal.
 GAPO_DEVICE GroupStats scaled(const Rule& rule, int64_t n, GroupStats stats, double spread) {
   const auto scale = scale_of(rule, static_cast<double>(n), spread);

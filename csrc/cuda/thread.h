@@ -10,7 +10,7 @@
 namespace gapo::cuda {
 
 #if defined(__CUDACC__)
-// Whole warps call the members together; a block's whole threads those that say so.
+// A whole warp calls a member together, and the whole block sync_block.
 struct Thread {
   static __device__ __forceinline__ int index() { return static_cast<int>(threadIdx.x); }
 

@@ -19,20 +19,11 @@ __global__ void GAPO_BOUNDS(T, kClass) thread_groups(const __grid_constant__ Cal
   group_advantage<kPlain, T>(team, call, g, slice);
 }
 
-template <bool kPlain, typename T, int kClass>
-cudaError_t launch(const Call& call, cudaStream_t stream) {
-  constexpr SizeClass shape = kSizeClasses[kClass];
-  const Grid grid{blocks_for(call.groups.count, shape.threads), shape.threads};
-  return enqueue(thread_groups<kPlain, T, kClass>, grid, stream, call);
-}
-
 }  // namespace
 
 cudaError_t launch_thread_groups(const Call& call, int size_class, cudaStream_t stream) {
-  return with_class<Tier::kThread>(size_class, [&](auto chosen) {
-    return with_kind(call, [&](auto plain, auto zero) {
-      return launch<decltype(plain)::value, decltype(zero), decltype(chosen)::value>(call, stream);
-    });
+  return launch_class<Tier::kThread>(call, size_class, stream, [](auto plain, auto zero, auto chosen) {
+    return thread_groups<decltype(plain)::value, decltype(zero), decltype(chosen)::value>;
   });
 }
 

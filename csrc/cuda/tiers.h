@@ -34,7 +34,7 @@ struct SizeClass {
   constexpr int64_t capacity() const { return int64_t{1} * lanes * rewards; }
   constexpr int groups_per_block() const { return threads / lanes; }
   // Blocks that a multiprocessor takes within the budget, of its 65536 registers: what the compiler aims at.
-  constexpr int blocks_for(bool of_doubles) const {
+  constexpr int blocks_per_processor(bool of_doubles) const {
     return 65536 / (threads * (of_doubles ? double_registers : registers));
   }
 };

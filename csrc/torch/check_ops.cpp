@@ -22,8 +22,7 @@ void advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_
 // The values, which the op's own check leaves alone, since it is for any device; offsets: on the CPU.
 void offsets(const Tensor& given, int64_t rewards, int64_t max_group_size) {
   const Tensor offsets = as_type(given, ScalarType::Long);
-  check_offsets("advantage_varlen", static_cast<const int64_t*>(offsets.data_ptr()), offsets.size(0) - 1, rewards,
-                max_group_size);
+  check_offsets("advantage_varlen", data<int64_t>(offsets), offsets.size(0) - 1, rewards, max_group_size);
 }
 
 void advantage_by_id(const Tensor& rewards, const Tensor& group_ids, double tau, const Text& center, const Text& scale,

@@ -87,6 +87,10 @@ void check_rewards(const char* op, const char* argument, const Tensor& tensor, c
   GAPO_CHECK(is_floating(tensor) && fits, op, " expects float ", argument, " ", shape, ", got ", describe(tensor));
 }
 
+void check_group_size(const char* op, const char* argument, int64_t most) {
+  GAPO_CHECK(most <= kMostInGroup, op, " expects ", argument, " of fewer than 2^31 rewards, got ", most);
+}
+
 void check_integers(const char* op, const char* argument, const Tensor& tensor, int64_t length, const char* shape) {
   GAPO_CHECK(is_integer(tensor) && tensor.dim() == 1 && tensor.size(0) == length, op, " expects integer ", argument,
              " ", shape, " with N = ", length, ", got ", describe(tensor));
@@ -119,6 +123,7 @@ void check_mask(const char* op, const Tensor& mask, const Tensor& token_rewards)
 }
 
 void check_ids(const char* op, const Tensor& ids, const Tensor& rewards) {
+  check_group_size(op, "rows", rewards.size(0));  // one group may have them all
   check_integers(op, "group_ids", ids, rewards.size(0), "[N]");
   check_same_device(op, "group_ids", ids, rewards);
 }
@@ -129,6 +134,7 @@ Rule check_advantage(const Tensor& rewards, const Options& options) {
   constexpr const char* op = "advantage";
   const Rule rule = check_rule(op, options);
   check_rewards(op, "rewards", rewards, "[..., group_size]", rewards.dim() >= 1);
+  check_group_size(op, "groups", rewards.size(rewards.dim() - 1));
   check_valid(op, options.valid, rewards, rewards.dim());
   return rule;
 }
@@ -144,6 +150,7 @@ Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_
              " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
   check_same_device(op, "offsets", offsets, rewards);
   GAPO_CHECK(max_group_size >= 0, op, " expects max_group_size >= 0, got ", max_group_size);
+  check_group_size(op, "groups", std::min(max_group_size, rewards.size(0)));
   check_valid(op, options.valid, rewards, 1);
   return rule;
 }
@@ -163,6 +170,7 @@ Rule check_advantage_stats(const Tensor& rewards, const std::optional<Tensor>& g
   rule.report_window = true;
   const int64_t dims = rewards.dim();
   check_rewards(op, "rewards", rewards, group_ids ? "[N]" : "[..., group_size]", group_ids ? dims == 1 : dims >= 1);
+  check_group_size(op, "groups", rewards.size(dims - 1));
   check_valid(op, options.valid, rewards, dims);
   if (group_ids) check_ids(op, *group_ids, rewards);
   return rule;

@@ -53,40 +53,28 @@ void check_launch(const char* op, cudaError_t error) {
              foreign ? "; this build has kernels for " GAPO_CUDA_ARCHITECTURES : "");
 }
 
-// Memory from the caching allocator, handed out piece by piece.
+// What a launcher needs, from the caching allocator; what has to be cleared is.
 class Memory {
  public:
-  Memory(const Tensor& like, std::size_t bytes) {
-    const std::vector<int64_t> sizes{static_cast<int64_t>(bytes)};
-    if (bytes > 0) held_ = torch::stable::new_empty(like, sizes, ScalarType::Byte);
+  Memory(const char* op, const cuda::Workspace& needed, const Tensor& like, const Device& device) {
+    const std::vector<int64_t> sizes{static_cast<int64_t>(needed.bytes)};
+    if (needed.bytes > 0) held_ = torch::stable::new_empty(like, sizes, ScalarType::Byte);
+    if (needed.cleared > 0) check_launch(op, cudaMemsetAsync(at<char>(0), 0, needed.cleared, device.stream));
   }
-  template <typename T>
-  T* take(std::size_t count) {
-    char* const piece = held_ ? static_cast<char*>(held_->data_ptr()) + taken_ : nullptr;
-    taken_ += cuda::aligned(count * sizeof(T));
-    return reinterpret_cast<T*>(piece);
+  template <typename T = void>
+  T* at(std::size_t place) const {
+    return static_cast<T*>(static_cast<void*>(held_ ? static_cast<char*>(held_->data_ptr()) + place : nullptr));
   }
 
  private:
   std::optional<Tensor> held_;
-  std::size_t taken_ = 0;
 };
-
-// What is needed, and more bytes behind it.
-Memory workspace_of(const char* op, const cuda::Workspace& needed, const Tensor& like, const Device& device,
-                    std::size_t more = 0) {
-  Memory memory(like, cuda::aligned(needed.bytes) + more);
-  if (needed.cleared > 0) {
-    check_launch(op, cudaMemsetAsync(memory.take<char>(0), 0, needed.cleared, device.stream));
-  }
-  return memory;
-}
 
 // Groups that lie one after the other.
 void run(const char* op, const Call& call, const Tensor& rewards) {
   const Device device(rewards);
-  Memory memory = workspace_of(op, cuda::advantage_workspace(call), rewards, device);
-  check_launch(op, cuda::launch_advantage(call, memory.take<char>(0), device.stream));
+  const Memory memory(op, cuda::advantage_workspace(call), rewards, device);
+  check_launch(op, cuda::launch_advantage(call, memory.at(0), device.stream));
 }
 
 Call describe_call(const Rule& rule, const Tensor& rewards, const Valid& valid, const Tensor& advantage,
@@ -102,16 +90,9 @@ Call describe_call(const Rule& rule, const Tensor& rewards, const Valid& valid, 
   return call;
 }
 
-// Ranks and positions within a group are counted in 32 bits.
-void check_group_size(const char* op, const char* argument, int64_t size) {
-  GAPO_CHECK(size <= std::numeric_limits<int32_t>::max(), op, " expects ", argument,
-             " of fewer than 2^31 rewards on CUDA, got ", size);
-}
-
 Tensor dense(const char* op, const Rule& rule, const Tensor& given, const std::optional<Tensor>& given_valid,
              const std::optional<Tensor>& stats) {
   const int64_t size = given.size(given.dim() - 1);
-  check_group_size(op, "groups", size);
   const Tensor rewards = as_contiguous(given);
   const Valid valid(given_valid);
   const Tensor result = empty_like(rewards);
@@ -133,7 +114,6 @@ Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_
                         const Text& center, const Text& scale, double eps, const std::optional<Tensor>& given_valid) {
   const Rule rule =
       check_advantage_varlen(given, given_offsets, max_group_size, {tau, center, scale, eps, given_valid});
-  check_group_size("advantage_varlen", "max_group_size", std::min(max_group_size, given.numel()));
   const Tensor rewards = as_contiguous(given), offsets = as_contiguous(given_offsets);
   const Valid valid(given_valid);
   const Tensor result = empty_like(rewards);
@@ -141,7 +121,7 @@ Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_
   call.groups.offsets = offsets.data_ptr();
   call.groups.wide_offsets = offsets.scalar_type() == ScalarType::Long;
   call.groups.count = rewards.numel() == 0 ? 0 : offsets.size(0) - 1;
-  call.groups.max_group_size = std::min<int64_t>(max_group_size, std::numeric_limits<int32_t>::max());
+  call.groups.max_group_size = std::min(max_group_size, kMostInGroup);
   run("advantage_varlen", call, rewards);
   return result;
 }
@@ -153,7 +133,6 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
            const std::optional<Tensor>& given_valid, const Tensor& result, const std::optional<Tensor>& stats,
            Fill fill) {
   const int64_t n = rewards.numel();
-  GAPO_CHECK(n <= std::numeric_limits<int32_t>::max(), op, " expects fewer than 2^31 rows, got ", n);
   if (n == 0) return;
   const Device device(rewards);
   const bool narrow = group_ids.scalar_type() == ScalarType::Int;
@@ -162,23 +141,19 @@ void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor
   Call call = describe_call(rule, rewards, valid, result, stats);
   call.groups.count = call.groups.max_group_size = n;  // at most
   call.out.stats_by_row = true;
-  const auto rows = static_cast<std::size_t>(n);
-  const cuda::Workspace sorting = cuda::sort_ids_workspace(n);
-  Memory segments = workspace_of(op, sorting, rewards, device,
-                                 cuda::aligned(rows * sizeof(int32_t)) + cuda::aligned((rows + 1) * sizeof(int32_t)) +
-                                     cuda::aligned(sizeof(int64_t)));
-  void* const sorting_memory = segments.take<char>(sorting.bytes);
-  cuda::SegmentedRows sorted{};
-  sorted.rows = segments.take<int32_t>(rows);
-  sorted.offsets = segments.take<int32_t>(rows + 1);
-  sorted.count = segments.take<int64_t>(1);
+  cuda::Workspace space = cuda::sort_ids_workspace(n);  // what follows lies behind it
+  const std::size_t rows = space.take(n * sizeof(int32_t)), offsets = space.take((n + 1) * sizeof(int32_t));
+  const std::size_t count = space.take(sizeof(int64_t));
+  const Memory segments(op, space, rewards, device);
+  const cuda::SegmentedRows sorted{segments.at<int32_t>(rows), segments.at<int32_t>(offsets),
+                                   segments.at<int64_t>(count)};
   call.groups.rows = sorted.rows;
   call.groups.offsets = sorted.offsets;
   call.groups.device_count = sorted.count;
-  Memory scoring = workspace_of(op, cuda::advantage_workspace(call), rewards, device);
-  check_launch(op, cuda::launch_sort_ids({ids.data_ptr(), !narrow}, n, sorted, sorting_memory, device.stream));
+  const Memory scoring(op, cuda::advantage_workspace(call), rewards, device);
+  check_launch(op, cuda::launch_sort_ids({ids.data_ptr(), !narrow}, n, sorted, segments.at(0), device.stream));
   check_launch(op, fill(device.stream));
-  check_launch(op, cuda::launch_advantage(call, scoring.take<char>(0), device.stream));
+  check_launch(op, cuda::launch_advantage(call, scoring.at(0), device.stream));
 }
 
 inline constexpr auto kFilled = [](cudaStream_t) { return cudaSuccess; };  // the rewards are there

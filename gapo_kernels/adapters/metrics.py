@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gapo_kernels.ids import GroupIds, as_id_tensor
 from gapo_kernels.ops import AdvantageStats
+from gapo_kernels.precision import precision_of
 
 PREFIX = "gapo/"
 Counted = dict[str, tuple[Tensor, Tensor]]  # by name: values, and which of them count
@@ -38,7 +39,7 @@ def group_metrics(
 
         No groups at all give no keys.
     """
-    values = rewards.detach().float() if rewards.dtype != torch.float64 else rewards.detach()
+    values = rewards.detach().to(precision_of(rewards.dtype))
     if group_ids is None:
         size = max(rewards.shape[-1], 1)
         ids = torch.arange(rewards.numel(), device=rewards.device) // size

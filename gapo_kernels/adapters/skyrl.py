@@ -16,6 +16,7 @@ from gapo_kernels import ops
 from gapo_kernels.adapters.metrics import group_metrics
 from gapo_kernels.adapters.rows import as_valid, score_rows
 from gapo_kernels.adapters.settings import Settings, read_settings, without_division
+from gapo_kernels.ids import as_id_tensor
 
 SECTION = "gapo"
 SWITCH = "trainer.algorithm.grpo_norm_by_std"
@@ -71,8 +72,9 @@ def metrics(
     """
     rewards, valid = score_rows(token_level_rewards)
     chosen = without_division(settings or {}, grpo_norm_by_std, SECTION, SWITCH)
-    stats = ops.advantage_stats(rewards, index, valid=valid, **chosen)
-    return group_metrics(rewards, stats, index, valid)
+    ids = as_id_tensor(index, rewards.device)
+    stats = ops.advantage_stats(rewards, ids, valid=valid, **chosen)
+    return group_metrics(rewards, stats, ids, valid)
 
 
 def register(name: str = "gapo", **settings: Any) -> None:

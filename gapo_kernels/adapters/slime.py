@@ -16,6 +16,7 @@ from torch import Tensor
 from gapo_kernels import ops
 from gapo_kernels.adapters.metrics import group_metrics
 from gapo_kernels.adapters.settings import Settings, read_settings, without_division
+from gapo_kernels.ids import as_id_tensor
 
 SECTION = "gapo"
 SWITCH = "grpo_std_normalization (--disable-grpo-std-normalization)"
@@ -70,8 +71,9 @@ def log_group_metrics(
     """
     if rollout_extra_metrics is not None:
         rows = _rows(args, samples)
-        stats = ops.advantage_stats(rows.rewards, rows.groups, valid=rows.scorable, **_settings(args))
-        rollout_extra_metrics.update(group_metrics(rows.rewards, stats, rows.groups, rows.scorable))
+        ids = as_id_tensor(rows.groups, rows.rewards.device)
+        stats = ops.advantage_stats(rows.rewards, ids, valid=rows.scorable, **_settings(args))
+        rollout_extra_metrics.update(group_metrics(rows.rewards, stats, ids, rows.scorable))
     return False
 
 

@@ -6,6 +6,7 @@ Only the device knows which groups of a batch are that long. That costs little w
 import triton
 import triton.language as tl
 
+from gapo_kernels.triton_kernels.bounds import POINTERS, RUNTIME, group_bounds
 from gapo_kernels.triton_kernels.formulas import (
     as_row,
     corrected,
@@ -18,7 +19,6 @@ from gapo_kernels.triton_kernels.formulas import (
 )
 from gapo_kernels.triton_kernels.memory_sort import sort_in_memory
 from gapo_kernels.triton_kernels.rows import load_rows, write_scores
-from gapo_kernels.triton_kernels.short_groups import POINTERS, RUNTIME, group_bounds
 from gapo_kernels.triton_kernels.sorted_group import (
     averaged,
     averages,

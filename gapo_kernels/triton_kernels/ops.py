@@ -99,7 +99,7 @@ def token_advantage(
     """``torch.ops.gapo.token_advantage``."""
     checks.token_advantage(token_rewards, mask, group_ids, tau, center, scale, eps, valid)
     rewards = sum_rows(token_rewards.detach().contiguous())
-    values = advantage_by_id(rewards, group_ids, tau, center, scale, eps, valid)
+    values = _score(Rule(tau, center, scale, eps), rewards, valid, _groups_by_id(group_ids), None)
     result = torch.empty(token_rewards.shape, dtype=token_rewards.dtype, device=token_rewards.device)
     write_over_mask(values, mask.contiguous(), result)
     return result

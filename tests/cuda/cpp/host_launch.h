@@ -78,9 +78,9 @@ Result<T> run(const Case<T>& input, const std::vector<int64_t>& sizes, const Gri
   }
   call.call.out = {result.advantage.data(), result.stats.data(), input.stats_by_row};
   call.plan = plan_large(call.call, listed, grid.blocks, grid.bins, grid.held, kTile<kThreads>);
-  std::vector<uint64_t> workspace(call.plan.bytes / 8 + 1, kPoison);
+  std::vector<uint64_t> workspace(call.plan.workspace.bytes / 8 + 1, kPoison);
   call.workspace = reinterpret_cast<unsigned char*>(workspace.data());
-  if (call.plan.counts(count)) std::fill_n(call.workspace, call.plan.cleared, static_cast<unsigned char>(0));
+  if (call.plan.counts(count)) std::fill_n(call.workspace, call.plan.workspace.cleared, static_cast<unsigned char>(0));
   int32_t listed_count = static_cast<int32_t>(large.size());
   if (listed) call.given = {large.data(), &listed_count, listed_count};
   if (call.plan.parts()) {

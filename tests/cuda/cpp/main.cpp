@@ -76,7 +76,7 @@ void test_size_classes(Effort) {
     check::current_case = "class of " + std::to_string(shape.capacity());
     CHECK(shape.threads % 32 == 0 && shape.threads % shape.lanes == 0);
     CHECK(shared_values(shape, 8) * 8 + scratch_bytes(shape) <= 48 << 10);  // of a block that asks for no more
-    CHECK(shape.blocks_for(false) >= 1 && shape.blocks_for(true) >= 1);
+    CHECK(shape.blocks_per_processor(false) >= 1 && shape.blocks_per_processor(true) >= 1);
   }
 }
 
