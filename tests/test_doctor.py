@@ -116,6 +116,11 @@ def test_a_capability_that_is_not_there(package):
     assert re.search(pattern, done.stderr.splitlines()[-1])
 
 
+def test_a_wrong_variable_is_an_import_error():
+    done = run("-c", "import gapo_kernels", GAPO_CPU_CAPABILITY="avx1024")
+    assert done.stderr.splitlines()[-1].startswith("ImportError: GAPO_CPU_CAPABILITY expects")
+
+
 def test_the_least_capability():
     assert score(GAPO_CPU_CAPABILITY="baseline") == pytest.approx(score(), rel=1e-6, abs=1e-6)
     assert "CPU capability baseline" in run("-m", "gapo_kernels.doctor", GAPO_CPU_CAPABILITY="baseline").stdout

@@ -118,6 +118,21 @@ def test_offsets_that_are_no_tensor_through_the_door():
             gapo_kernels.advantage_varlen(rewards_of(8), offsets)
 
 
+@pytest.mark.parametrize("op", OPS)
+def test_more_than_a_group_may_have(op):
+    most = 2**31 - 1  # ranks are counted in 32 bits; views of one value take no memory
+    rewards = torch.zeros(1).expand(most + 1)
+    ids, offsets = torch.zeros(1, dtype=torch.int64).expand(most + 1), torch.tensor([0, most + 1])
+    args, what = {
+        "advantage": ((rewards.view(1, -1),), "groups"),
+        "advantage_varlen": ((rewards, offsets, most + 1), "groups"),
+        "advantage_by_id": ((rewards, ids), "rows"),
+        "advantage_stats": ((rewards,), "groups"),
+        "token_advantage": ((rewards.view(-1, 1), rewards.view(-1, 1), ids), "rows"),
+    }[op]
+    assert_refused(op, args, {}, message(f"{what} of fewer than 2^31 rewards", str(most + 1), op))
+
+
 @pytest.mark.parametrize(
     ("rewards", "got"), [(torch.tensor(1.0), r"float32 \[\]"), (torch.ones(3, dtype=torch.int64), r"int64 \[3\]")]
 )
