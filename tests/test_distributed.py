@@ -55,6 +55,17 @@ def check_a_smaller_group(rank: int, world: int) -> None:
             distributed.advantage(rewards_of(5), [0, 0, 1, 1, 1], pair)
 
 
+def check_the_last_ranks_alone(rank: int, world: int) -> None:
+    """A rank's place in its group is not its place in the world; ids have 64 bits on the way, too."""
+    last = dist.new_group([*range(world // 2, world)])
+    members = dist.get_process_group_ranks(last)
+    if rank in members:
+        place, rewards, ids = members.index(rank), rewards_of(5 * len(members)), [0, 0, 2**32, 2**32, 2**32]
+        expected = advantage_by_id(rewards, torch.tensor(ids * len(members)))[5 * place : 5 * place + 5]
+        for mine in (ids, torch.tensor(ids)):
+            assert torch.equal(distributed.advantage(rewards[5 * place : 5 * place + 5], mine, last), expected)
+
+
 def check_a_rank_without_rows(rank: int) -> None:
     """Rank 0 has all rows; the others' empty ids and rewards may be of any kind."""
     rewards, numbers = rewards_of(6, dtype=torch.float64), torch.tensor([5, 5, 7, 7, 7, 5])
@@ -142,6 +153,7 @@ def main(rank: int, world: int, store: str) -> None:
     for counts in COUNTS[world]:
         check(rank, world, counts)
     check_a_smaller_group(rank, world)
+    check_the_last_ranks_alone(rank, world)
     check_a_rank_without_rows(rank)
     check_ids_that_are_equal_to_themselves_alone(rank)
     check_errors()

@@ -100,7 +100,11 @@ def test_a_backend_that_is_not_there(name, why):
 
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
-    [("GAPO_PDL", "off", "0 or 1"), ("GAPO_BLOCKS_PER_SM", "0", "a number from 1 to 9999")],
+    [
+        ("GAPO_PDL", "off", "0 or 1"),
+        ("GAPO_PDL", "10", "0 or 1"),
+        ("GAPO_BLOCKS_PER_SM", "0", "a number from 1 to 9999"),
+    ],
 )
 def test_a_switch_of_the_cuda_library_that_it_would_not_understand(name, value, wanted):
     done = run("-c", "import gapo_kernels", **{name: value})

@@ -372,3 +372,8 @@ def test_numpy_arguments(args, options, error, text):
 def test_the_plan(groups, group_size, error, text):
     with pytest.raises(error, match=re.escape(text)):
         gapo_kernels.plan(groups, group_size)
+
+
+def test_offsets_of_no_group_are_refused_by_name():
+    with pytest.raises(RuntimeError, match=r"offsets to end at the number of rewards, 8, got 0"):
+        gapo_kernels.advantage_varlen(rewards_of(8), torch.tensor([0]))

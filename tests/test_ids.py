@@ -94,3 +94,18 @@ def test_what_an_id_raises_is_passed_on():
 
     with pytest.raises(ZeroDivisionError):
         as_id_tensor([Broken(), Broken()], torch.device("cpu"))
+
+
+def test_fractions_are_not_rounded():
+    ids = np.array([0.25, 0.5, 0.25, 0.75, 0.5])
+    assert as_id_tensor(ids, torch.device("cpu")).tolist() == [0, 1, 0, 2, 1]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.uint64])
+def test_arrays_of_integers_keep_their_values(dtype):
+    assert as_id_tensor(np.array([7, 5, 7], dtype), torch.device("cpu")).tolist() == [7, 5, 7]
+
+
+def test_bytes_are_no_sequence_of_ids():
+    with pytest.raises(TypeError, match=r"^group_ids expects a tensor, an array or a sequence of ids, got bytes$"):
+        gapo_kernels.advantage_by_id(rewards_of(8), b"abcdefgh")

@@ -77,3 +77,25 @@ def test_a_group_with_infinite_rewards_does_not_spoil_the_means():
     found = metrics(rewards)
     assert found["scale"] == pytest.approx(math.sqrt(1 / 3))
     assert all(math.isfinite(value) for value in found.values())
+
+
+def test_a_pair_is_compared_and_a_single_one_is_not():
+    """The scale of a single reward is 1 by convention, not by measurement."""
+    found = metrics(torch.tensor([0.0, 0.5, 0.3]), [0, 0, 1])
+    pair = gapo_kernels.advantage_stats(torch.tensor([0.0, 0.5]))
+    assert found["scale"] == pytest.approx(pair.scale.item())
+    assert found["center"] == pytest.approx(pair.center.item())
+    assert found["window_width"] == pytest.approx((pair.upper - pair.lower).item())
+
+
+@pytest.mark.parametrize("left_out", [math.nan, 0.5, 2.0, 0.0])
+def test_what_a_row_that_is_left_out_holds_changes_nothing(left_out):
+    rewards = torch.tensor([[1.0, 1.0, 1.0, left_out], [0.0, 0.25, 1.0, left_out]])
+    found = metrics(rewards, valid=torch.tensor([True, True, True, False]).repeat(2, 1))
+    assert found["frac_unscorable"] == 1 / 4
+    assert found["frac_degenerate_groups"] == 1 / 2
+    assert {**found, "frac_unscorable": 0} == pytest.approx(metrics(rewards[:, :3]))
+
+
+def test_float64_rewards_are_told_apart_in_float64():
+    assert metrics(torch.tensor([[1.0, 1.0 + 1e-12]], dtype=torch.float64))["frac_degenerate_groups"] == 0

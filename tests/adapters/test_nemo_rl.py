@@ -67,3 +67,7 @@ def test_a_sample_that_could_not_be_scored_is_left_out_and_counted():
     assert torch.equal(advantages[[0, 4]], gapo_kernels.advantage(torch.tensor([0.1, 0.2])))
     assert estimator.last_metrics["gapo/frac_unscorable"] == pytest.approx(1 / 6)
     assert estimator.last_metrics["gapo/groups"] == 3
+
+
+def test_without_the_switch_it_divides():
+    assert GapoAdvantageEstimator({"name": "gapo"}).settings == {}

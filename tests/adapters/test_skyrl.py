@@ -5,6 +5,7 @@ They mirror SkyRL at commit a9564572: ``AdvantageEstimatorRegistry`` (register, 
 skyrl/train/trainer.py, and the padding of skyrl/backends/skyrl_train/training_batch.py: row 0 again, under ``pad{i}``.
 """
 
+import functools
 import math
 import pickle
 import sys
@@ -16,6 +17,7 @@ import torch
 
 import gapo_kernels
 from gapo_kernels.adapters import skyrl
+from gapo_kernels.adapters.rows import score_rows
 
 UIDS = ["q7", "q1", "q7", "q1", "q7", "q7", "q1", "q2"]
 REWARDS = torch.tensor([0.1, 0.5, 0.9, 1.0, 0.2, 0.3, 0.5, 0.7])
@@ -132,3 +134,24 @@ def test_metrics():
     assert found["gapo/groups"] == 3
     assert found["gapo/frac_degenerate_groups"] == pytest.approx(1 / 3)
     assert found["gapo/window_width"] == pytest.approx((0.8 + 0.5) / 2)
+
+
+def test_metrics_know_the_switch_and_what_could_not_be_scored():
+    rewards = torch.zeros(4, 2)
+    rewards[:, 1] = torch.tensor([0.1, math.nan, 0.9, 0.2])
+    found = skyrl.metrics(rewards, ["a"] * 4, grpo_norm_by_std=False)
+    assert (found["gapo/frac_unscorable"], found["gapo/frac_nan_groups"], found["gapo/scale"]) == (1 / 4, 0, 1)
+    expected = gapo_kernels.advantage(torch.tensor([0.1, 0.9, 0.2]), scale="none").abs().mean().item()
+    assert found["gapo/advantage_abs_mean"] == pytest.approx(expected)
+
+
+def test_a_partial_of_somebody_else_is_refused(registry):
+    registry.functions["theirs"] = functools.partial(print)
+    with pytest.raises(ValueError, match=r"^name expects one that SkyRL does not know yet, got 'theirs'$"):
+        skyrl.register("theirs")
+
+
+def test_rows_are_summed_in_the_precision_of_the_op():
+    rewards, _ = score_rows(torch.tensor([[256.0, 1.0, 1.0]], dtype=torch.bfloat16))
+    assert rewards.dtype == torch.float32
+    assert rewards.tolist() == [258.0]

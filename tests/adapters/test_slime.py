@@ -166,3 +166,8 @@ def test_a_part_is_not_lost_among_equal_rewards():
     samples = [Sample(0, rollout_id=i, reward=reward) for i, reward in enumerate((0.0, 0.0, 0.0, 0.5, 1.0))]
     assert process(arguments(), samples)[1] == gapo_kernels.advantage(torch.tensor([0, 0, 0, 0.5, 1.0])).tolist()
     assert slime._rows(arguments(), samples).row_of_sample == [0, 1, 2, 3, 4]
+
+
+def test_a_sample_without_a_rollout_is_no_part_of_the_one_of_its_number():
+    samples = [Sample(0, rollout_id=1, reward=0.0), *(Sample(0, reward=reward) for reward in (0.0, 0.5, 1.0))]
+    assert process(arguments(), samples)[1] == gapo_kernels.advantage(torch.tensor([0.0, 0.0, 0.5, 1.0])).tolist()

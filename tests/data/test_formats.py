@@ -138,6 +138,13 @@ def test_the_plain_prompt():
     )
 
 
+def test_the_plain_prompt_ends_what_does_not_end_and_quotes_what_would_end_it():
+    task = dataclasses.replace(TASK, prefix="before", suffix=">>>>>>> UPDATED\n")
+    prompt = Plain().prompt(task)
+    assert prompt.startswith("### After the region\n\\>>>>>>> UPDATED\n")
+    assert prompt.endswith("### a.py\nbefore\n<<<<<<< CURRENT\n    old(y)\n=======\n")
+
+
 @pytest.mark.parametrize("tokens", FIM_TOKENS)
 def test_fill_in_the_middle_tokens_are_used_where_the_tokenizer_has_them(tokens):
     form = make_format("plain", tokenizer(*tokens))
@@ -164,10 +171,15 @@ def test_auto_takes_what_the_tokenizer_has():
     assert isinstance(make_format("auto", tokenizer(template=TEMPLATE)), Chat)
     assert make_format("auto", tokenizer(*FIM_TOKENS[1])) == Plain(FIM_TOKENS[1])
     assert make_format("auto") == Plain()
+    assert make_format("auto", tokenizer(*COMPACT_MARKS[:3])) == Plain()  # some of them are not enough
+    assert make_format("auto", tokenizer(*FIM_TOKENS[1][:2])) == Plain()
 
 
 def test_the_compact_prompt():
     assert Compact().prompt(TASK) == "<old>old(x)<new>new(x)<cur>old(y)<upd>"
+    earlier = Hunk("b.py", "@@ -1 +1 @@\n-a\n+b\n")
+    assert Compact().prompt(dataclasses.replace(TASK, history=(earlier, *TASK.history))) == Compact().prompt(TASK)
+    assert Compact().extract(" new(y)\n", TASK) == "    new(y)\n"
 
 
 def test_wrong_formats_are_named():

@@ -3,6 +3,7 @@ import torch
 from transformers import GenerationConfig
 
 from gapo_trainer.engine import Sampling, SharedPrefixRollout, generate, prompt_once
+from gapo_trainer.engine.errors import UnsupportedModelError
 from gapo_trainer.engine.example_check import check_example
 from gapo_trainer.engine.sampling import TokenSampler
 from gapo_trainer.errors import UserError
@@ -153,3 +154,17 @@ def test_rollout_samples_from_the_weights_it_was_given(build_model):
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_truncation_keeps_the_proportions():
+    probabilities, draws = torch.tensor([0.15, 0.5, 0.05, 0.3]), (torch.arange(800) + 0.5) / 800
+    for sampling in (Sampling(1, (), top_k=2), Sampling(1, (), top_p=0.6)):
+        tokens, _ = TokenSampler(sampling)(probabilities.log().expand(800, -1), draws)
+        assert tokens.bincount(minlength=4).tolist() == [0, 500, 0, 300]
+
+
+def test_generation_beyond_the_positions_is_refused(build_model):
+    model = build_model("llama")
+    bound = model.config.max_position_embeddings
+    with pytest.raises(UnsupportedModelError, match=f"takes at most {bound} tokens"):
+        generate(model, PROMPT, 2, Sampling(bound - len(PROMPT) + 1, ()))

@@ -67,7 +67,7 @@ def test_gradients_equal_the_plain_paths(model, prompt_length, lengths, micro_ba
     assert relative(found, expected) < FLOAT32
 
 
-@pytest.mark.parametrize("longest", [3, 4, 5, 9])  # with the prompt: shorter than the window, as long, longer
+@pytest.mark.parametrize("longest", [3, 4, 5, 6, 9])  # with the prompt: shorter than the window, as long, longer
 @pytest.mark.parametrize("name", ["mistral", "qwen2"])  # every layer slides, and all but the first
 def test_a_window_that_begins_to_hide_something(build_model, name, longest):
     some = {"use_sliding_window": True, "max_window_layers": 1} if name == "qwen2" else {}

@@ -1,6 +1,6 @@
 import pytest
 
-from gapo_trainer.config import Config, load_config, to_yaml
+from gapo_trainer.config import DAPO, Config, load_config, to_yaml
 from gapo_trainer.errors import UserError
 
 
@@ -75,3 +75,19 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(UserError, match=r"config .*run.yaml"):
         load_config(tmp_path / "run.yaml")
+
+
+@pytest.mark.parametrize(
+    "wrong", ["temperature=0", "dual_clip=1", "keep_checkpoints=0", "epochs=0", "clip_low=-0.1", "steps=true", "lr=0"]
+)
+def test_values_at_the_edge_are_refused(wrong):
+    with pytest.raises(UserError, match=f"{wrong.partition('=')[0]} expects"):
+        load_config(overrides=[wrong])
+
+
+def test_values_at_the_edge_that_are_allowed():
+    load_config(overrides=["overlong_buffer=1", "max_grad_norm=.inf", "reward_timeout=.inf", "kl_coef=0", "min_lr=1"])
+
+
+def test_what_dapo_is():
+    assert DAPO == {"dynamic_sampling": True, "clip_high": 0.28, "loss": "token", "overlong_buffer": 0.2}

@@ -82,3 +82,12 @@ def test_averaging_counts_copies_as_if_they_were_rows(averaging, expected):
     config = load_config(loss=averaging, max_new_tokens=8)
     weights = token_weights(mask, torch.tensor([2, 1]), Size(rows=3, tokens=5), config)
     assert (weights * losses).sum().item() == pytest.approx(expected)
+
+
+def test_a_stray_token_keeps_loss_and_gradient_finite():
+    logp, old = torch.tensor([[-1.0]], requires_grad=True), torch.tensor([[-200.0]])
+    result = token_loss(logp, old, torch.tensor([-1.0]), load_config(kl_coef=0.1), reference=old + 400)
+    result.loss.sum().backward()
+    for found in (result.loss, result.kl, logp.grad):
+        assert found.isfinite().all()
+    assert not result.kl.requires_grad

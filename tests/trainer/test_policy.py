@@ -1,5 +1,8 @@
 """What a policy answers is decided by its weights."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
@@ -53,3 +56,53 @@ def test_padding_has_an_embedding(model_folder, tmp_path):
     policy = load_policy(str(tmp_path))
     assert policy.tokenizer.pad_token_id == policy.tokenizer.eos_token_id
     assert len(policy.generate([[5, 6, 7], [5]], 4)) == 2
+
+
+def test_answers_come_in_the_order_of_their_tasks_and_by_their_seed(model_folder, tasks):
+    policy = load_policy(model_folder)
+    some = [replace(tasks[0], region="x = 1\n" * 9), *tasks[1:4]]  # the first has the longest prompt
+    assert [given.task for given in answer(policy, some, "greedy", 4)] == some
+
+    def texts(decoding, **how):
+        return [given.text for given in answer(policy, some, decoding, 8, **how)]
+
+    assert texts("sampled", seed=1) == texts("sampled", seed=1) != texts("sampled", seed=2)
+    assert texts("sampled", temperature=1e-4, seed=3) == texts("greedy")
+
+
+def test_a_completion_ends_with_its_first_end_token(model_folder):
+    policy = load_policy(model_folder)
+    policy.end_tokens = tuple(range(0, 320, 2))
+    for row in policy.generate([[5, 6, 7], [8, 9, 10]], 16, do_sample=True):
+        assert all(token % 2 for token in row[:-1])
+
+
+def test_end_tokens_of_the_models_settings_end_too(model_folder, tmp_path):
+    policy = load_policy(model_folder)
+    policy.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, 17]
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    assert load_policy(str(tmp_path)).end_tokens == tuple(sorted((policy.tokenizer.eos_token_id, 17)))
+
+
+def test_weights_are_float32_whatever_they_were_saved_in(model_folder, tmp_path):
+    policy = load_policy(model_folder)
+    policy.model.bfloat16().save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    assert {p.dtype for p in load_policy(str(tmp_path)).model.parameters()} == {torch.float32}
+
+
+def test_samples_are_drawn_from_the_whole_distribution(model_folder):
+    """transformers' own default would keep the fifty most probable tokens."""
+    torch.manual_seed(0)
+    assert len({row[0] for row in load_policy(model_folder).generate([[5, 6, 7]] * 600, 1, do_sample=True)}) > 100
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_answering_leaves_the_mode_as_it_was(model_folder, training):
+    policy, modes = load_policy(model_folder), []
+    policy.model.train(training)
+    policy.model.model.layers[0].register_forward_hook(lambda module, *_: modes.append(module.training))
+    policy.generate([[5, 6, 7]], 2, do_sample=False)
+    assert policy.model.training is training
+    assert set(modes) == {False}

@@ -1,18 +1,20 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
+import gapo_kernels
 from gapo_trainer.advantages import group_advantages
 from gapo_trainer.data.scoring import Scorer
 from gapo_trainer.engine import Completions, Samples
 from gapo_trainer.episodes import Episodes
-from gapo_trainer.metrics import kept_group
+from gapo_trainer.evaluate import score
 from gapo_trainer.policy import load_policy
-from gapo_trainer.rollout import Roller, is_flat, make_engine, overlong_penalty, with_outliers
+from gapo_trainer.rollout import Roller, completion_texts, is_flat, make_engine, overlong_penalty, with_outliers
 from gapo_trainer.sampler import TaskSampler
+from gapo_trainer.train import add_reference
 
 
 def roller(small, folder, tasks, reward=None, **settings):
@@ -33,11 +35,62 @@ def test_a_seed_and_a_step_fix_the_completions_and_slicing_does_not_matter(small
     assert drawn(roller(small, model_folder, tasks, seed=1).rollout(3)) != first
 
 
-def test_exact_match_needs_an_end_token(small, model_folder, tasks):
-    episodes = roller(small, model_folder, tasks).rollout(0).episodes
-    group = next(e for e in episodes if not e.samples.ended.all())
-    cut_off = ~group.samples.ended
-    assert (group.exact[cut_off] == 0).all()
+def right(texts, task):
+    return np.ones(len(texts), np.float32)
+
+
+class Answers:
+    """An engine that writes the target twice: cut off, and ended."""
+
+    def __init__(self, policy, task):
+        tokens = policy.tokenizer.encode(policy.format.completion(task), add_special_tokens=False)
+        self.rows = [tokens, [*tokens, policy.end_tokens[0]]]
+
+    def generate(self, prompt, group_size, sampling, generator, rows):
+        self.asked = sampling
+        completions = Completions.from_lists(self.rows)
+        return Samples(completions, torch.zeros(completions.tokens.shape), torch.tensor([False, True]))
+
+
+def test_only_a_match_that_ended_is_exact(small, model_folder, tasks):
+    config, policy = small(group_size=2, prompts_per_step=1, temperature=0.7), load_policy(model_folder)
+    engine = Answers(policy, tasks[0])
+    (group,) = Roller(policy, engine, tasks[:1], TaskSampler(1, 0), right, config).rollout(0).episodes
+    assert group.exact.tolist() == [0.0, 1.0]
+    assert group.similarity.tolist() == [1.0, 1.0]
+    assert [score(policy, tasks[0], row).em for row in engine.rows] == [0.0, 1.0]
+    asked = engine.asked
+    assert (asked.max_new_tokens, asked.eos_token_ids, asked.temperature) == (8, policy.end_tokens, 0.7)
+
+
+def test_what_is_scored_again_is_what_was_drawn(small, model_folder, tasks):
+    config = small(temperature=0.5)
+    episodes = roller(small, model_folder, tasks, temperature=0.5).rollout(0).episodes
+    add_reference(episodes, load_policy(model_folder), config)
+    for group in episodes:
+        torch.testing.assert_close(group.reference, group.samples.logprobs, rtol=1e-4, atol=1e-4)
+
+
+def test_the_prompts_of_a_step_draw_by_numbers_of_their_own(small, model_folder, tasks):
+    one, other = roller(small, model_folder, tasks[:1]).rollout(0).episodes  # twice the same task
+    assert one.samples.completions.to_lists() != other.samples.completions.to_lists()
+
+
+def test_each_text_is_that_of_its_completion(model_folder, tasks):
+    policy = load_policy(model_folder)
+    rows = [policy.tokenizer.encode(text, add_special_tokens=False) for text in ("beta", "alpha", "beta", "", "gamma")]
+    completions = Completions.from_lists([[*row, policy.end_tokens[0]] for row in rows])
+    samples = Samples(completions, torch.zeros(completions.tokens.shape), torch.ones(5, dtype=torch.bool))
+    texts = completion_texts(policy, tasks[0], samples)
+    assert [text.strip() for text in texts] == ["beta", "alpha", "beta", "", "gamma"]
+
+
+def test_a_long_completion_loses_its_penalty(small, model_folder, tasks):
+    settings = {"overlong_buffer": 0.5, "overlong_penalty": 0.5}
+    for group in roller(small, model_folder, tasks, right, **settings).rollout(0).episodes:
+        lengths = group.samples.completions.lengths
+        assert lengths.max() == 8
+        torch.testing.assert_close(group.rewards, 1 - 0.5 * (lengths - 4).clamp(min=0) / 4)
 
 
 def test_dynamic_sampling_replaces_groups_without_signal(small, model_folder, tasks):
@@ -57,10 +110,6 @@ def test_dynamic_sampling_replaces_groups_without_signal(small, model_folder, ta
 
 def test_dynamic_sampling_looks_at_what_the_grader_said(small, model_folder, tasks):
     """Not at the penalty of length, which differs within a group that is right throughout."""
-
-    def right(texts, task):
-        return np.ones(len(texts), np.float32)
-
     settings = {"dynamic_sampling": True, "max_resamples": 1, "overlong_buffer": 1.0}
     rollout = roller(small, model_folder, tasks, right, **settings).rollout(0)
     assert rollout.replaced == 2
@@ -124,13 +173,30 @@ def test_an_unscorable_completion_changes_nothing_for_the_others(small, tasks, e
     assert alone.abs().sum() > 0
 
 
-def test_a_kept_groups_edit_has_the_mean_of_its_scored_rewards(tasks):
-    group = group_with([1.0, 0.0, math.nan, 0.5], tasks)
-    (edit,) = kept_group(replace(group, texts=["x"] * 4), torch.zeros(4))["edits"]
-    assert edit == {"text": "x", "count": 4, "reward": 0.5}
-
-
 def test_gapo_centres_on_the_median_of_the_narrowest_window(small, tasks):
     (advantage,) = group_advantages([group_with([0.0, 0.1, 0.2, 0.8, 0.9, 0.95], tasks)], small(tau=0.5))
     assert advantage[4] == 0  # of 0.8, 0.9, 0.95, the narrowest half
     assert advantage.argmax() == 5
+
+
+SCORES = [0.0, 0.1, 0.15, 0.9, 1.0, math.nan]
+
+
+@pytest.mark.parametrize("settings", [{"tau": 0.9}, {"tau": 0.25}, {"estimator": "rloo"}], ids=str)
+def test_the_settings_reach_the_estimator(small, tasks, settings):
+    (found,) = group_advantages([group_with(SCORES, tasks)], small(**settings))
+    rewards = torch.tensor(SCORES)
+    assert torch.equal(found, gapo_kernels.advantage(rewards, valid=~rewards.isnan(), **settings))
+    assert not torch.equal(found, group_advantages([group_with(SCORES, tasks)], small())[0])
+
+
+@pytest.mark.parametrize("settings", [{}, {"tau": 0.9}, {"estimator": "rloo"}], ids=str)
+def test_ranks_score_as_one_process_does(small, tasks, settings, tmp_path):
+    groups, config = [group_with(SCORES, tasks), group_with(SCORES[::-1], tasks)], small(**settings)
+    expected = group_advantages(groups, config)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        found = group_advantages(groups, config)
+    finally:
+        dist.destroy_process_group()
+    assert all(map(torch.equal, found, expected))

@@ -31,3 +31,14 @@ def test_the_learning_rate_warms_up_and_falls_to_its_floor():
     assert rates[14] == pytest.approx(0.55)  # half way down the cosine
     assert rates[23] == pytest.approx(0.1, abs=0.01)
     assert learning_rate(20, load_config(lr=1.0, warmup_steps=4, steps=24, schedule="constant")) == 1.0
+
+
+def test_a_constant_rate_warms_up_too():
+    config = load_config(lr=1.0, warmup_steps=4, steps=24, schedule="constant")
+    assert [learning_rate(step, config) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_another_seed_is_no_later_epoch():
+    first = TaskSampler(50, 0)
+    first.take(50)
+    assert first.take(50) != TaskSampler(50, 1).take(50)

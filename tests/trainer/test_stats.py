@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from gapo_trainer.stats import Mean, mean_of_seeds, mean_of_tasks, paired_test
 
@@ -37,3 +38,10 @@ def test_a_mean_goes_through_a_log_row():
     assert row == {"em": 0.5, "em_low": 0.4, "em_high": 0.6}
     assert Mean.from_row(row, "em") == Mean(0.5, 0.4, 0.6)
     assert str(Mean.from_row({"em": 0.5, "em_low": None, "em_high": None}, "em")) == "0.500"
+
+
+def test_the_paired_test_is_students_two_sided_one():
+    ours, theirs = [0.1, 0.5, 0.9, 0.3], [0.2, 0.3, 0.8, 0.35]
+    expected = scipy.stats.ttest_rel(ours, theirs).pvalue
+    assert paired_test(ours, theirs).p == pytest.approx(expected)
+    assert paired_test(theirs, ours).p == pytest.approx(expected)

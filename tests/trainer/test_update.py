@@ -169,3 +169,73 @@ def test_what_autocast_keeps_of_the_weights_is_never_older_than_they_are(small, 
     assert logs[0] == logs[1]
     losses = [json.loads(line)["loss"] for line in logs[0][0].splitlines()]
     assert len(set(losses)) == 3
+
+
+def test_every_pass_over_every_mini_batch_is_a_step(small, model_folder, tasks):
+    config = small(mini_batches=2, epochs=2, max_grad_norm=1e9, lr=0.1)
+    policy, plain = load_policy(model_folder), load_policy(model_folder)
+    episodes = rollout(policy, tasks, config)
+    advantages = [torch.linspace(-2, 2, 8), torch.linspace(3, -1, 8)]
+    optimizer, losses, norms = SGD(plain.model.parameters(), lr=config.lr), [], []
+    for group, advantage in list(zip(episodes, advantages, strict=True)) * 2:
+        loss = plain_loss(plain.model, [group], [advantage], config)
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(plain.model.parameters(), math.inf)))
+        optimizer.step()
+        losses.append(loss.item())
+    stats = update(policy.model, SGD(policy.model.parameters(), lr=config.lr), episodes, advantages, config)
+    assert stats.loss == pytest.approx(sum(losses) / 4, rel=1e-4)
+    assert stats.grad_norm == pytest.approx(sum(norms) / 4, rel=1e-4)
+    assert stats.trained_rows <= 16
+    assert math.isnan(stats.kl)
+    for ours, theirs in zip(policy.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("track_entropy", [True, False])
+def test_the_ratio_starts_at_one_at_any_temperature(small, model_folder, tasks, track_entropy):
+    config, policy = small(temperature=0.5, track_entropy=track_entropy), load_policy(model_folder)
+    episodes = rollout(policy, tasks, config)
+    advantages = [torch.linspace(-2, 2, 8) for _ in episodes]
+    stats = update(policy.model, SGD(policy.model.parameters(), lr=0.0), episodes, advantages, config)
+    assert stats.loss == pytest.approx(-sum(a.sum() for a in advantages).item() / 16, abs=1e-5)
+    assert stats.clip_ratio == 0
+
+
+def test_the_gradient_is_clipped(small, model_folder, tasks):
+    config, policy = small(max_grad_norm=1e-3), load_policy(model_folder)
+    before = [p.detach().clone() for p in policy.model.parameters()]
+    episodes = rollout(policy, tasks, config)
+    advantages = [torch.linspace(-2, 2, 8) for _ in episodes]
+    stats = update(policy.model, SGD(policy.model.parameters(), lr=1.0), episodes, advantages, config)
+    assert stats.grad_norm > 1e-2
+    moved = [(p.detach() - old).norm() for p, old in zip(policy.model.parameters(), before, strict=True)]
+    assert torch.stack(moved).norm() == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("bad", ["loss", "gradient"])
+def test_either_of_loss_and_gradient_skips_an_update(small, model_folder, tasks, bad, monkeypatch):
+    policy, config = load_policy(model_folder), small()
+    before = [p.detach().clone() for p in policy.model.parameters()]
+    episodes = rollout(policy, tasks, config)
+    monkeypatch.setattr("gapo_trainer.ranks.gradient_norm", lambda *_: math.nan if bad == "gradient" else 1.0)
+    if bad == "loss":
+        monkeypatch.setattr("gapo_trainer.update._backward", lambda *_: (math.nan, torch.ones(4), 1))
+    advantages = [torch.linspace(-1, 1, 8) for _ in episodes]
+    stats = update(policy.model, SGD(policy.model.parameters(), lr=1.0), episodes, advantages, config)
+    assert stats.bad_updates == 1
+    assert all(map(torch.equal, policy.model.parameters(), before))
+
+
+def test_statistics_count_every_copy(small, model_folder, tasks):
+    policy, config = load_policy(model_folder), small(prompts_per_step=1)
+    (group,) = rollout(policy, tasks, config)
+    completions = group.samples.completions
+    completions.tokens[1:7] = completions.tokens[0].clone()
+    completions.lengths[1:7] = completions.lengths[0].clone()
+    group.samples.logprobs[1:7] = group.samples.logprobs[0].clone()
+    group.samples.logprobs[:7] -= 1.0  # as if the policy had moved on since: clipped where the advantage is positive
+    optimizer = SGD(policy.model.parameters(), lr=0.0)
+    stats = update(policy.model, optimizer, [group], [torch.ones(8)], config)
+    assert stats.clip_ratio == pytest.approx((7 * completions.lengths[0] / completions.lengths.sum()).item(), rel=1e-5)

@@ -8,7 +8,7 @@ from op_samples import ids_of, offsets_of, rewards_of
 
 pytest.importorskip("triton")
 
-from gapo_kernels import warmup
+from gapo_kernels import ESTIMATORS, warmup
 from gapo_kernels.triton_kernels import launch, launch_shared, ops, tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.memory_sort import sort_groups
@@ -109,6 +109,17 @@ def test_warmup_compiles_what_a_step_calls(compiled, monkeypatch, dtype):
     tokens = rewards_of(480, 5, dtype=dtype)
     ops.token_advantage(tokens, torch.ones_like(tokens, dtype=torch.int64), ids)
     assert compiled == ahead
+
+
+def test_warmup_asks_for_what_it_was_told(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "gapo_kernels.warm_up._call_all", lambda rewards, valid, *what: asked.append((valid is not None, *what))
+    )
+    warmup([(2, 4)], estimators=("gapo", "rloo"), valid=True, tokens=7, device="cpu")
+    warmup([(2, 4)], device="cpu")
+    assert asked[:2] == [(True, ESTIMATORS[name], 7) for name in ("gapo", "rloo")]
+    assert [with_mask for with_mask, *_ in asked[2:]] == [False] * len(asked[2:])
 
 
 def test_every_group_size_has_a_class():
