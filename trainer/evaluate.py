@@ -1,7 +1,7 @@
 """Evaluation: what a policy answers to tasks it did not train on, scored by exact match, edit similarity and BLEU.
 
 Prompts of about equal length are decoded together by transformers' own ``generate`` with left padding. An answer that
-was cut off before its end token is no exact match, whatever it says so far.
+was cut off before its end is no exact match, whatever it says so far.
 Left out: teacher-forced scoring. It gives the same greedy exact match for less, but no text to look at.
 """
 
@@ -74,7 +74,7 @@ def answer(
 
 def score(policy: Policy, task: Task, tokens: list[int]) -> Answer:
     """Score the completion ``tokens`` of ``task``."""
-    ended = bool(tokens) and tokens[-1] in policy.end_tokens
+    ended = policy.has_ended(tokens)
     text = policy.edit(task, tokens)
     exact = float(em([text], task.target)[0]) if ended else 0.0
     return Answer(task, text, ended, exact, float(ed([text], task.target)[0]), float(bleu([text], task.target)[0]))

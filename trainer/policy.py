@@ -6,6 +6,7 @@ configuration, never code.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    StopStringCriteria,
 )
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
@@ -58,9 +60,21 @@ class Policy:
         # some tokenizers put an end token behind every text: a prompt goes on
         return [row[:-1] if row[-1:] == [self.tokenizer.eos_token_id] else row for row in ids]
 
+    @functools.cached_property
+    def stop(self) -> StopStringCriteria | None:
+        """What ends a completion besides the end tokens."""
+        return StopStringCriteria(self.tokenizer, self.format.stop) if self.format.stop else None
+
     def edit(self, task: Task, tokens: list[int]) -> str:
         """The edit that the completion ``tokens`` makes."""
-        return self.format.extract(str(self.tokenizer.decode(tokens, skip_special_tokens=True)), task)
+        return self.format.extract(self._text(tokens), task)
+
+    def has_ended(self, tokens: list[int]) -> bool:
+        """Whether the completion ``tokens`` came to its end; otherwise it was cut off."""
+        return bool(tokens) and (tokens[-1] in self.end_tokens or self.format.is_complete(self._text(tokens)))
+
+    def _text(self, tokens: list[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[list[int]], max_new_tokens: int, **how: Any) -> list[list[int]]:
@@ -84,6 +98,7 @@ class Policy:
                     max_new_tokens=max_new_tokens,
                     eos_token_id=list(self.end_tokens),
                     pad_token_id=pad,
+                    stopping_criteria=[self.stop] if self.stop else None,
                     **unfiltered,
                     **how,
                 )
@@ -93,8 +108,12 @@ class Policy:
         return [self._until_end(row) for row in rows[:, width:].tolist()]
 
     def _until_end(self, tokens: list[int]) -> list[int]:
-        ends = [i for i, token in enumerate(tokens) if token in self.end_tokens]
-        return tokens[: ends[0] + 1] if ends else tokens
+        for i, token in enumerate(tokens):
+            if token in self.end_tokens:
+                return tokens[: i + 1]
+        while self.stop and tokens and tokens[-1] == self.tokenizer.pad_token_id:  # behind one that stopped otherwise
+            tokens = tokens[:-1]
+        return tokens
 
 
 def load_policy(name: str, format_name: str = "auto", device: str = "cpu", thinking: bool = True) -> Policy:

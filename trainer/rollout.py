@@ -64,7 +64,7 @@ class Roller:
     ) -> None:
         self._policy, self._engine, self._tasks, self._sampler = policy, engine, tasks, sampler
         self._reward, self._config = reward, config
-        self._sampling = Sampling(config.max_new_tokens, policy.end_tokens, config.temperature)
+        self._sampling = Sampling(config.max_new_tokens, policy.end_tokens, config.temperature, stop=policy.stop)
         self._rows = ranks.own_rows(config.group_size)
 
     def rollout(self, step: int) -> Rollout:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cpu/chunks.h"
+#include "cpu/range.h"
 #include "cpu/sort_group.h"
 
 namespace gapo {

@@ -1,12 +1,12 @@
 // The statistics of one batch of groups, side by side in columns.
 //
 // Sums are vector steps over the rows, where a lane that has no more rows adds 0, in the order of statistics.h; those
-// in the caller's order are taken lane by lane where the columns are longer than kLargestSummedColumn (chunks.h). The
-// search for windows and median deviations is vector steps too where all groups of the batch have one size. Where sizes
-// differ each lane is searched by itself: for its window after a transposition, for the deviation by bisection.
+// in the caller's order are taken lane by lane where the columns are longer than kLargestSummedColumn (caller_sums.h).
+// The search for windows and median deviations is vector steps too where all groups of the batch have one size. Where
+// sizes differ each lane is searched by itself: for its window after a transposition, for the deviation by bisection.
 #pragma once
 
-#include "cpu/chunks.h"
+#include "cpu/caller_sums.h"
 #include "cpu/lanes.h"
 #include "cpu/load_columns.h"
 #include "cpu/sort_columns.h"

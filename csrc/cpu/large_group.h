@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/backend.h"
+#include "cpu/caller_sums.h"
 #include "cpu/ranked_group.h"
 #include "cpu/sorted_group.h"
 

@@ -2,7 +2,8 @@
 // those of column_statistics.h, which sums in the same order.
 #pragma once
 
-#include "cpu/chunks.h"
+#include "cpu/caller_sums.h"
+#include "cpu/range.h"
 #include "cpu/sort_group.h"
 #include "cpu/window_search.h"
 

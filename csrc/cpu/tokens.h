@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cpu/backend.h"
-#include "cpu/chunks.h"
+#include "cpu/striped_sum.h"
 
 namespace gapo {
 namespace {

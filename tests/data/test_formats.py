@@ -138,6 +138,21 @@ def test_the_plain_prompt():
     )
 
 
+def test_the_plain_format_stops_behind_its_mark():
+    form = Plain()
+    written = form.completion(TASK)
+    assert written.endswith(f"{form.stop}\n")
+    assert form.is_complete(written)
+    assert form.is_complete(f"{written}x = 1\n")
+    assert not form.is_complete("    new(y)\n")
+    assert not form.is_complete(
+        form.completion(dataclasses.replace(TASK, target=">>>>>>> UPDATED\n")).rsplit("\n", 2)[0]
+    )
+    for other in (Compact(), EXACT["chat"]):
+        assert other.stop is None
+        assert not other.is_complete(other.completion(TASK))
+
+
 def test_the_plain_prompt_ends_what_does_not_end_and_quotes_what_would_end_it():
     task = dataclasses.replace(TASK, prefix="before", suffix=">>>>>>> UPDATED\n")
     prompt = Plain().prompt(task)

@@ -1,6 +1,8 @@
+import itertools
+
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, StoppingCriteria
 
 from gapo_trainer.engine import Sampling, SharedPrefixRollout, generate, prompt_once
 from gapo_trainer.engine.errors import UnsupportedModelError
@@ -168,3 +170,23 @@ def test_generation_beyond_the_positions_is_refused(build_model):
     bound = model.config.max_position_embeddings
     with pytest.raises(UnsupportedModelError, match=f"takes at most {bound} tokens"):
         generate(model, PROMPT, 2, Sampling(bound - len(PROMPT) + 1, ()))
+
+
+class AfterTwo(StoppingCriteria):
+    """Ends a row with the second token that is equal to the prompt's last or to the one before it."""
+
+    def __call__(self, input_ids, scores):
+        return (input_ids[:, 1:] == input_ids[:, :-1]).sum(1) >= 2
+
+
+def test_what_else_ends_a_row(build_model):
+    model = build_model("llama")
+    free = generate(model, PROMPT, 40, Sampling(30, ()), seeded(1))
+    bound = generate(model, PROMPT, 40, Sampling(30, (), stop=AfterTwo()), seeded(1))
+    assert 0 < int(bound.ended.sum()) < 40
+    rows = zip(free.completions.to_lists(), bound.completions.to_lists(), bound.ended.tolist(), strict=True)
+    for whole, row, ended in rows:
+        assert row == whole[: len(row)]
+        pairs = [a == b for a, b in itertools.pairwise([int(PROMPT[-1]), *row])]
+        assert sum(pairs) == 2 if ended else sum(pairs) < 2
+        assert pairs[-1] if ended else len(row) == 30

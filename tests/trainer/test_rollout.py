@@ -7,6 +7,7 @@ import torch.distributed as dist
 
 import gapo_kernels
 from gapo_trainer.advantages import group_advantages
+from gapo_trainer.data.formats import Plain
 from gapo_trainer.data.scoring import Scorer
 from gapo_trainer.engine import Completions, Samples
 from gapo_trainer.episodes import Episodes
@@ -200,3 +201,30 @@ def test_ranks_score_as_one_process_does(small, tasks, settings, tmp_path):
     finally:
         dist.destroy_process_group()
     assert all(map(torch.equal, found, expected))
+
+
+class StopsAtA(Plain):
+    """As the plain format, with a mark that a random policy writes now and then."""
+
+    stop = "a"
+
+    def is_complete(self, completion):
+        return "a" in completion
+
+
+def test_a_completion_ends_with_its_formats_mark(small, model_folder, tasks):
+    config, policy = small(max_new_tokens=30, group_size=32), load_policy(model_folder, "plain")
+    policy.format = StopsAtA()
+    made = Roller(policy, make_engine(policy, config), tasks, TaskSampler(len(tasks), 0), right, config)
+    marked = 0
+    for group in made.rollout(0).episodes:
+        for row, ended in zip(group.samples.completions.to_lists(), group.samples.ended.tolist(), strict=True):
+            text = policy.tokenizer.decode(row, skip_special_tokens=True)
+            assert ended == policy.has_ended(row)
+            assert "a" not in policy.tokenizer.decode(row[:-1], skip_special_tokens=True)
+            marked += "a" in text
+    assert marked > 5
+    prompts = [policy.encode(task)[0] for task in tasks[:8]]
+    for row in policy.generate(prompts, 60, do_sample=True):
+        assert "a" not in policy.tokenizer.decode(row[:-1], skip_special_tokens=True)
+        assert policy.has_ended(row) or len(row) == 60

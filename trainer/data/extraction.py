@@ -73,6 +73,11 @@ def read_marked(completion: str, region: str) -> str:
     return read(_new_half(_unfenced(body, region)))
 
 
+def is_marked(completion: str) -> bool:
+    """Whether a completion of the plain format has written the mark that ends the edit."""
+    return _END.search(completion) is not None
+
+
 def write_fenced(text: str, lang: str) -> str:
     """``text`` as one fenced block: what the chat format asks for."""
     return fences.enclose(write(text), lang)

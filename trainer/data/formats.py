@@ -30,6 +30,23 @@ class PromptFormat(Protocol):
     def extract(self, completion: str, task: Task) -> str:
         """The text that ``completion`` puts in place of ``task.region``."""
 
+    @property
+    def stop(self) -> str | None:
+        """Text behind which a completion need not go on, or None."""
+
+    def is_complete(self, completion: str) -> bool:
+        """Whether ``completion`` has ended by itself, although no end token follows."""
+
+
+class EndsWithItsToken:
+    """Of formats whose completions end with the end token and nothing else."""
+
+    stop = None
+
+    def is_complete(self, completion: str) -> bool:
+        """Never without it."""
+        return False
+
 
 class FimTokens(NamedTuple):
     """A tokenizer's fill-in-the-middle tokens: before the prefix, before the suffix, before the middle."""
@@ -81,6 +98,15 @@ class Plain:
         """The edit: all before the mark."""
         return extraction.read_marked(completion, task.region)
 
+    @property
+    def stop(self) -> str:
+        """The mark, on a line of its own: base models rarely write an end token behind it."""
+        return f"\n{extraction.UPDATED.rstrip()}"
+
+    def is_complete(self, completion: str) -> bool:
+        """Whether the mark is there."""
+        return extraction.is_marked(completion)
+
 
 INSTRUCTION = (
     "Rewrite the region between <<<<<<< CURRENT and >>>>>>> UPDATED so that it goes on with the recent edits. "
@@ -89,7 +115,7 @@ INSTRUCTION = (
 
 
 @dataclass(frozen=True)
-class Chat:
+class Chat(EndsWithItsToken):
     """For instruct models: one user message in the tokenizer's own chat template, answered by one fenced block.
 
     Attributes:
@@ -127,7 +153,7 @@ class Chat:
 
 
 @dataclass(frozen=True)
-class Compact:
+class Compact(EndsWithItsToken):
     """For the embedded policy: the latest hunk and the region, without path, context and outer white space.
 
     Outer white space is the region's own on the way back, so a round trip is exact wherever target and region agree

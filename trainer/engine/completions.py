@@ -75,7 +75,7 @@ class Samples:
         logprobs: float32 [rows, longest], of each token under the tempered distribution *before* top-p and top-k,
             0 behind a row's length: what scoring the completions with the same temperature gives, so that the ratio of
             policies starts at 1. At temperature 0 (greedy) they are those of temperature 1.
-        ended: bool [rows], whether the last token ends the sequence (otherwise the row was cut off).
+        ended: bool [rows], whether the row came to its end (otherwise it was cut off).
     """
 
     completions: Completions

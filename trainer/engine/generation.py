@@ -67,18 +67,20 @@ def generate(
         with attention_through(model):
             keys, logits = prompt_pass(model, prompt_ids, lambda **inputs: model(**inputs).logits)
             keys.check_room(model, sampling.max_new_tokens)
-            decoder = _Decoder(model, keys.with_tensors(keys.by_layer), sampling)
+            decoder = _Decoder(model, prompt_ids[-1:], keys.with_tensors(keys.by_layer), sampling)
             return _joined([decoder.run(logits[:, -1].float(), part) for part in draws.split(slice_size)])
 
 
 class _Decoder:
     """Draws slices of a group from the same prefill."""
 
-    def __init__(self, model: PreTrainedModel, keys: PromptKeys, sampling: Sampling):
+    def __init__(self, model: PreTrainedModel, last_of_prompt: Tensor, keys: PromptKeys, sampling: Sampling):
         self._model = model
+        self._last_of_prompt = last_of_prompt
         self._keys = keys
         self._sample = TokenSampler(sampling)
         self._eos = torch.tensor(sampling.eos_token_ids, dtype=torch.int64)
+        self._stop = sampling.stop
 
     def run(self, first_logits: Tensor, draws: Tensor) -> Samples:
         """Draw a completion for each row of ``draws`` [rows, max_new_tokens], from ``first_logits`` [1, V]."""
@@ -98,6 +100,9 @@ class _Decoder:
             logprobs[running, step] = logprob
             lengths[running] = step + 1
             ends = torch.isin(token, eos)
+            if self._stop is not None:
+                before = self._last_of_prompt.expand(len(running), 1)
+                ends |= self._stop(torch.cat([before, tokens[running, : step + 1]], dim=1), logits)
             ended[running] = ends
             if ends.any():
                 going_on = torch.nonzero(~ends).squeeze(-1)

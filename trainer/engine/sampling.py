@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessorList, TopKLogitsWarper, TopPLogitsWarper
+from transformers import LogitsProcessorList, StoppingCriteria, TopKLogitsWarper, TopPLogitsWarper
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,8 @@ class Sampling:
     Attributes:
         max_new_tokens: the longest completion, end-of-sequence token included.
         eos_token_ids: tokens that end a sequence; empty to run every row to ``max_new_tokens``.
+        stop: what else ends a sequence, as transformers has it: given the prompt's last token and the tokens so far,
+            int64 [rows, 1 + tokens], it tells which rows end, bool [rows]. None for nothing else.
         temperature: divides the logits; 0 takes the most probable token.
         top_p: keep the most probable tokens that together reach this probability; 1 keeps all.
         top_k: keep this many of the most probable tokens; 0 keeps all.
@@ -26,6 +28,7 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    stop: StoppingCriteria | None = None
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:

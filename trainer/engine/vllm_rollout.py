@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, StopStringCriteria
 
 from gapo_trainer.engine.completions import Completions, Samples
 from gapo_trainer.engine.sampling import Sampling
@@ -53,6 +53,7 @@ class VllmRollout:
         rows: slice = slice(None),
     ) -> Samples:
         """See ``RolloutEngine.generate``; the generator only chooses vLLM's seed."""
+        stop = list(sampling.stop.stop_strings) if isinstance(sampling.stop, StopStringCriteria) else []
         parameters = self._parameters(
             n=len(range(group_size)[rows]),
             max_tokens=sampling.max_new_tokens,
@@ -63,7 +64,9 @@ class VllmRollout:
             ignore_eos=True,  # only the tokens asked for end a sequence
             seed=int(torch.randint(2**31, (), generator=generator)),
             logprobs=0,  # of the sampled token alone
-            detokenize=False,
+            stop=stop,
+            include_stop_str_in_output=True,
+            detokenize=bool(stop),
         )
         prompt = {"prompt_token_ids": prompt_ids.tolist()}
         (request,) = self._llm.generate([prompt], parameters, use_tqdm=False)
