@@ -43,8 +43,9 @@ def warmup(
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     for shape in shapes:
-        if len(shape) == 0 or math.prod(shape) < 1:
-            raise ValueError(f"shapes expects shapes [..., G] of at least one reward, got {list(shape)}")
+        if not isinstance(shape, Sequence) or len(shape) == 0 or math.prod(shape) < 1:
+            got = list(shape) if isinstance(shape, Sequence) else shape
+            raise ValueError(f"shapes expects shapes [..., G] of at least one reward, got {got}")
         for dtype in dtypes:
             rewards = torch.zeros(tuple(shape), dtype=dtype, device=device)
             mask = torch.ones_like(rewards, dtype=torch.bool) if valid else None

@@ -122,6 +122,12 @@ def test_warmup_asks_for_what_it_was_told(monkeypatch):
     assert [with_mask for with_mask, *_ in asked[2:]] == [False] * len(asked[2:])
 
 
+@pytest.mark.parametrize(("shapes", "got"), [([()], r"\[\]"), ([(2, 0)], r"\[2, 0\]"), ((2, 3), "2")])
+def test_warmup_says_which_shape_is_none(shapes, got):
+    with pytest.raises(ValueError, match=rf"^shapes expects shapes \[..., G\] of at least one reward, got {got}$"):
+        warmup(shapes)
+
+
 def test_every_group_size_has_a_class():
     for itemsize in (4, 8):
         largest = tiers.largest_short(itemsize)
