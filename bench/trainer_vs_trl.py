@@ -140,7 +140,8 @@ def table(results: dict[str, Any]) -> str:
         parts = ("step", "generation_against_trl", "generation_against_generate")
         memory = (f"{side['memory_above_start_mb']:,.0f}" for side in (trl, engine))
         rows.append([size, *times, *(f"{ratio[part]:.1f}×" for part in parts), " → ".join(memory) + " MB"])
-    header = ["", "TRL GRPOTrainer", "this engine", "step, times faster", "generation, times faster", "than `generate`", "memory"]
+    header = ["", "TRL GRPOTrainer", "this engine", "step, faster by"]
+    header += ["generation, faster by", "faster than `generate` by", "memory"]
     return f"{grid(header, rows)}\n\nOne thread. {origin(results['provenance'])}"
 
 
