@@ -226,6 +226,7 @@ def test_max_group_size():
     [
         (torch.tensor([8, 5, 3, 0]), "offsets to start at 0, got 8"),
         (torch.tensor([0, 5, 3, 1]), "offsets to end at the number of rewards, 8, got 1"),
+        (torch.tensor([0]), "offsets to end at the number of rewards, 8, got 0"),
         (torch.tensor([[0], [8]]), r"int32 or int64 offsets \[groups \+ 1\], got int64 \[2, 1\]"),
         (torch.tensor([0, 8], dtype=torch.complex64), "int32 or int64 offsets .*, got ComplexFloat"),
     ],
@@ -372,8 +373,3 @@ def test_numpy_arguments(args, options, error, text):
 def test_the_plan(groups, group_size, error, text):
     with pytest.raises(error, match=re.escape(text)):
         gapo_kernels.plan(groups, group_size)
-
-
-def test_offsets_of_no_group_are_refused_by_name():
-    with pytest.raises(RuntimeError, match=r"offsets to end at the number of rewards, 8, got 0"):
-        gapo_kernels.advantage_varlen(rewards_of(8), torch.tensor([0]))

@@ -43,36 +43,40 @@ def test_it_serves_hip(forced):
     assert "  cuda (no such device here)   triton" in report
 
 
+def triton_backend() -> backends.Backend:
+    return next(backend for backend in backends.list_backends() if backend.name == "triton")
+
+
 def test_a_torch_without_gpus(monkeypatch):
     monkeypatch.delenv("GAPO_BACKEND", raising=False)
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.version, "hip", None)
-    backend = backends._triton_backend()
+    backend = triton_backend()
     assert not backend.serves
     assert backend.why == f"torch {torch.__version__} has neither CUDA nor HIP"
 
 
 def test_no_triton(torch_with_hip, monkeypatch):
     monkeypatch.setattr(triton_kernels, "DISTRIBUTIONS", ())
-    backend = backends._triton_backend()
+    backend = triton_backend()
     assert not backend.serves
     assert backend.why == "triton is not installed; torch's CUDA and ROCm wheels bring it"
 
 
 def test_an_old_triton(torch_with_hip, monkeypatch):
     monkeypatch.setattr(triton_kernels, "version", lambda name: "3.5.1")
-    assert backends._triton_backend().why == "triton 3.5 is installed, 3.6 or later is needed"
+    assert triton_backend().why == "triton 3.5 is installed, 3.6 or later is needed"
     monkeypatch.setattr(triton_kernels, "version", lambda name: "3.10.0+rocm")
-    assert backends._triton_backend().serves == ("cuda",)
+    assert triton_backend().serves == ("cuda",)
 
 
 def test_the_cuda_library_goes_first(torch_with_hip, monkeypatch):
     monkeypatch.setattr(triton_kernels, "version", lambda name: "3.9.0")
     monkeypatch.setattr(backends, "_cuda_obstacle", lambda: None)
-    backend = backends._triton_backend()
+    backend = triton_backend()
     assert not backend.serves
     assert backend.why == "the CUDA kernels serve; GAPO_BACKEND=triton puts triton 3.9 in their place"
     monkeypatch.setenv("GAPO_BACKEND", "triton")
-    assert backends._triton_backend().serves == ("cuda",)
+    assert triton_backend().serves == ("cuda",)
     monkeypatch.setenv("GAPO_BACKEND", "cpu")
-    assert backends._triton_backend().why == "GAPO_BACKEND=cpu"
+    assert triton_backend().why == "GAPO_BACKEND=cpu"
