@@ -41,7 +41,8 @@ py::tuple run(const Array<T>& rewards, const Ids& ids, double tau, const std::st
   Array<T> advantage(shape);
   const int64_t group_size = ids ? 0 : shape.back();
   if (const int64_t most = ids ? rewards.size() : group_size; most > kMostInGroup) {
-    throw py::value_error("rewards expects groups of fewer than 2^31, got " + std::to_string(most));
+    const std::string limit = ids ? "fewer than 2^31 rows" : "groups of fewer than 2^31 rewards";
+    throw py::value_error("advantage expects " + limit + ", got " + std::to_string(most));
   }
   if (!ids) shape.pop_back();
   shape.push_back(4);

@@ -123,14 +123,16 @@ def test_more_than_a_group_may_have(op):
     most = 2**31 - 1  # ranks are counted in 32 bits; views of one value take no memory
     rewards = torch.zeros(1).expand(most + 1)
     ids, offsets = torch.zeros(1, dtype=torch.int64).expand(most + 1), torch.tensor([0, most + 1])
-    args, what = {
-        "advantage": ((rewards.view(1, -1),), "groups"),
-        "advantage_varlen": ((rewards, offsets, most + 1), "groups"),
-        "advantage_by_id": ((rewards, ids), "rows"),
-        "advantage_stats": ((rewards,), "groups"),
-        "token_advantage": ((rewards.view(-1, 1), rewards.view(-1, 1), ids), "rows"),
-    }[op]
-    assert_refused(op, args, {}, message(f"{what} of fewer than 2^31 rewards", str(most + 1), op))
+    groups, rows = "groups of fewer than 2^31 rewards", "fewer than 2^31 rows"
+    calls = {
+        "advantage": [(groups, rewards.view(1, -1))],
+        "advantage_varlen": [(groups, rewards, offsets, most + 1)],
+        "advantage_by_id": [(rows, rewards, ids)],
+        "advantage_stats": [(groups, rewards), (rows, rewards, ids)],
+        "token_advantage": [(rows, rewards.view(-1, 1), rewards.view(-1, 1), ids)],
+    }
+    for expected, *args in calls[op]:
+        assert_refused(op, tuple(args), {}, message(expected, str(most + 1), op))
 
 
 @pytest.mark.parametrize(

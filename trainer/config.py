@@ -51,7 +51,7 @@ class Config:
     # rollout
     prompts_per_step: int = 8
     group_size: int = 64  # completions a prompt, over all ranks
-    generation_batch: int = 64  # completions decoded together, to bound memory
+    generation_batch: int = 64  # completions decoded together, to bound memory; in evaluation never more than 64
     max_new_tokens: int = 32
     temperature: float = 1.0
     rollout_engine: Literal["torch", "vllm"] = "torch"

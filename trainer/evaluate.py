@@ -20,6 +20,7 @@ from gapo_trainer.stats import Mean, mean_of_tasks
 
 SCORES = ("em", "ed", "bleu")
 DECODINGS = ("greedy", "sampled")
+MOST_AT_ONCE = 64  # prompts decoded together; each has keys and values of its own
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def answer(
     temperature: float = 1.0,
     seed: int = 0,
     advance: Callable[[int], Any] = lambda count: None,
-    at_once: int = 64,
+    at_once: int = MOST_AT_ONCE,
 ) -> list[Answer]:
     """Let ``policy`` answer every task once.
 
@@ -54,7 +55,7 @@ def answer(
         temperature: of ``sampled``.
         seed: of ``sampled``.
         advance: called with the number of tasks answered, as they are.
-        at_once: prompts decoded together, to bound memory.
+        at_once: prompts decoded together, to bound memory; at most ``MOST_AT_ONCE`` are.
 
     Returns:
         The answers, in the order of ``tasks``.
@@ -64,7 +65,7 @@ def answer(
     how = {"do_sample": True, "temperature": temperature} if decoding == "sampled" else {"do_sample": False}
     torch.manual_seed(seed)
     answers: dict[int, Answer] = {}
-    for rows in _chunks(shortest_first, at_once):
+    for rows in _chunks(shortest_first, min(at_once, MOST_AT_ONCE)):
         completions = policy.generate([prompts[i] for i in rows], max_new_tokens, **how)
         for i, tokens in zip(rows, completions, strict=True):
             answers[i] = score(policy, tasks[i], tokens)

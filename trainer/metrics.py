@@ -30,7 +30,7 @@ def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateSt
         "reward": rewards.nan_to_num(0.0),
         "em": torch.cat([e.exact for e in episodes]),
         "ed": torch.cat([e.similarity for e in episodes]),
-        "cut_off": ~torch.cat([e.samples.ended for e in episodes]).cpu(),
+        "cut_off": ~torch.cat([e.samples.ended for e in episodes]),
         "tokens": lengths,
         "zero_advantage": advantage == 0,
         "sum_advantage": advantage,

@@ -63,7 +63,7 @@ class Policy:
     @functools.cached_property
     def stop(self) -> StopStringCriteria | None:
         """What ends a completion besides the end tokens."""
-        return StopStringCriteria(self.tokenizer, self.format.stop) if self.format.stop else None
+        return StopStringCriteria(self.tokenizer, list(self.format.stop)) if self.format.stop else None
 
     def edit(self, task: Task, tokens: list[int]) -> str:
         """The edit that the completion ``tokens`` makes."""
@@ -71,7 +71,9 @@ class Policy:
 
     def has_ended(self, tokens: list[int]) -> bool:
         """Whether the completion ``tokens`` came to its end; otherwise it was cut off."""
-        return bool(tokens) and (tokens[-1] in self.end_tokens or self.format.is_complete(self._text(tokens)))
+        if not tokens or tokens[-1] in self.end_tokens:
+            return bool(tokens)
+        return bool(self.format.stop) and self.format.is_complete(self._text(tokens))
 
     def _text(self, tokens: list[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))

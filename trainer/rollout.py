@@ -89,15 +89,15 @@ class Roller:
         generator = torch.Generator().manual_seed(_mixed(seed))
         prompt = torch.tensor(policy.encode(task)[0], device=policy.model.device)
         samples = self._engine.generate(prompt, config.group_size, self._sampling, generator, self._rows)
-        texts = completion_texts(policy, task, samples)
+        texts, ended = read_completions(policy, task, samples)
         rewards = torch.from_numpy(self._reward(texts, task))
         return Episodes(
             task=task,
             prompt=prompt,
-            samples=samples,
+            samples=replace(samples, ended=ended),
             texts=texts,
             rewards=with_outliers(rewards, config.reward_noise, (*seed, 1), self._rows, config.group_size),
-            exact=torch.from_numpy(em(texts, task.target)) * samples.ended.cpu(),
+            exact=torch.from_numpy(em(texts, task.target)) * ended,
             similarity=torch.from_numpy(ed(texts, task.target)),
         )
 
@@ -123,11 +123,13 @@ def make_engine(policy: Policy, config: Config) -> RolloutEngine:
     return VllmRollout(str(policy.model.name_or_path))
 
 
-def completion_texts(policy: Policy, task: Task, samples: Samples) -> list[str]:
-    """The edit in each completion; equal completions are decoded once."""
+def read_completions(policy: Policy, task: Task, samples: Samples) -> tuple[list[str], Tensor]:
+    """The edit in each completion, and whether it came to its end: bool [rows] on the CPU; equal ones are read once."""
     same = distinct(samples.completions)
-    texts = [policy.edit(task, tokens) for tokens in samples.completions[same.first].to_lists()]
-    return [texts[i] for i in same.inverse.tolist()]
+    rows = samples.completions[same.first].to_lists()
+    read = [(policy.edit(task, tokens), policy.has_ended(tokens)) for tokens in rows]
+    texts, ended = zip(*(read[i] for i in same.inverse.tolist()), strict=True)
+    return list(texts), torch.tensor(ended)
 
 
 def is_flat(rewards: Tensor) -> bool:

@@ -89,11 +89,11 @@ def update(
             with forward_precision(model, config):
                 loss, counts, rows = _backward(model, episodes[part], advantages[part], config)
             norm = ranks.gradient_norm(model, config.max_grad_norm)
-            if math.isfinite(loss) and math.isfinite(norm):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                bad_updates += 1
+            elif rows:  # with nothing scored the optimiser's momentum would still move the weights
                 optimizer.step()
                 bad_updates = 0
-            else:
-                bad_updates += 1
             optimizer.zero_grad(set_to_none=True)
             if bad_updates >= config.max_bad_updates:
                 raise UserError(

@@ -87,8 +87,8 @@ void check_rewards(const char* op, const char* argument, const Tensor& tensor, c
   GAPO_CHECK(is_floating(tensor) && fits, op, " expects float ", argument, " ", shape, ", got ", describe(tensor));
 }
 
-void check_group_size(const char* op, const char* argument, int64_t most) {
-  GAPO_CHECK(most <= kMostInGroup, op, " expects ", argument, " of fewer than 2^31 rewards, got ", most);
+void check_group_size(const char* op, int64_t most) {
+  GAPO_CHECK(most <= kMostInGroup, op, " expects groups of fewer than 2^31 rewards, got ", most);
 }
 
 void check_integers(const char* op, const char* argument, const Tensor& tensor, int64_t length, const char* shape) {
@@ -123,7 +123,8 @@ void check_mask(const char* op, const Tensor& mask, const Tensor& token_rewards)
 }
 
 void check_ids(const char* op, const Tensor& ids, const Tensor& rewards) {
-  check_group_size(op, "rows", rewards.size(0));  // one group may have them all
+  // one group may have them all
+  GAPO_CHECK(rewards.size(0) <= kMostInGroup, op, " expects fewer than 2^31 rows, got ", rewards.size(0));
   check_integers(op, "group_ids", ids, rewards.size(0), "[N]");
   check_same_device(op, "group_ids", ids, rewards);
 }
@@ -134,7 +135,7 @@ Rule check_advantage(const Tensor& rewards, const Options& options) {
   constexpr const char* op = "advantage";
   const Rule rule = check_rule(op, options);
   check_rewards(op, "rewards", rewards, "[..., group_size]", rewards.dim() >= 1);
-  check_group_size(op, "groups", rewards.size(rewards.dim() - 1));
+  check_group_size(op, rewards.size(rewards.dim() - 1));
   check_valid(op, options.valid, rewards, rewards.dim());
   return rule;
 }
@@ -150,7 +151,7 @@ Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_
              " expects int32 or int64 offsets [groups + 1], got ", describe(offsets));
   check_same_device(op, "offsets", offsets, rewards);
   GAPO_CHECK(max_group_size >= 0, op, " expects max_group_size >= 0, got ", max_group_size);
-  check_group_size(op, "groups", std::min(max_group_size, rewards.size(0)));
+  check_group_size(op, std::min(max_group_size, rewards.size(0)));
   check_valid(op, options.valid, rewards, 1);
   return rule;
 }
@@ -170,9 +171,8 @@ Rule check_advantage_stats(const Tensor& rewards, const std::optional<Tensor>& g
   rule.report_window = true;
   const int64_t dims = rewards.dim();
   check_rewards(op, "rewards", rewards, group_ids ? "[N]" : "[..., group_size]", group_ids ? dims == 1 : dims >= 1);
-  check_group_size(op, "groups", rewards.size(dims - 1));
   check_valid(op, options.valid, rewards, dims);
-  if (group_ids) check_ids(op, *group_ids, rewards);
+  group_ids ? check_ids(op, *group_ids, rewards) : check_group_size(op, rewards.size(dims - 1));
   return rule;
 }
 

@@ -53,9 +53,13 @@ void check_rounding() {
   check::current_case = "rounding";
   std::vector<float> values;
   for (uint32_t bits = 0; bits < 65535; ++bits) {
-    const auto low = static_cast<float>(decoded(Half{static_cast<uint16_t>(bits)}));
-    const auto high = static_cast<float>(decoded(Half{static_cast<uint16_t>(bits + 1)}));
-    const float middle = low + (high - low) / 2;
+    const double here = decoded(Half{static_cast<uint16_t>(bits)}),
+                 next = decoded(Half{static_cast<uint16_t>(bits + 1)});
+    // what would come behind the largest: rounding turns infinite half way there
+    const double beyond = std::copysign(std::ldexp(1, Format<Half>::largest_exponent + 1), here);
+    const double above = std::isfinite(here) && std::isinf(next) ? beyond : next;
+    const auto low = static_cast<float>(here), high = static_cast<float>(above);
+    const auto middle = static_cast<float>(here + (above - here) / 2);
     for (float value : {low, std::nextafter(middle, low), middle, std::nextafter(middle, high)})
       values.push_back(value);
   }

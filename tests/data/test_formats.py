@@ -141,7 +141,7 @@ def test_the_plain_prompt():
 def test_the_plain_format_stops_behind_its_mark():
     form = Plain()
     written = form.completion(TASK)
-    assert written.endswith(f"{form.stop}\n")
+    assert written.endswith(f"{form.stop[0]}\n")
     assert form.is_complete(written)
     assert form.is_complete(f"{written}x = 1\n")
     assert not form.is_complete("    new(y)\n")
@@ -149,7 +149,7 @@ def test_the_plain_format_stops_behind_its_mark():
         form.completion(dataclasses.replace(TASK, target=">>>>>>> UPDATED\n")).rsplit("\n", 2)[0]
     )
     for other in (Compact(), EXACT["chat"]):
-        assert other.stop is None
+        assert not other.stop
         assert not other.is_complete(other.completion(TASK))
 
 

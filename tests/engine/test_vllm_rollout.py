@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import StopStringCriteria
 
 from gapo_trainer.engine import Sampling, VllmRollout
 from gapo_trainer.errors import UserError
+from gapo_trainer.tiny_model.tokenizer import train_tokenizer
 
 
 class StandInLLM:
@@ -53,6 +55,19 @@ def test_samples_are_those_of_the_request(rollout):
     assert prompt == {"prompt_token_ids": [4, 5]}
     assert (asked.n, asked.max_tokens, asked.temperature, asked.top_p, asked.top_k) == (2, 3, 0.7, 0.9, 5)
     assert asked.stop_token_ids == [1, 2]
+    assert (asked.stop, asked.detokenize) == ([], False)
+
+
+def test_what_else_ends_a_completion(rollout):
+    sampling = Sampling(3, (1, 2), stop=StopStringCriteria(train_tokenizer(["a b c"], [], 300), ["b", "ab"]))
+    rollout.generate(torch.tensor([4, 5]), 2, sampling)
+    asked = rollout._llm.asked[1]
+    assert (asked.stop, asked.include_stop_str_in_output, asked.detokenize) == (["b", "ab"], True, True)
+
+
+def test_a_part_of_a_group_is_refused(rollout):
+    with pytest.raises(ValueError, match=r"^rows expects the whole group"):
+        rollout.generate(torch.tensor([4, 5]), 8, Sampling(3, ()), rows=slice(4, 8))
 
 
 def test_the_generator_decides_the_seed(rollout):

@@ -266,7 +266,8 @@ def test_token_advantage(rows, length):
     ids = ids_of(rows, rows // 30)
     kinds = (torch.bool, torch.uint8, torch.int8, torch.int64, torch.float32, torch.float64)
     masks = [mask.to(kind) for kind in (kinds if rows == 300 else kinds[:1])]
-    for typed in [*masks, (-mask.long()).view(torch.uint64)]:  # whose ones are 2^64 - 1
+    # whose ones are 2^64 - 1; and bools whose ones are another byte
+    for typed in [*masks, (-mask.long()).view(torch.uint64), (mask.to(torch.uint8) * 255).view(torch.bool)]:
         expected = torch.ops.gapo.token_advantage(tokens, typed, ids)
         torch.testing.assert_close(GPU.token_advantage(tokens, typed, ids), expected, rtol=2e-6, atol=2e-6)
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,14 +8,15 @@ import torch.distributed as dist
 
 import gapo_kernels
 from gapo_trainer.advantages import group_advantages
-from gapo_trainer.data.formats import Plain
+from gapo_trainer.data.formats import FIM_TOKENS, Plain, make_format
 from gapo_trainer.data.scoring import Scorer
 from gapo_trainer.engine import Completions, Samples
 from gapo_trainer.episodes import Episodes
 from gapo_trainer.evaluate import score
-from gapo_trainer.policy import load_policy
-from gapo_trainer.rollout import Roller, completion_texts, is_flat, make_engine, overlong_penalty, with_outliers
+from gapo_trainer.policy import Policy, load_policy
+from gapo_trainer.rollout import Roller, is_flat, make_engine, overlong_penalty, read_completions, with_outliers
 from gapo_trainer.sampler import TaskSampler
+from gapo_trainer.tiny_model.tokenizer import train_tokenizer
 from gapo_trainer.train import add_reference
 
 
@@ -80,10 +82,11 @@ def test_the_prompts_of_a_step_draw_by_numbers_of_their_own(small, model_folder,
 def test_each_text_is_that_of_its_completion(model_folder, tasks):
     policy = load_policy(model_folder)
     rows = [policy.tokenizer.encode(text, add_special_tokens=False) for text in ("beta", "alpha", "beta", "", "gamma")]
-    completions = Completions.from_lists([[*row, policy.end_tokens[0]] for row in rows])
+    completions = Completions.from_lists([[*row, policy.end_tokens[0]] for row in rows[:4]] + rows[4:])
     samples = Samples(completions, torch.zeros(completions.tokens.shape), torch.ones(5, dtype=torch.bool))
-    texts = completion_texts(policy, tasks[0], samples)
+    texts, ended = read_completions(policy, tasks[0], samples)
     assert [text.strip() for text in texts] == ["beta", "alpha", "beta", "", "gamma"]
+    assert ended.tolist() == [True, True, True, True, False]
 
 
 def test_a_long_completion_loses_its_penalty(small, model_folder, tasks):
@@ -206,7 +209,7 @@ def test_ranks_score_as_one_process_does(small, tasks, settings, tmp_path):
 class StopsAtA(Plain):
     """As the plain format, with a mark that a random policy writes now and then."""
 
-    stop = "a"
+    stop = ("a",)
 
     def is_complete(self, completion):
         return "a" in completion
@@ -228,3 +231,16 @@ def test_a_completion_ends_with_its_formats_mark(small, model_folder, tasks):
     for row in policy.generate(prompts, 60, do_sample=True):
         assert "a" not in policy.tokenizer.decode(row[:-1], skip_special_tokens=True)
         assert policy.has_ended(row) or len(row) == 60
+
+
+@pytest.mark.parametrize("fim", [(), FIM_TOKENS[0]], ids=["plain", "fill in the middle"])
+@pytest.mark.parametrize("target", ["", "new\n", ">>>>>>> UPDATED\n"])
+def test_every_edit_ends_with_the_mark(tasks, fim, target):
+    """A deletion too, whose mark comes first; and a line of the edit that reads like the mark is none."""
+    tokenizer = train_tokenizer(["a b c\n"], list(fim), 300)
+    policy = Policy(None, tokenizer, make_format("plain", tokenizer), (tokenizer.eos_token_id,))
+    task = replace(tasks[0], target=target)
+    completion = tokenizer.encode(policy.format.completion(task).rstrip("\n"), add_special_tokens=False)
+    seen = torch.tensor([policy.encode(task)[0][-1:] + completion])
+    assert [bool(policy.stop(seen[:, :n], None)) for n in range(2, seen.shape[1] + 1)][-3:] == [False, False, True]
+    assert [policy.has_ended(completion[:n]) for n in range(1, len(completion) + 1)][-3:] == [False, False, True]

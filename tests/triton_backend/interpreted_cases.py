@@ -268,9 +268,10 @@ def test_token_rows_of_several_tiles():
     tokens[1, 7] = NAN
     sums[1] = NAN
     values = torch.from_numpy(reference.advantage(sums.numpy(), ids.numpy())[0]).float()
-    result = torch.ops.gapo.token_advantage(tokens, mask, ids)
     expected = torch.where(mask == 0, 0.0, values[:, None] * mask)
-    torch.testing.assert_close(result, expected, rtol=2e-6, atol=2e-6, equal_nan=True)
+    for typed in (mask, (mask.to(torch.uint8) * 255).view(torch.bool)):  # any byte but 0 is true
+        result = torch.ops.gapo.token_advantage(tokens, typed, ids)
+        torch.testing.assert_close(result, expected, rtol=2e-6, atol=2e-6, equal_nan=True)
 
 
 def test_warmup():

@@ -31,8 +31,8 @@ class PromptFormat(Protocol):
         """The text that ``completion`` puts in place of ``task.region``."""
 
     @property
-    def stop(self) -> str | None:
-        """Text behind which a completion need not go on, or None."""
+    def stop(self) -> tuple[str, ...]:
+        """Texts behind which a completion need not go on; they may begin with what ends the prompt."""
 
     def is_complete(self, completion: str) -> bool:
         """Whether ``completion`` has ended by itself, although no end token follows."""
@@ -41,7 +41,7 @@ class PromptFormat(Protocol):
 class EndsWithItsToken:
     """Of formats whose completions end with the end token and nothing else."""
 
-    stop = None
+    stop = ()
 
     def is_complete(self, completion: str) -> bool:
         """Never without it."""
@@ -99,9 +99,10 @@ class Plain:
         return extraction.read_marked(completion, task.region)
 
     @property
-    def stop(self) -> str:
-        """The mark, on a line of its own: base models rarely write an end token behind it."""
-        return f"\n{extraction.UPDATED.rstrip()}"
+    def stop(self) -> tuple[str, ...]:
+        """The mark at the beginning of a line: base models rarely write an end token behind it."""
+        mark = extraction.UPDATED.rstrip()
+        return (f"\n{mark}", f"{self.fim.middle}{mark}") if self.fim else (f"\n{mark}",)
 
     def is_complete(self, completion: str) -> bool:
         """Whether the mark is there."""

@@ -53,9 +53,11 @@ class VllmRollout:
         rows: slice = slice(None),
     ) -> Samples:
         """See ``RolloutEngine.generate``; the generator only chooses vLLM's seed."""
+        if len(range(group_size)[rows]) < group_size:
+            raise ValueError(f"rows expects the whole group: vLLM draws it in one process, got {rows}")
         stop = list(sampling.stop.stop_strings) if isinstance(sampling.stop, StopStringCriteria) else []
         parameters = self._parameters(
-            n=len(range(group_size)[rows]),
+            n=group_size,
             max_tokens=sampling.max_new_tokens,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
