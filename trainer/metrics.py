@@ -18,7 +18,10 @@ MOST_KEPT_TEXTS = 6  # distinct completions of a kept group, the most frequent f
 
 
 def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateStats, lr: float) -> dict[str, Any]:
-    """Everything about a step that a seed reproduces; means are over completions unless the name says otherwise."""
+    """Everything about a step that a seed reproduces; means are over completions unless the name says otherwise.
+
+    Those of rewards and advantages are over the completions that could be scored.
+    """
     episodes = rollout.episodes
     rewards = torch.cat([e.rewards for e in episodes]).double()
     scored = torch.cat([e.scored for e in episodes])
@@ -32,7 +35,7 @@ def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateSt
         "ed": torch.cat([e.similarity for e in episodes]),
         "cut_off": ~torch.cat([e.samples.ended for e in episodes]),
         "tokens": lengths,
-        "zero_advantage": advantage == 0,
+        "zero_advantage": (advantage == 0) & scored,
         "sum_advantage": advantage,
     }
     summed = ranks.total(torch.stack([values.double().sum() for values in sums.values()])).tolist()
@@ -45,7 +48,7 @@ def step_metrics(rollout: Rollout, advantages: Sequence[Tensor], stats: UpdateSt
         "cut_off": total["cut_off"] / rows,
         "unscorable": 1 - total["scored"] / rows,
         "completion_tokens": total["tokens"] / rows,
-        "zero_advantage": total["zero_advantage"] / rows,
+        "zero_advantage": total["zero_advantage"] / total["scored"] if total["scored"] else math.nan,
         "sum_advantage": total["sum_advantage"],
         "trained_rows": stats.trained_rows / rows,
         "replaced_groups": rollout.replaced,

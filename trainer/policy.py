@@ -27,12 +27,14 @@ from transformers import (
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from gapo_trainer.checkpoint import CHECKPOINTS, checkpoints
+from gapo_trainer.data.extraction import UPDATED
 from gapo_trainer.data.formats import PromptFormat, make_format
 from gapo_trainer.data.task import Task
 from gapo_trainer.engine.fsdp import gathered
 from gapo_trainer.errors import UserError
 
 EMBEDDED = "tiny"
+SAMPLE = f"if x:\n    y = 1\n{UPDATED}"  # an edit of the format plain
 
 
 @dataclass
@@ -76,7 +78,14 @@ class Policy:
         return bool(self.format.stop) and self.format.is_complete(self._text(tokens))
 
     def _text(self, tokens: list[int]) -> str:
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+        before, text_before = self._other_text
+        return str(self.tokenizer.decode([*before, *tokens], skip_special_tokens=True))[len(text_before) :]
+
+    @functools.cached_property
+    def _other_text(self) -> tuple[list[int], str]:
+        """What a completion is decoded behind: at the beginning of a text some tokenizers drop a space."""
+        tokens = self.tokenizer.encode("x", add_special_tokens=False)
+        return tokens, str(self.tokenizer.decode(tokens))
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[list[int]], max_new_tokens: int, **how: Any) -> list[list[int]]:
@@ -140,13 +149,19 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu", think
         raise UserError(f"model {name!r} could not be loaded: {hint}{type(error).__name__}: {error}") from error
     if not tokenizer.encode("x = 1", add_special_tokens=False):  # transformers makes an empty one from a configuration
         raise UserError(f"model {name!r}: its tokenizer makes no tokens of a text; its files seem to be missing")
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"model {name!r}: its tokenizer has no end token, so no completion would end")
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= len(model.get_input_embeddings().weight):
-        tokenizer.pad_token = tokenizer.eos_token  # one that was added later has no embedding
-    return Policy(
-        model.to(device), tokenizer, make_format(format_name, tokenizer, thinking), _end_tokens(model, tokenizer)
-    )
+    embeddings = len(model.get_input_embeddings().weight)  # tokens that were added later have none
+    if tokenizer.eos_token_id is None or tokenizer.eos_token_id >= embeddings:
+        raise UserError(f"model {name!r}: its tokenizer has no end token that the model knows: no completion would end")
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= embeddings:
+        tokenizer.pad_token = tokenizer.eos_token
+    prompts = make_format(format_name, tokenizer, thinking, embeddings)
+    given_back = str(tokenizer.decode(tokenizer.encode(SAMPLE, add_special_tokens=False)))
+    if prompts.stop and given_back.strip() != SAMPLE.strip():
+        raise UserError(f"model {name!r}: its tokenizer does not give back the text that the format plain writes")
+    for part in (model.config, model.config.get_text_config()):
+        if getattr(part, "output_router_logits", False):
+            part.output_router_logits = False  # for a loss of experts' balance, which is not part of the objective
+    return Policy(model.to(device), tokenizer, prompts, _end_tokens(model, tokenizer))
 
 
 def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:

@@ -181,6 +181,36 @@ def test_thinking_is_left_to_the_template_or_switched_off():
     assert make_format("chat", asks, thinking=False).prompt(TASK) == "False"
 
 
+OPENS = TEMPLATE.replace("<|assistant|>", "<|assistant|><think>\n")
+
+
+@pytest.mark.parametrize(
+    ("completion", "edit"),
+    [
+        ("Perhaps\n```python\n    draft(y)\n```\nBut wait,", ""),  # cut off within the thought
+        ("Perhaps\n```python\n    draft(y)\n```\nhmm.</think>\n\n```python\n    new(y)\n```\n", "    new(y)\n"),
+        ("short.</think>\n\n    new(y)\n", "    new(y)\n"),
+    ],
+)
+def test_a_thought_is_no_edit_whoever_opened_it(completion, edit):
+    for form, begun in ((Chat(tokenizer(template=OPENS)), ""), (EXACT["chat"], "<think>\n")):
+        assert form.extract(begun + completion, TASK).strip() == edit.strip()
+
+
+def test_a_template_that_refuses_is_told():
+    form = Chat(tokenizer(template="{{ raise_exception('roles must start with system') }}"))
+    with pytest.raises(UserError, match="the chat template refuses a user's message: roles must start with system"):
+        form.prompt(TASK)
+
+
+def test_marks_that_the_model_does_not_know_are_not_used():
+    known = tokenizer(*FIM_TOKENS[1], *COMPACT_MARKS)
+    assert isinstance(make_format("auto", known), Compact)
+    assert make_format("plain", known, embeddings=len(known)) == Plain(FIM_TOKENS[1])
+    assert make_format("auto", known, embeddings=len(known) - 1) == Plain(FIM_TOKENS[1])
+    assert make_format("plain", known, embeddings=2) == Plain()
+
+
 def test_auto_takes_what_the_tokenizer_has():
     assert isinstance(make_format("auto", tokenizer(*COMPACT_MARKS)), Compact)
     assert isinstance(make_format("auto", tokenizer(template=TEMPLATE)), Chat)

@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3MoeConfig
 
+from gapo_trainer.data.formats import FIM_TOKENS, Plain, make_format
+from gapo_trainer.errors import UserError
 from gapo_trainer.evaluate import answer
-from gapo_trainer.policy import load_policy
+from gapo_trainer.policy import Policy, load_policy
 
 
 def test_answers_do_not_depend_on_how_many_are_decoded_at_once(model_folder, tasks):
@@ -106,3 +110,78 @@ def test_answering_leaves_the_mode_as_it_was(model_folder, training):
     policy.generate([[5, 6, 7]], 2, do_sample=False)
     assert policy.model.training is training
     assert set(modes) == {False}
+
+
+def llama_like(texts):
+    """A tokenizer that writes spaces as ▁ and drops the first one when it decodes."""
+    inner = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    inner.pre_tokenizer = pre_tokenizers.Split("\n", "isolated")
+    inner.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    alphabet = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=["<unk>", "<s>", "</s>", *alphabet])
+    inner.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def test_an_edit_keeps_its_first_space(tasks):
+    texts = ["    def f(x):\n        return x\n", ">>>>>>> UPDATED\n=======\n"]
+    tokenizer = llama_like(texts)
+    policy = Policy(None, tokenizer, make_format("plain", tokenizer), (tokenizer.eos_token_id,))
+    before = tokenizer.encode("=======\n", add_special_tokens=False)
+    for target in ("    def f(x):\n", " x\n", "x\n", ""):
+        task = replace(tasks[0], target=target)
+        whole = tokenizer.encode(f"=======\n{policy.format.completion(task)}", add_special_tokens=False)
+        assert whole[: len(before)] == before
+        assert policy.edit(task, whole[len(before) :]) == target
+        assert policy.has_ended(whole[len(before) :])
+
+
+def saved(model_folder, folder, change):
+    policy = load_policy(model_folder)
+    change(policy)
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def drop_the_decoder(policy):
+    policy.tokenizer.backend_tokenizer.decoder = decoders.WordPiece()
+
+
+def move_the_end(policy):
+    policy.tokenizer.add_special_tokens({"eos_token": "<|the end|>"})
+
+
+def add_marks(policy):
+    policy.tokenizer.add_tokens(list(FIM_TOKENS[0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_the_decoder, "its tokenizer does not give back the text that the format plain writes"),
+        (move_the_end, "its tokenizer has no end token that the model knows: no completion would end"),
+    ],
+)
+def test_a_tokenizer_that_does_not_fit_is_refused(model_folder, tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        load_policy(saved(model_folder, tmp_path, change), "plain")
+
+
+def test_marks_without_an_embedding_are_not_used(model_folder, tmp_path):
+    assert load_policy(saved(model_folder, tmp_path, add_marks), "plain").format == Plain()
+
+
+def test_experts_are_not_asked_for_a_loss_of_their_own(model_folder, tmp_path):
+    config = Qwen3MoeConfig(
+        vocab_size=len(load_policy(model_folder).tokenizer), hidden_size=32, intermediate_size=32, head_dim=16,
+        num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, moe_intermediate_size=32, num_experts=4,
+        num_experts_per_tok=2, output_router_logits=True, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    load_policy(model_folder).tokenizer.save_pretrained(tmp_path)
+    policy = load_policy(str(tmp_path))
+    assert [len(row) > 0 for row in policy.generate([[5, 6, 7], [8, 9]], 4, do_sample=True)] == [True, True]

@@ -22,6 +22,7 @@ from gapo_trainer.data import fences
 CURRENT = "<<<<<<< CURRENT\n"
 BETWEEN = "=======\n"
 UPDATED = ">>>>>>> UPDATED\n"
+THOUGHT = "<think>"
 NO_NEWLINE = "\\ No newline at end of file\n"
 
 _BLANK = r"[ \t\r]*$"  # models are careless about the ends of lines
@@ -32,7 +33,7 @@ _END = re.compile(rf"^{re.escape(UPDATED.strip())}{_BLANK}", re.MULTILINE)
 _OLD_HALF = re.compile(
     rf"\s*^{re.escape(CURRENT.strip())}{_BLANK}.*?^{re.escape(BETWEEN.strip())}{_BLANK}\n", re.MULTILINE | re.DOTALL
 )
-_REASONING = re.compile(r"\s*<think>.*?(?:</think>|\Z)|.*?^</think>\s*$", re.MULTILINE | re.DOTALL)
+_REASONING = re.compile(rf"\s*{THOUGHT}.*?(?:</think>|\Z)|.*?^</think>\s*$", re.MULTILINE | re.DOTALL)
 _INTRODUCTION = re.compile(
     r"\s*(?:sure|certainly|of course|okay|ok|below is|here(?:'s| is| are)|the (?:updated|rewritten|edited|new|revised))"
     r"\b[^\n]*[:!.][ \t\r]*\n",

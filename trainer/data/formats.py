@@ -6,8 +6,12 @@ A format's ``prompt`` and ``completion`` are text. Completions are decoded witho
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import jinja2
 
 from gapo_trainer.data import extraction, fences
 from gapo_trainer.data.task import Task
@@ -137,20 +141,29 @@ class Chat(EndsWithItsToken):
 
     def prompt(self, task: Task) -> str:
         """The message in the template, with the model's turn opened."""
-        return self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": self.message(task)}],
-            tokenize=False,
-            add_generation_prompt=True,
-            **({} if self.thinking else {"enable_thinking": False}),
-        )
+        return self._templated(self.message(task))
 
     def completion(self, task: Task) -> str:
         """The target as one fenced block."""
         return extraction.write_fenced(task.target, task.lang)
 
     def extract(self, completion: str, task: Task) -> str:
-        """The edit: the first fenced block that does more than repeat the region."""
-        return extraction.read_fenced(completion, task.region)
+        """The edit: the first fenced block behind any thought that does more than repeat the region."""
+        thought = extraction.THOUGHT if self._opens_thought else ""
+        return extraction.read_fenced(thought + completion, task.region)
+
+    def _templated(self, message: str) -> str:
+        thinking = {} if self.thinking else {"enable_thinking": False}
+        messages = [{"role": "user", "content": message}]
+        try:
+            return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **thinking)
+        except jinja2.TemplateError as error:
+            raise UserError(f"format: the chat template refuses a user's message: {error}; try plain") from error
+
+    @functools.cached_property
+    def _opens_thought(self) -> bool:
+        """Whether the prompt ends within a thought, which a completion then goes on with."""
+        return self.tokenizer is not None and self._templated("").rstrip().endswith(extraction.THOUGHT)
 
 
 @dataclass(frozen=True)
@@ -186,7 +199,7 @@ FormatName = Literal["auto", "plain", "chat", "compact"]
 FORMATS: tuple[str, ...] = get_args(FormatName)
 
 
-def make_format(name: str, tokenizer: Any = None, thinking: bool = True) -> PromptFormat:
+def make_format(name: str, tokenizer: Any = None, thinking: bool = True, embeddings: float = math.inf) -> PromptFormat:
     """The format of that name, fitted to a tokenizer.
 
     Args:
@@ -194,13 +207,15 @@ def make_format(name: str, tokenizer: Any = None, thinking: bool = True) -> Prom
             it has a template, else plain.
         tokenizer: a transformers tokenizer; None for plain text without fill-in-the-middle tokens.
         thinking: of ``chat``: False switches thinking off where the template can, as Qwen3's.
+        embeddings: how many tokens the model knows; the tokenizer's marks beyond them are not used.
 
     Raises:
         UserError: an unknown name, or ``chat`` with a tokenizer that has no chat template.
     """
     if name not in FORMATS:
         raise UserError(f"format expects one of {', '.join(FORMATS)}, got {name!r}")
-    vocabulary = tokenizer.get_vocab() if tokenizer is not None else {}
+    ids = tokenizer.get_vocab() if tokenizer is not None else {}
+    vocabulary = {token for token, number in ids.items() if number < embeddings}
     template = getattr(tokenizer, "chat_template", None)
     if name == "auto":
         name = "compact" if all(mark in vocabulary for mark in COMPACT_MARKS) else "chat" if template else "plain"
