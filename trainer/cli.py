@@ -107,13 +107,12 @@ def _compare(args: argparse.Namespace, console: Console) -> None:
     for name in ("estimator", "seed"):
         if name in named:
             raise UserError(f"compare sets {name} for each run: give --{name}s, not {name}=")
-    options = {"reward_noise": args.reward_noise, "out": args.out}
-    given = [f"{name}={value}" for name, value in options.items() if value is not None]
-    for setting in given:
-        name = setting.partition("=")[0]
+    options = {"reward_noise": args.reward_noise, "out": args.out and str(args.out)}
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
         if name in named:
             raise UserError(f"compare takes {name} once: --{name.replace('_', '-')} or {name}=, not both")
-    config = load_config(args.config, [*args.settings, *given], defaults={"out": "runs/compare"})
+    config = load_config(args.config, args.settings, defaults={"out": "runs/compare"}, **given)
     compare(config, [name.strip() for name in args.estimators.split(",")], args.seeds, console)
 
 

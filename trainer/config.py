@@ -127,6 +127,16 @@ class Config:
                 f"mini_batches expects a divisor of prompts_per_step ({self.prompts_per_step}), got {self.mini_batches}"
             )
 
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the policy that training started from is kept, for the loss or the log."""
+        return self.track_kl or self.kl_coef > 0
+
+    @property
+    def needs_entropy(self) -> bool:
+        """Whether the entropy is computed, for the loss or the log."""
+        return self.track_entropy or self.entropy_coef != 0
+
 
 _AT_LEAST = {
     "max_tasks": 0,

@@ -15,7 +15,6 @@ import random
 import resource
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,21 +61,20 @@ def train(config: Config, folder: Path, device: str, resume: bool = False, conso
         UserError: something that can be mended stopped the run; its checkpoints are as they were.
     """
     warn = partial(tell, console) if console else lambda line: None
-    with ExitStack() as stack:
-        reward = stack.enter_context(
-            Scorer(config.reward, workers=config.reward_workers, time_limit=config.reward_timeout)
-        )  # before the models: a wrong one is told at once
+    # before the models: a wrong reward is told at once
+    with Scorer(config.reward, workers=config.reward_workers, time_limit=config.reward_timeout) as reward:
         run = _prepare(config, folder, device, resume, warn)
-        log_folder = folder if ranks.rank() == 0 else None
-        log = stack.enter_context(RunLog(log_folder, config, run.progress.step, run.progress.log_bytes))
-        view = stack.enter_context(ProgressView(config.steps, run.progress.step, console))
-        roller = Roller(run.policy, run.engine, run.splits.train, run.sampler, reward, config)
-        try:
-            _loop(run, roller, log, view, reward.tally, warn)
-        except BaseException:
-            _tell_failures(reward.tally, warn)  # of this rank: others may not come here
-            raise
-        _tell_failures(Tally.of_all(ranks.gathered([reward.tally])), warn)
+        with (
+            RunLog(folder if ranks.rank() == 0 else None, config, run.progress.step, run.progress.log_bytes) as log,
+            ProgressView(config.steps, run.progress.step, console) as view,
+        ):
+            roller = Roller(run.policy, run.engine, run.splits.train, run.sampler, reward, config)
+            try:
+                _loop(run, roller, log, view, reward.tally, warn)
+            except BaseException:
+                _tell_failures(reward.tally, warn)  # of this rank: others may not come here
+                raise
+            _tell_failures(Tally.of_all(ranks.gathered([reward.tally])), warn)
 
 
 def _loop(run: _Run, roller: Roller, log: RunLog, view: ProgressView, tally: Tally, warn: Warn) -> None:
@@ -211,7 +209,7 @@ def add_reference(episodes: Sequence[Episodes], reference: Policy | None, config
 
 def _reference(config: Config, device: str) -> Policy | None:
     """The frozen policy that KL is measured against: the one that training started from."""
-    if not (config.kl_coef or config.track_kl):
+    if not config.needs_reference:
         return None
     reference = load_policy(config.model, config.format, device, config.thinking)
     reference.model.requires_grad_(False).eval()

@@ -110,7 +110,7 @@ def update(
         grad_norm=sum(norms) / len(norms),
         clip_ratio=clipped,
         kl=kl if episodes[0].reference is not None else math.nan,
-        entropy=entropy if config.entropy_coef or config.track_entropy else math.nan,
+        entropy=entropy if config.needs_entropy else math.nan,
         trained_rows=trained // config.epochs,
         bad_updates=bad_updates,
     )
@@ -143,7 +143,7 @@ def _backward_group(model: PreTrainedModel, group: Episodes, advantage: Tensor, 
         for chunk, copies in _micro_batches(kinds, samples.completions.lengths, config.micro_batch):
             batch = samples.completions[chunk]
             columns = slice(batch.tokens.shape[1])
-            if config.entropy_coef or config.track_entropy:
+            if config.needs_entropy:
                 logp, entropy = shared.logprobs_and_entropy(batch, config.temperature)
             else:
                 logp, entropy = shared.logprobs(batch, config.temperature), None

@@ -37,7 +37,8 @@ GAPO_INLINE Vec<float> load_floats(const Float16* p) {
 
 // As float64, in parts.
 template <typename Half>
-GAPO_INLINE Wide<Half> load_wide_half(const Half* p) {
+  requires(sizeof(Half) == 2)
+GAPO_INLINE Wide<Half> load_wide(const Half* p) {
   const Vec<float> v = load_floats(p);
 #if GAPO_VECTOR_BYTES == 64
   return {(Vec<double>)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)v)),
@@ -49,8 +50,6 @@ GAPO_INLINE Wide<Half> load_wide_half(const Half* p) {
   return {Vec<double>{v[0], v[1]}, Vec<double>{v[2], v[3]}};
 #endif
 }
-GAPO_INLINE Wide<Float16> load_wide(const Float16* p) { return load_wide_half(p); }
-GAPO_INLINE Wide<BFloat16> load_wide(const BFloat16* p) { return load_wide_half(p); }
 
 template <typename Half>
 Halves rounded_bits(Vec<float> v);
