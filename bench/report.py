@@ -65,7 +65,7 @@ def tables() -> dict[str, Callable[[], str]]:
             f"cpu.{name}": lambda name=name: markdown.by_threads(name, cpu[name])
             for name in ("dense", "ragged", "unordered", "tokens")
         },
-        "cpu.dtypes": lambda: markdown.dtypes(cpu["dtypes"]),
+        **{f"cpu.{name}": lambda name=name: markdown.dtypes(cpu[name]) for name in ("dtypes", "token_dtypes")},
         "cpu.by_size": lambda: markdown.sweep(cpu["by_size"]),
         "cpu.by_batch": lambda: markdown.sweep(cpu["by_batch"]),
         "cpu.memory": lambda: markdown.memory(cpu["memory"]),

@@ -14,6 +14,7 @@ DENSE = [
 ]
 RAGGED = [(4096, 16), (512, 512)]  # groups, mean of their sizes
 TOKENS = [(512, 16, 1024), (64, 64, 4096), (1024, 64, 1024)]
+DTYPES = ("float32", "float64", "bfloat16", "float16")
 SECONDS = 0.2  # of measuring a case, a turn
 TOTAL = 1 << 20
 SIZE = 64
@@ -41,7 +42,13 @@ TABLES = {
         "advantage",
         [(1024, 64), (8192, 32), (1024, 1024)],
         ("gapo", "triton", "torch", "copy"),
-        ("float32", "float64", "bfloat16", "float16"),
+        DTYPES,
+    ),
+    "token_dtypes": Table(
+        "token_advantage",
+        [(512, 16, 1024), (64, 64, 4096)],
+        ("gapo", "triton", "torch", "torch, mean", "copy, warm memory"),
+        DTYPES,
     ),
     "by_size": Table("advantage", [(TOTAL >> power, 1 << power) for power in range(1, 21)], SWEPT),
     "by_batch": Table(
@@ -56,6 +63,7 @@ SMALL = {
     "unordered": Table("advantage_by_id", [(16, 8)]),
     "tokens": Table("token_advantage", [(4, 4, 8)]),
     "dtypes": Table("advantage", [(16, 8)], ("gapo", "triton", "torch", "copy"), ("float32", "bfloat16")),
+    "token_dtypes": Table("token_advantage", [(4, 4, 8)], ("gapo", "triton", "torch"), ("float32", "bfloat16")),
     "by_size": Table("advantage", [(64, 4), (4, 64)], SWEPT),
     "by_batch": Table("advantage", [(1, 64), (4, 64)], (*SWEPT, "empty call", "empty kernel")),
 }
