@@ -36,6 +36,7 @@ DOCUMENTS = [
 NOT_MEASURED = "Not measured yet."
 PLAIN: dict[str, Callable[[dict[str, Any]], str]] = {  # a result file that is one table
     "verl_step": steps.verl,
+    "verl_step_xeon": steps.verl,
     "trl_step": steps.trl,
     "advantage_share": steps.own,
     "train": training.run,
@@ -51,25 +52,32 @@ PLAIN: dict[str, Callable[[dict[str, Any]], str]] = {  # a result file that is o
 }
 
 
+def op_tables(prefix: str, results: Results) -> dict[str, Callable[[], str]]:
+    """The tables of the op on one CPU."""
+    return {
+        f"{prefix}.short": lambda: markdown.short(results),
+        **{
+            f"{prefix}.{name}": lambda name=name: markdown.by_threads(name, results[name])
+            for name in ("dense", "ragged", "unordered", "tokens")
+        },
+        **{f"{prefix}.{name}": lambda name=name: markdown.dtypes(results[name]) for name in ("dtypes", "token_dtypes")},
+        **{f"{prefix}.{name}": lambda name=name: markdown.sweep(results[name]) for name in ("by_size", "by_batch")},
+        f"{prefix}.memory": lambda: markdown.memory(results["memory"]),
+        f"{prefix}.noise": lambda: markdown.noise(results),
+    }
+
+
 def tables() -> dict[str, Callable[[], str]]:
     """The Markdown of every table by its name in the documents."""
-    cpu, gpu = (results_file.read(results_file.FOLDER / f"{name}.json") for name in ("cpu", "gpu"))
+    cpu, xeon, gpu = (results_file.read(results_file.FOLDER / f"{name}.json") for name in ("cpu", "cpu_xeon", "gpu"))
 
     def plain(name: str) -> str:
         found = results_file.read(results_file.FOLDER / f"{name}.json")
         return PLAIN[name](found) if found else NOT_MEASURED
 
     return {
-        "cpu.short": lambda: markdown.short(cpu),
-        **{
-            f"cpu.{name}": lambda name=name: markdown.by_threads(name, cpu[name])
-            for name in ("dense", "ragged", "unordered", "tokens")
-        },
-        **{f"cpu.{name}": lambda name=name: markdown.dtypes(cpu[name]) for name in ("dtypes", "token_dtypes")},
-        "cpu.by_size": lambda: markdown.sweep(cpu["by_size"]),
-        "cpu.by_batch": lambda: markdown.sweep(cpu["by_batch"]),
-        "cpu.memory": lambda: markdown.memory(cpu["memory"]),
-        "cpu.noise": lambda: markdown.noise(cpu),
+        **op_tables("cpu", cpu),
+        **op_tables("xeon", xeon),
         "gpu": lambda: markdown.gpu(gpu),
         **{name: lambda name=name: plain(name) for name in PLAIN},
     }
