@@ -1,7 +1,7 @@
 """Counts what the CUDA kernel for large groups executes: ``bench/results/cuda_large.json``.
 
 ``python -m bench.run_large_counts``, where nvcc is. No GPU is needed: the kernel's PTX is interpreted (docs/cuda.md).
-The interpreter has two processors, so that two blocks share a group which is longer than what one takes alone.
+The interpreter has as many processors as an H200, so that as many blocks share a group as there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from bench.markdown import grid, source
 
 RESULTS = results_file.FOLDER / "cuda_large.json"
 SIZES = (5_000, 16_384, 131_072, 1 << 20)
+PROCESSORS = 132
 SOURCES = {"normal": "torch.randn", "uniform": "torch.rand"}
 CALL = """
 import os, torch
@@ -25,7 +26,8 @@ torch.ops.gapo_ptx.advantage(rewards)
 
 def count(rewards: str, size: int) -> dict[str, Any]:
     """PTX instructions of one group, all threads together, for (hdi_median, rms) in float32."""
-    launches, _ = ptx_library.count_launches(CALL.format(source=SOURCES[rewards], size=size))
+    code = CALL.format(source=SOURCES[rewards], size=size)
+    launches, _ = ptx_library.count_launches(code, GAPO_PTX_PROCESSORS=str(PROCESSORS))
     (launch,) = (launch for launch in launches if "large_groups" in launch.kernel)
     per_reward = round(launch.instructions / size, 1)
     return {"rewards": rewards, "size": size, "blocks": launch.blocks, "instructions_per_reward": per_reward}
@@ -49,7 +51,7 @@ def main() -> None:
 
     groups = [count(rewards, size) for rewards in SOURCES for size in SIZES]
     origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
-    write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "groups": groups})
+    write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "processors": PROCESSORS, "groups": groups})
 
 
 if __name__ == "__main__":

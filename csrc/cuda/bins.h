@@ -194,27 +194,31 @@ GAPO_DEVICE Range<T> fill_bins(Block& block, const LargeGroup<T>& group, BinTabl
   });
   if (block.count > 1) {
     block.each([&](int thread) {
-      constexpr int batch = 2;  // atomics that are waited for together
-      static_assert(kLeastBins % (batch * Block::kThreads) == 0);
+      constexpr int batch = 4;  // atomics that are waited for together
+      // Every block begins elsewhere, so that not all wait for the same memory. The number of bins is a power of two.
+      const uint32_t turn = static_cast<uint32_t>(block.rank) * kWarp;
+      const auto number_at = [&](uint32_t place) { return (place + turn) & (bins - 1); };
       for (uint32_t from = thread; from < bins; from += batch * Block::kThreads) {
-        uint32_t before[batch];
+        uint32_t before[batch] = {};
 #pragma unroll
         for (int j = 0; j < batch; ++j) {
-          const uint32_t number = from + j * Block::kThreads;
+          const uint32_t place = from + j * Block::kThreads, number = number_at(place);
+          if (place >= bins || table[number].first == 0) continue;
           const Bin<T>& bin = table[number];
-          before[j] = 0;
-          if (bin.first == 0) continue;
           before[j] = atomic_add(exchange.bin_count + number, bin.first);
           atomic_lower(exchange.bin_low + number, bin.low);
           atomic_raise(exchange.bin_high + number, bin.high);
         }
 #pragma unroll
-        for (int j = 0; j < batch; ++j) table[from + j * Block::kThreads].next = before[j];
+        for (int j = 0; j < batch; ++j) {
+          const uint32_t place = from + j * Block::kThreads;
+          if (place < bins) table[number_at(place)].next = before[j];
+        }
       }
     });
     block.meet();
     block.each([&](int thread) {
-#pragma unroll 2
+#pragma unroll 4
       for (uint32_t number = thread; number < bins; number += Block::kThreads) {
         Bin<T>& bin = table[number];
         bin.first = exchange.bin_count[number];

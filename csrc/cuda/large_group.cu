@@ -12,7 +12,9 @@
 namespace gapo::cuda {
 namespace {
 
-using Block = DeviceBlock<kLargeThreads>;
+struct Block : DeviceBlock<kLargeThreads> {
+  static constexpr uint32_t kTile = kLargeTile;
+};
 
 template <typename T>
 constexpr int kBlocksPerProcessor = sizeof(T) == sizeof(double) ? 1 : 2;
@@ -56,7 +58,7 @@ template <typename T>
 cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
   std::size_t most = 0;
   if (const cudaError_t error = take_shared_memory<T>(most)) return error;
-  const int64_t tiles = divide_up(call.groups.max_group_size, kTile<kLargeThreads>);
+  const int64_t tiles = divide_up(call.groups.max_group_size, kLargeTile);
   uint32_t bins = bins_for(call.groups.max_group_size), held = static_cast<uint32_t>(std::min(tiles, kTilesAlone));
   while (block_memory<T, Block>(bins, held) > most) {
     if (held > 1 || bins == kLeastBins) {
@@ -70,8 +72,8 @@ cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
           blocks_at_once(large_groups<T>, kLargeThreads, block_memory<T, Block>(bins, held), blocks)) {
     return error;
   }
-  const int64_t useful = listed ? call.groups.total / (kTile<kLargeThreads> / 2) + 1
-                                : call.groups.count * (tiles > kTilesAlone ? tiles : 1);
+  const int64_t useful =
+      listed ? call.groups.total / (kLargeTile / 2) + 1 : call.groups.count * (tiles > kTilesAlone ? tiles : 1);
   plan = plan_large(call, listed, static_cast<uint32_t>(blocks < useful ? blocks : useful), bins, held);
   return cudaSuccess;
 }

@@ -1,6 +1,6 @@
 // One group above kLargestSorted and the memory that the blocks which share it exchange their findings in.
 //
-// A group is cut in tiles of a fixed number of positions. A sum is taken tile by tile and then over the tiles, so that
+// A group is cut in tiles of Block::kTile positions. A sum is taken tile by tile and then over the tiles, so that
 // it depends on the group alone, however many blocks share it.
 #pragma once
 
@@ -11,11 +11,6 @@
 
 namespace gapo::cuda {
 namespace {
-
-inline constexpr int kRewardsPerThread = 16;  // of a tile
-
-template <int kThreads>
-inline constexpr uint32_t kTile = uint32_t{kThreads} * kRewardsPerThread;
 
 // What is summed over a group; each sum has a place of its own, since another block may still read an earlier one's.
 enum SumKind { kMeanSum, kWindowSum, kSquares, kSumKinds };
@@ -97,16 +92,16 @@ template <typename T>
 struct LargeGroup {
   const Call& call;
   const Place& place;
-  T* held;  // [held_tiles, kTile]: the first of the block's tiles, once hold() has read them
+  T* held;  // [held_tiles, Block::kTile]: the first of the block's tiles, once hold() has read them
   uint32_t held_tiles;
 
   static constexpr int kBatch = 4;
 
   GAPO_DEVICE uint32_t size() const { return place.size; }
 
-  template <int kThreads>
+  template <typename Block>
   GAPO_DEVICE uint32_t tiles() const {
-    return divide_up(size(), kTile<kThreads>);
+    return divide_up(size(), Block::kTile);
   }
 
   // The rewards at positions first, first + stride and so on; no_reward where there is none.
@@ -133,18 +128,19 @@ struct LargeGroup {
   GAPO_DEVICE void each_tile(const Block& block, Body body) const {
     uint32_t turn = 0;
 #pragma unroll 1
-    for (uint32_t number = block.rank; number < tiles<Block::kThreads>(); number += block.count, ++turn) {
-      constexpr uint32_t tile = kTile<Block::kThreads>;
-      body(Tile<T>{number, number * tile, turn < held_tiles, held + turn * tile});
+    for (uint32_t number = block.rank; number < tiles<Block>(); number += block.count, ++turn) {
+      body(Tile<T>{number, number * Block::kTile, turn < held_tiles, held + turn * Block::kTile});
     }
   }
 
   // Calls visit(position, values) for the thread's places of a tile, always in the same order, kBatch at a time: they
-  // lie kThreads apart from that position on. values: the rewards there, or no_reward; that is also what comes with the
-  // few positions behind the group's end that are visited.
-  template <int kThreads, typename Visit>
+  // lie Block::kThreads apart from that position on. values: the rewards there, or no_reward; that is also what comes
+  // with the few positions behind the group's end that are visited.
+  template <typename Block, typename Visit>
   GAPO_DEVICE void visit_batches(const Tile<T>& tile, int thread, Visit visit) const {
-    const uint32_t left = size() - tile.first, end = left < kTile<kThreads> ? left : kTile<kThreads>;
+    constexpr uint32_t kThreads = Block::kThreads;
+    static_assert(Block::kTile % (kBatch * kThreads) == 0);
+    const uint32_t left = size() - tile.first, end = left < Block::kTile ? left : Block::kTile;
 #pragma unroll 1
     for (uint32_t from = thread; from < end; from += kBatch * kThreads) {
       T values[kBatch];
@@ -159,9 +155,9 @@ struct LargeGroup {
   }
 
   // Calls visit(reward) for the thread's valid rewards of a tile.
-  template <int kThreads, typename Visit>
+  template <typename Block, typename Visit>
   GAPO_DEVICE void visit_tile(const Tile<T>& tile, int thread, Visit visit) const {
-    visit_batches<kThreads>(tile, thread, [&](uint32_t, const T* values) {
+    visit_batches<Block>(tile, thread, [&](uint32_t, const T* values) {
 #pragma unroll
       for (int j = 0; j < kBatch; ++j) {
         if (is_reward(values[j])) visit(values[j]);
@@ -172,9 +168,8 @@ struct LargeGroup {
   // Calls visit(reward) for all of this block's rewards, thread by thread.
   template <typename Block, typename Visit>
   GAPO_DEVICE void each_reward(Block& block, Visit visit) const {
-    block.each([&](int thread) {
-      each_tile(block, [&](const Tile<T>& tile) { visit_tile<Block::kThreads>(tile, thread, visit); });
-    });
+    block.each(
+        [&](int thread) { each_tile(block, [&](const Tile<T>& tile) { visit_tile<Block>(tile, thread, visit); }); });
   }
 
   // A reward as read() has it.
@@ -231,20 +226,20 @@ struct LargeGroup {
         each_tile(block, [&](const Tile<T>& tile) {
           if (!tile.is_held) return;
           if (whole) {
-            hold_chunks<E, Block::kThreads>(tile, thread);
+            hold_chunks<E, Block>(tile, thread);
           } else {
-            hold_singly<E, Block::kThreads>(tile, thread);
+            hold_singly<E, Block>(tile, thread);
           }
         });
       });
     });
   }
-  template <typename E, int kThreads>
+  template <typename E, typename Block>
   GAPO_DEVICE void hold_chunks(const Tile<T>& tile, int thread) const {
-    constexpr int batch = sizeof(T) == sizeof(double) ? 2 : 4;
-    static_assert(kRewardsPerThread % (batch * kChunk) == 0);
+    constexpr int batch = 2, kThreads = Block::kThreads;
+    static_assert(Block::kTile % (batch * kChunk * kThreads) == 0);
 #pragma unroll 1
-    for (uint32_t from = thread * kChunk; from < kTile<kThreads>; from += batch * kChunk * kThreads) {
+    for (uint32_t from = thread * kChunk; from < Block::kTile; from += batch * kChunk * kThreads) {
       Chunk<T, kChunk> values[batch];
       read_chunks<E, batch>(tile.first + from, kChunk * kThreads, values);
 #pragma unroll
@@ -253,12 +248,12 @@ struct LargeGroup {
       }
     }
   }
-  template <typename E, int kThreads>
+  template <typename E, typename Block>
   GAPO_DEVICE void hold_singly(const Tile<T>& tile, int thread) const {
-    constexpr int batch = 8;
-    static_assert(kRewardsPerThread % batch == 0);
+    constexpr int batch = 8, kThreads = Block::kThreads;
+    static_assert(Block::kTile % (batch * kThreads) == 0);
 #pragma unroll 1
-    for (uint32_t from = thread; from < kTile<kThreads>; from += batch * kThreads) {
+    for (uint32_t from = thread; from < Block::kTile; from += batch * kThreads) {
       T values[batch];
       read_elements<E, batch>(tile.first + from, kThreads, values);
 #pragma unroll
@@ -273,7 +268,7 @@ struct LargeGroup {
         [&](int thread) {
           Range<T> range = Range<T>::none();
           each_tile(block, [&](const Tile<T>& tile) {
-            visit_tile<Block::kThreads>(tile, thread, [&](T reward) {
+            visit_tile<Block>(tile, thread, [&](T reward) {
               const KeyOf<T> key = to_key(reward);
               range.include(key, key, 1);
             });
@@ -297,13 +292,13 @@ struct LargeGroup {
   // The sum of term(reward) over the group.
   template <typename Block, typename Term>
   GAPO_DEVICE double sum(Block& block, const Exchange<T>& exchange, SumKind kind, Term term) const {
-    double* const sums = exchange.sums + static_cast<uint64_t>(kind) * tiles<Block::kThreads>();
+    double* const sums = exchange.sums + static_cast<uint64_t>(kind) * tiles<Block>();
     const auto plus = [](double a, double b) { return a + b; };
     each_tile(block, [&](const Tile<T>& tile) {
       const double partial = block.reduce(
           [&](int thread) {
             double own = 0.0;
-            visit_tile<Block::kThreads>(tile, thread, [&](T reward) { own += term(static_cast<double>(reward)); });
+            visit_tile<Block>(tile, thread, [&](T reward) { own += term(static_cast<double>(reward)); });
             return own;
           },
           plus);
@@ -315,7 +310,7 @@ struct LargeGroup {
     return block.reduce(
         [&](int thread) {
           double own = 0.0;
-          for (uint32_t tile = thread; tile < tiles<Block::kThreads>(); tile += Block::kThreads) own += sums[tile];
+          for (uint32_t tile = thread; tile < tiles<Block>(); tile += Block::kThreads) own += sums[tile];
           return own;
         },
         plus);

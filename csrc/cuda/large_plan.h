@@ -10,7 +10,9 @@
 namespace gapo::cuda {
 namespace {
 
+// Of the kernel's blocks, and how many rewards a tile of theirs has.
 inline constexpr int kLargeThreads = 512;
+inline constexpr uint32_t kLargeTile = 2 * kLargestSorted;
 
 // Above this many tiles several blocks share a group where there are fewer groups than blocks. So many may a block hold
 // in its own memory. A guess: not measured.
@@ -60,10 +62,10 @@ struct LargePlan {
 
 // Where a list says which groups are large, each is longer than half a tile: as many places for tiles as half tiles in
 // all rewards are enough, and begin / (tile / 2) is a group's own.
-static_assert(kTile<kLargeThreads> / 2 == kLargestSorted);
+static_assert(kLargeTile / 2 <= kLargestSorted);
 
 inline LargePlan plan_large(const Call& call, bool listed, uint32_t blocks, uint32_t bins, uint32_t held_tiles,
-                            int64_t tile = kTile<kLargeThreads>) {
+                            int64_t tile = kLargeTile) {
   LargePlan plan;
   const Groups& groups = call.groups;
   const std::size_t key = call.element == Element::kFloat64 ? 8 : 4;

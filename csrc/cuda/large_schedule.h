@@ -100,7 +100,7 @@ struct Turn {
 // What a block has in its own memory besides its Block and Turn: bins or digits, then the tiles that it holds.
 template <typename T, typename Block>
 constexpr std::size_t block_memory(uint32_t bins, uint32_t held_tiles) {
-  return RankedGroup<T, Block>::shared_bytes(bins) + held_tiles * kTile<Block::kThreads> * sizeof(T);
+  return RankedGroup<T, Block>::shared_bytes(bins) + held_tiles * Block::kTile * sizeof(T);
 }
 
 // A block's whole work. memory: block_memory, the block's own as turn and block are.

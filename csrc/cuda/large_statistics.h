@@ -44,7 +44,7 @@ GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, const BinT
   const Rule& rule = group.call.rule;
   const uint32_t k = static_cast<uint32_t>(window_size(n, rule.tau));
   Wanted wanted{n, k, rule.needs_window(), rule.center == Center::kHdiMedian, {kNoRank, kNoRank}};
-  if (rule.center == Center::kQuantile) wanted.ranks[0] = k - 1;
+  if (rule.center == Center::kQuantile) wanted.ranks[0] = wanted.ranks[1] = k - 1;
   if (rule.center == Center::kMedian) {
     wanted.ranks[0] = (n - 1) / 2;
     wanted.ranks[1] = n / 2;
@@ -57,19 +57,18 @@ GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, const BinT
     stats.upper = ranked[start + k - 1];
   }
   if (!takes_order(rule.center)) return;
-  const auto median_at = [&](uint32_t first, uint32_t m) {
-    const double low = ranked.select(block, first + (m - 1) / 2);
-    return m % 2 == 1 ? low : middle(low, ranked.select(block, first + m / 2));
-  };
-  double center = kNan;
-  if (rule.center == Center::kQuantile) {
-    center = ranked.select(block, k - 1);
-  } else if (rule.center == Center::kMedian) {
-    center = median_at(0, n);
-  } else if (start != kNoStart && rule.center == Center::kHdiMedian) {
-    center = median_at(start, k);
-  } else if (start != kNoStart) {
+  const bool in_window = rule.center == Center::kHdiMedian || rule.center == Center::kHdiMean;
+  if (in_window && start == kNoStart) {
+    stats.center = kNan;
+    return;
+  }
+  double center;
+  if (rule.center == Center::kHdiMean) {
     center = window_mean(block, group, ranked, start, k, exchange);
+  } else {
+    const uint32_t low = in_window ? start + (k - 1) / 2 : wanted.ranks[0];
+    const uint32_t high = in_window ? start + k / 2 : wanted.ranks[1];
+    center = ranked.middle_of(block, low, high);
   }
   stats.center = rounded_center<T>(center);
 }
@@ -134,7 +133,7 @@ GAPO_DEVICE void write_large(Block& block, const LargeGroup<T>& group, const Gro
       if (group.template in_chunks<E>()) {  // which rows by id, and so rows of statistics, do not
         group.each_tile(block, [&](const Tile<T>& tile) {
 #pragma unroll 2
-          for (uint32_t from = thread * kChunk; from < kTile<Block::kThreads>; from += kChunk * Block::kThreads) {
+          for (uint32_t from = thread * kChunk; from < Block::kTile; from += kChunk * Block::kThreads) {
             const uint32_t position = tile.first + from;
             if (position >= group.size()) break;
             Chunk<T, kChunk> values;
@@ -153,7 +152,7 @@ GAPO_DEVICE void write_large(Block& block, const LargeGroup<T>& group, const Gro
         });
       } else {
         group.each_tile(block, [&](const Tile<T>& tile) {
-          group.template visit_batches<Block::kThreads>(tile, thread, [&](uint32_t position, const T* values) {
+          group.template visit_batches<Block>(tile, thread, [&](uint32_t position, const T* values) {
             constexpr int count = LargeGroup<T>::kBatch;
             uint32_t row[count];  // looked up before the stores, which would hold the next one back
 #pragma unroll

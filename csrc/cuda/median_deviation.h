@@ -2,7 +2,7 @@
 // that agree with the digits so far. Deviations are float64 and exact to the last bit, as on the CPU.
 #pragma once
 
-#include "cuda/block.h"
+#include "cuda/digit_of_rank.h"
 #include "cuda/large_group.h"
 
 namespace gapo::cuda {
@@ -41,26 +41,9 @@ GAPO_DEVICE double deviation_of_rank(Block& block, const LargeGroup<T>& group, d
       }
     });
     block.meet();
-    constexpr int run = divide_up(kDeviationBins, Block::kThreads);
-    uint32_t* const found = counts;  // the digit, and how many deviations are below it
-    block.scan(
-        [&](int thread) {
-          uint32_t own = 0;
-          for (int bin = thread * run; bin < (thread + 1) * run && bin < kDeviationBins; ++bin) own += totals[bin];
-          return own;
-        },
-        [&](int thread, uint32_t below) {
-          for (int bin = thread * run; bin < (thread + 1) * run && bin < kDeviationBins; ++bin) {
-            if (below <= rank && rank < below + totals[bin]) {
-              found[0] = static_cast<uint32_t>(bin);
-              found[1] = below;
-            }
-            below += totals[bin];
-          }
-        });
-    leading = leading << kDeviationBits | found[0];
-    rank -= found[1];
-    block.each([](int) {});  // `found` is reused
+    const Digit found = digit_of_rank<kDeviationBins>(block, totals, rank, counts);
+    leading = leading << kDeviationBits | found.value;
+    rank -= found.below;
   }
   return from_key<double>(leading | 1ull << 63);
 }

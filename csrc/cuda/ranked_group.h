@@ -35,11 +35,8 @@ class RankedGroup {
     }
   }
 
-  // What the table and the digits take.
-  static constexpr std::size_t shared_bytes(uint32_t bins) {
-    const std::size_t table = BinTable<T>::bytes(bins), digits = sizeof(DigitTable<Block::kThreads>);
-    return ((table > digits ? table : digits) + 15) / 16 * 16;
-  }
+  // What the table or the digits take, and the counts behind them.
+  static constexpr std::size_t shared_bytes(uint32_t bins) { return (order_bytes(bins) + kSelectBytes + 15) / 16 * 16; }
 
   // How many rewards were looked at one by one, for the tests of the pruning.
   GAPO_DEVICE uint32_t placed_count() const { return all_sorted_ ? wanted_.size : placed_; }
@@ -50,24 +47,21 @@ class RankedGroup {
     return reward(table_.of_rank(rank), rank);
   }
 
-  // The reward of a rank, in a bin that is at least kept.
-  GAPO_DEVICE double select(Block& block, uint32_t rank) const {
-    if (all_sorted_) return from_key<T>(sorted_[rank]);
-    const uint32_t number = table_.of_rank(rank);
-    const Bin<T>& bin = table_[number];
-    if (bin.constant()) return bin.smallest();
-    const Key* const keys = exchange_.keys + bin.place();
-    const uint32_t size = table_.size(number);
-    const Key found = block.reduce(
-        [&](int thread) {
-          Key own = kLargestKey<Key>;
-          for (uint32_t place = thread; place < size; place += Block::kThreads) {
-            if (rank_in_bin(keys, size, place) == rank - bin.first) own = keys[place];
-          }
-          return own;
-        },
-        [](Key a, Key b) { return b < a ? b : a; });
-    return from_key<T>(found);
+  // The middle of the rewards of two ranks, neighbours or the same, in bins that are at least kept.
+  GAPO_DEVICE double middle_of(Block& block, uint32_t low, uint32_t high) const {
+    Selected<Key> found;
+    if (all_sorted_) {
+      found = {sorted_[low], sorted_[high]};
+    } else {
+      const uint32_t number = table_.of_rank(low), size = table_.size(number);
+      const Bin<T>& bin = table_[number];
+      found = bin.constant() ? Selected<Key>{bin.low, bin.low}
+                             : select_keys(block, exchange_.keys + bin.place(), size, low - bin.first, bin.low,
+                                           bin.high, counts());
+      if (high >= bin.first + size) found.next = table_[table_.of_rank(high)].low;
+    }
+    const double first = from_key<T>(found.key);
+    return low == high ? first : middle(first, static_cast<double>(from_key<T>(found.next)));
   }
 
   // How many rewards are below one that can be read.
@@ -126,6 +120,15 @@ class RankedGroup {
   }
 
  private:
+  static constexpr std::size_t order_bytes(uint32_t bins) {
+    const std::size_t table = BinTable<T>::bytes(bins), digits = sizeof(DigitTable<Block::kThreads>);
+    return table > digits ? table : digits;
+  }
+  // Behind the bins, which lie where the block's own memory begins.
+  GAPO_DEVICE uint32_t* counts() const {
+    return reinterpret_cast<uint32_t*>(reinterpret_cast<unsigned char*>(table_.bins) + order_bytes(table_.map.bins));
+  }
+
   GAPO_DEVICE static void include(uint32_t start, double width, Window& best) {
     if (width == width) best = narrower(best, {width, static_cast<int>(start)});
   }

@@ -20,11 +20,12 @@ struct DigitTable {
 
 // Calls visit(key) for the keys that a thread has of a tile: neighbours, so that the order is kept. A position without
 // a valid reward has the largest key and comes last.
-template <int kThreads, typename T, typename Visit>
+template <typename Block, typename T, typename Visit>
 GAPO_DEVICE void visit_keys(const LargeGroup<T>& group, const KeyOf<T>* from, uint32_t tile, int thread, Visit visit) {
-  const uint32_t first = tile * kTile<kThreads> + static_cast<uint32_t>(thread) * kRewardsPerThread;
+  constexpr uint32_t own = Block::kTile / Block::kThreads;
+  const uint32_t first = tile * Block::kTile + static_cast<uint32_t>(thread) * own;
 #pragma unroll 1
-  for (uint32_t position = first; position < first + kRewardsPerThread && position < group.size(); ++position) {
+  for (uint32_t position = first; position < first + own && position < group.size(); ++position) {
     if (from != nullptr) {
       visit(from[position]);
     } else {
@@ -39,8 +40,8 @@ GAPO_DEVICE void count_digits(Block& block, const LargeGroup<T>& group, const Ke
                               DigitTable<Block::kThreads>& table) {
   block.each([&](int thread) {
     for (int digit = 0; digit < kDigits; ++digit) table.count[digit][thread] = 0;
-    visit_keys<Block::kThreads>(group, from, tile, thread,
-                                [&](KeyOf<T> key) { ++table.count[(key >> shift) % kDigits][thread]; });
+    visit_keys<Block>(group, from, tile, thread,
+                      [&](KeyOf<T> key) { ++table.count[(key >> shift) % kDigits][thread]; });
   });
   uint16_t* const linear = &table.count[0][0];  // digit by digit, in each thread by thread
   block.scan(
@@ -65,7 +66,7 @@ template <typename T, typename Block>
 GAPO_DEVICE const KeyOf<T>* sort_group(Block& block, const LargeGroup<T>& group, const Exchange<T>& exchange,
                                        DigitTable<Block::kThreads>& table) {
   using Key = KeyOf<T>;
-  const uint32_t tiles = group.template tiles<Block::kThreads>();
+  const uint32_t tiles = group.template tiles<Block>();
   uint32_t* const totals = exchange.tile_digits;  // [kDigits, tiles], then the sums of all before
   const Key* from = nullptr;                      // the rewards themselves
 #pragma unroll 1
@@ -73,9 +74,7 @@ GAPO_DEVICE const KeyOf<T>* sort_group(Block& block, const LargeGroup<T>& group,
     group.each_tile(block, [&](const Tile<T>& in) {
       const uint32_t tile = in.number;
       count_digits(block, group, from, tile, shift, table);
-      const int64_t end = (tile + 1) * kTile<Block::kThreads>;
-      const uint32_t size =
-          static_cast<uint32_t>((end < group.size() ? end : group.size()) - tile * kTile<Block::kThreads>);
+      const uint32_t left = group.size() - in.first, size = left < Block::kTile ? left : Block::kTile;
       block.each([&](int thread) {
         if (thread >= kDigits) return;
         const uint32_t next = thread + 1 < kDigits ? table.count[thread + 1][0] : size;
@@ -122,7 +121,7 @@ GAPO_DEVICE const KeyOf<T>* sort_group(Block& block, const LargeGroup<T>& group,
         if (thread < kDigits) table.base[thread] = totals[thread * tiles + tile] - table.count[thread][0];
       });
       block.each([&](int thread) {
-        visit_keys<Block::kThreads>(group, from, tile, thread, [&](Key key) {
+        visit_keys<Block>(group, from, tile, thread, [&](Key key) {
           const int digit = static_cast<int>((key >> shift) % kDigits);
           to[table.base[digit] + table.count[digit][thread]++] = key;
         });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/bins.h"
+#include "cuda/select_keys.h"
 
 namespace gapo::cuda {
 namespace {
@@ -82,7 +83,7 @@ GAPO_DEVICE void mark_bins(Block& block, const BinTable<T>& table, const Wanted&
 // What placing the marked bins came to.
 struct Placed {
   uint32_t rewards;    // so many have a place
-  double comparisons;  // that it takes to rank those of the sorted bins in their bin, and a kept bin's in every block
+  double comparisons;  // that it takes to rank those of the sorted bins in their bin
 };
 
 // Gives the marked bins of unequal rewards places for them; those of equal ones need none.
@@ -94,23 +95,15 @@ GAPO_DEVICE Placed place_bins(Block& block, const BinTable<T>& table) {
       if (need.kept || need.sorted) visit(number, table[number].constant() ? 0 : table.size(number), need.sorted);
     });
   };
-  struct Work {
-    double sorted, kept;
-  };
-  const Work work = block.reduce(
+  const double comparisons = block.reduce(
       [&](int thread) {
-        Work own{0.0, 0.0};
+        double own = 0.0;
         own_marked(thread, [&](uint32_t, uint32_t size, bool sorted) {
-          const double square = static_cast<double>(size) * size;
-          if (sorted) {
-            own.sorted += square;
-          } else if (square > own.kept) {
-            own.kept = square;
-          }
+          if (sorted) own += static_cast<double>(size) * size;
         });
         return own;
       },
-      [](const Work& a, const Work& b) { return Work{a.sorted + b.sorted, a.kept < b.kept ? b.kept : a.kept}; });
+      [](double a, double b) { return a + b; });
   const uint32_t rewards = block.scan(
       [&](int thread) {
         uint32_t own = 0;
@@ -125,7 +118,7 @@ GAPO_DEVICE Placed place_bins(Block& block, const BinTable<T>& table) {
           if (!bin.absent() && !bin.constant()) place += table.size(number);
         });
       });
-  return {rewards, work.sorted + work.kept * block.count};
+  return {rewards, comparisons};
 }
 
 // Brings the rewards of the placed bins together in exchange.keys, in any order within a bin.
@@ -138,18 +131,6 @@ GAPO_DEVICE void collect_bins(Block& block, const LargeGroup<T>& group, const Bi
     exchange.keys[bin.place() + atomic_add(&bin.next, 1u)] = to_key(reward);
   });
   block.meet();
-}
-
-// How many of a bin's keys come before one of them: equal ones by their places, which decides nothing.
-template <typename Key>
-GAPO_DEVICE uint32_t rank_in_bin(const Key* keys, uint32_t size, uint32_t place) {
-  const Key key = keys[place];
-  uint32_t rank = 0, other = 0;
-#pragma unroll 8
-  for (; other < place; ++other) rank += keys[other] <= key;
-#pragma unroll 8
-  for (; other < size; ++other) rank += keys[other] < key;
-  return rank;
 }
 
 // Ranks the rewards of the sorted bins within their bin, and puts them in order into exchange.sorted, at the same

@@ -44,9 +44,10 @@ void atomic_raise(V* place, V value) {
 
 enum class ThreadOrder { kForward, kBackward, kShuffled };
 
-template <int kThreads_>
+template <int kThreads_, uint32_t kTile_ = 16 * kThreads_>
 struct HostBlock {
   static constexpr int kThreads = kThreads_;
+  static constexpr uint32_t kTile = kTile_;
 
   HostBlock(ThreadOrder order, uint64_t seed) : order_(kThreads) {
     std::iota(order_.begin(), order_.end(), 0);

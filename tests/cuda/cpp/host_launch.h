@@ -45,16 +45,16 @@ constexpr double kUntouched = 1234.0;
 
 // A launch, with a thread of the CPU in the place of every block. sizes: of groups that lie one after the other; of one
 // size, they are served without a list.
-template <typename T, int kThreads>
+template <typename T, int kThreads, uint32_t kTile = HostBlock<kThreads>::kTile>
 Result<T> run(const Case<T>& input, const std::vector<int64_t>& sizes, const Grid& grid) {
-  using Block = HostBlock<kThreads>;
+  using Block = HostBlock<kThreads, kTile>;
   const auto n = static_cast<int64_t>(input.rewards.size());
   const auto count = static_cast<int64_t>(sizes.size());
   const int64_t longest = *std::max_element(sizes.begin(), sizes.end());
   const bool listed = longest * count != n;
   std::vector<int64_t> offsets{0}, large;
   for (int64_t size : sizes) {
-    if (size > kTile<kThreads> / 2) large.push_back(static_cast<int64_t>(offsets.size()) - 1);
+    if (size > kTile / 2) large.push_back(static_cast<int64_t>(offsets.size()) - 1);
     offsets.push_back(offsets.back() + size);
   }
   constexpr T untouched = static_cast<T>(kUntouched);
@@ -77,7 +77,7 @@ Result<T> run(const Case<T>& input, const std::vector<int64_t>& sizes, const Gri
     groups.group_size = longest;
   }
   call.call.out = {result.advantage.data(), result.stats.data(), input.stats_by_row};
-  call.plan = plan_large(call.call, listed, grid.blocks, grid.bins, grid.held, kTile<kThreads>);
+  call.plan = plan_large(call.call, listed, grid.blocks, grid.bins, grid.held, kTile);
   std::vector<uint64_t> workspace(call.plan.workspace.bytes / 8 + 1, kPoison);
   call.workspace = reinterpret_cast<unsigned char*>(workspace.data());
   if (call.plan.counts(count)) std::fill_n(call.workspace, call.plan.workspace.cleared, static_cast<unsigned char>(0));

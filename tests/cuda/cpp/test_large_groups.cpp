@@ -100,14 +100,14 @@ void test_rules(Effort effort) {
 template <typename T>
 void test_sizes(Effort) {
   int turn = 0;
-  constexpr int64_t tile = kTile<kLargeThreads>;
+  constexpr int64_t tile = kLargeTile;
   for (int64_t n : {int64_t{4097}, tile - 1, tile, tile + 1, int64_t{40000}}) {
     for (const auto& group : hard_rewards<T>(n)) {
       const Rule rule = every_rule()[++turn * 5 % every_rule().size()];
       const Case<T> input{.rule = turn % 3 == 0 ? rule : Rule{}, .rewards = group};
-      const Result<T> result = run<T, kLargeThreads>(input, {n}, {1, kBins, ThreadOrder::kForward});
+      const Result<T> result = run<T, kLargeThreads, kLargeTile>(input, {n}, {1, kBins, ThreadOrder::kForward});
       check_case(input, result);
-      CHECK(result == (run<T, kLargeThreads>(input, {n}, {3, 2 * kBins, ThreadOrder::kShuffled, 0, 0})));
+      CHECK(result == (run<T, kLargeThreads, kLargeTile>(input, {n}, {3, 2 * kBins, ThreadOrder::kShuffled, 0, 0})));
     }
   }
 }
@@ -141,7 +141,7 @@ void check_rows(const Case<T>& input, const Result<T>& result, const std::vector
 template <typename T>
 void test_lists() {
   constexpr int threads = 32;
-  constexpr int64_t tile = kTile<threads>;
+  constexpr int64_t tile = HostBlock<threads>::kTile;
   const std::vector<int64_t> ragged{5000, tile / 2, 700, 300, 0, 1500, 100, tile / 2 + 1, 2 * tile, 2 * tile + 1, 2048};
   const std::vector<int64_t> shared(5, 1500), alone(7, 900);
   int turn = 0;

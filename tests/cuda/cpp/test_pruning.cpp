@@ -76,7 +76,7 @@ uint32_t placed_count(const std::vector<T>& rewards, double tau, uint32_t bins) 
   call.groups.rewards = rewards.data();
   call.groups.total = call.groups.max_group_size = call.groups.group_size = n;
   call.groups.count = 1;
-  const LargePlan plan = plan_large(call, false, 1, bins, 0, kTile<64>);
+  const LargePlan plan = plan_large(call, false, 1, bins, 0, Block::kTile);
   std::vector<uint64_t> workspace(plan.workspace.bytes / 8), memory(RankedGroup<T, Block>::shared_bytes(bins) / 8 + 1);
   const auto exchange = exchange_at<T>(plan, reinterpret_cast<unsigned char*>(workspace.data()), 0, {0, n});
   const Place place{0, 0, n};

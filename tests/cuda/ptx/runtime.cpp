@@ -1,5 +1,6 @@
-// In the place of the CUDA runtime: what the library's launchers call, for a GPU of two processors whose kernels run
-// in machine.cpp, at once and on the calling thread. The PTX comes from the objects themselves, as nvcc embedded it.
+// In the place of the CUDA runtime: what the library's launchers call, for a GPU of two processors, or as many as
+// GAPO_PTX_PROCESSORS says, whose kernels run in machine.cpp, at once and on the calling thread. The PTX comes from the
+// objects themselves, as nvcc embedded it.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -15,7 +16,13 @@
 
 namespace {
 
-constexpr int kProcessors = 2, kMostBlocks = 2;  // of them on a processor
+constexpr int kMostBlocks = 2;  // on a processor
+
+int variable(const char* name, int otherwise) {
+  const char* const given = std::getenv(name);
+  return given ? std::atoi(given) : otherwise;
+}
+int processors() { return variable("GAPO_PTX_PROCESSORS", 2); }
 
 struct FatBinary {
   std::unique_ptr<ptx::Module> module;
@@ -89,7 +96,7 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
     int resident = 0;
     cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(&resident, host_function, static_cast<int>(threads), shared,
                                                            0);
-    if (grid.x > static_cast<unsigned>(resident * kProcessors)) {
+    if (grid.x > static_cast<unsigned>(resident * processors())) {
       return failed(cudaErrorCooperativeLaunchTooLarge, "a cooperative launch of more blocks than run at once");
     }
   }
@@ -186,7 +193,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount:
-      *value = kProcessors;
+      *value = processors();
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = 227 << 10;
@@ -202,8 +209,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   }
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  const char* given = std::getenv("GAPO_PTX_DRIVER");
-  *version = given ? std::atoi(given) : 13000;
+  *version = variable("GAPO_PTX_DRIVER", 13000);
   return cudaSuccess;
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
