@@ -10,15 +10,15 @@ SOURCES := setup.py pyproject.toml requirements-dev.txt make/cuda_build.py make/
 
 setup: $(VENV)/.built
 
-# An environment with what a file lists, in half of the time: a pip of today, if it can be had, resolves faster than the
-# one that Python brings, and compileall uses every core (some files are for other Pythons: those fail, silently).
+# Makes an environment from a requirements file, in half the time: a recent pip, if it can be downloaded, resolves
+# faster than the one that Python brings, and compileall uses every core (files for other Pythons fail, silently).
 install_requirements = (test -x $(1)/bin/python || $(PYTHON) -m venv $(1)) \
   && ($(1)/bin/python -m pip install -qq pip==26.3 || true) \
   && $(1)/bin/pip install -qq --no-compile -r $(2) \
   && ($(1)/bin/python -m compileall -qq -j 0 -x '/tests?/' $(1)/lib || true)
 
-# for development one architecture is enough, with PTX for the tests' interpreter: `make wheel` builds them all. Every
-# environment builds in this tree, so that all of them have to build the same.
+# For development one architecture is enough, with PTX for the tests' interpreter; `make wheel` builds them all. All
+# environments build in this tree, so they have to build the same.
 FOR_DEVELOPMENT := TORCH_CUDA_ARCH_LIST="$(or $(TORCH_CUDA_ARCH_LIST),9.0+PTX)"
 INSTALL_FOR_EDITING := install --quiet --no-build-isolation --no-deps -e .
 
@@ -37,8 +37,8 @@ train: setup
 	$(BIN)/gapo-train run
 
 # Both cores, a file at a time, in the order of tests/conftest.py: a file's tests share what they build. OpenMP's threads
-# wait for each other by spinning, which with two processes on two cores takes half of the time; here they give the core
-# away soon.
+# wait for each other by spinning, which with two processes on two cores wastes half of the time; the variable makes
+# them yield the core sooner.
 test: setup
 	GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

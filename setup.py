@@ -42,10 +42,10 @@ def git_revision() -> str:
 
 
 class BuildAnew(build):
-    """Builds into an empty folder: whatever earlier builds left there would be installed, their CUDA library too."""
+    """Builds into an empty folder: what earlier builds left there, a CUDA library for instance, would be installed."""
 
     def run(self) -> None:
-        """As ever, once the folder is gone."""
+        """Build as usual, after removing the folder."""
         shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
 
@@ -54,13 +54,13 @@ class BuildSharedLibraries(build_ext):
     """Builds the torch libraries without a Python in their names: they depend on none, and are loaded by torch."""
 
     def run(self) -> None:
-        """As ever; an editable installation keeps no CUDA library of an earlier build."""
+        """Build as usual; remove an earlier build's CUDA library from an editable installation without CUDA."""
         super().run()
         if self.editable_mode and not CUDA:
             Path("gapo_kernels/_C_cuda.so").unlink(missing_ok=True)
 
     def build_extension(self, ext: Extension) -> None:
-        """The CUDA library by nvcc, the others as ever."""
+        """Build the CUDA library with nvcc, the others as usual."""
         if ext is not cuda_ops:
             return super().build_extension(ext)
         objects = compile_kernels(CUDA, self.editable_mode) + CUDA_OPS.compile(CUDA, Path(self.build_temp))
@@ -89,14 +89,14 @@ CUDA = find_cuda()
 ARCHITECTURES = " ".join(CUDA.architectures) if CUDA else ""
 KERNELS = Library.of_kernels()
 CUDA_OPS = Library.for_torch(["csrc/torch/checks.cpp", "csrc/torch/cuda_ops.cpp"], HEADERS, ARCHITECTURES)
-# built from the two; here for its place beside the others
+# built from the two libraries above by nvcc; an Extension, so that setuptools installs it beside the others
 cuda_ops = Extension("gapo_kernels._C_cuda", sources=[], depends=[*HEADERS, *KERNELS.sources, *CUDA_OPS.sources])
 numpy_core = Extension(
     "gapo_numpy._core",
     sources=sorted(glob("python/*.cpp")),
     depends=[*HEADERS, *glob("python/*.h")],
     include_dirs=["csrc", pybind11.get_include()],
-    extra_compile_args=[*CXXFLAGS, *WARNINGS, "-O1"],  # it only hands over, and takes twice as long to optimise
+    extra_compile_args=[*CXXFLAGS, *WARNINGS, "-O1"],  # it only converts arguments; -O3 takes twice as long
     define_macros=[
         ("GAPO_REVISION", f'"{git_revision()}"'),
         ("GAPO_BUILD_TORCH", f'"{torch.__version__}"'),

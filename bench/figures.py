@@ -1,4 +1,4 @@
-"""Figures from results, as SVG and PNG without a ground: grey text and mid-tone lines read on white and black."""
+"""Figures from results, as SVG and PNG with a transparent background: grey text and mid-tone lines suit any page."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Line = tuple[list[float], list[float]]
 
 
 def title(peer: str, floor: bool = False) -> str:
-    """A sort alone is a part of the work, which the op may take less time for than NumPy does."""
+    """A peer's label. ``numpy.sort`` is not called a floor: the op may take less time for that part than NumPy does."""
     return TITLES.get(peer, peer).replace("`", "") + (" (floor)" if floor and peer != "numpy.sort" else "")
 
 

@@ -1,4 +1,4 @@
-"""The forms of the op that are measured: how inputs are drawn, who computes them, and what a copy would have to move.
+"""The forms of the op that are measured: how inputs are drawn, what computes them, and what a copy would have to move.
 
 A form's inputs are those of its op; a peer that wants them otherwise (NumPy, strings for ids) has them prepared before
 the clock starts. The same tables serve the CPU and a GPU.
@@ -27,13 +27,13 @@ STRINGS_LIMIT = 1 << 18  # rows whose string ids are sorted: tenths of a second 
 
 @dataclass(frozen=True)
 class Peer:
-    """Someone who computes a form, or a floor beneath it.
+    """An implementation of a form, or a floor: a lower bound on its time.
 
     Attributes:
         call: takes the prepared inputs.
         prepare: turns the form's inputs into those of ``call``; not timed.
-        floor: a bound, which computes no advantage.
-        at_most: rows beyond which it is not measured, for a call takes too long; None where it never does.
+        floor: whether it is a bound, which computes no advantage.
+        at_most: more rows than this are not measured, since a call would take too long; None for no limit.
         devices: where it can run.
         waits: makes the host wait for a GPU, so that no CUDA graph can hold it.
         absent: why this process cannot run it; empty where it can.

@@ -104,7 +104,7 @@ def dtypes(table: dict[str, Any]) -> str:
 
 
 def sweep(table: dict[str, Any]) -> str:
-    """Time a reward, in nanoseconds: what grows when it should not shows."""
+    """Time per reward, in nanoseconds: it shows what grows although it should not."""
     peers = list(dict.fromkeys(case["peer"] for case in table["cases"]))
     rows = []
     for shape in shapes_of(table):

@@ -71,7 +71,7 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Case:
-    """One figure: who computes which shape of which table, how."""
+    """One figure: the peer, the shape and its table, the dtype and the number of threads."""
 
     table: str
     form: str

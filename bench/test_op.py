@@ -28,7 +28,7 @@ slow: set[Case] = set()
 
 @pytest.fixture(autouse=True)
 def steady_state(case: Case) -> Iterator[None]:
-    """A process that has worked before: threads set, and malloc past its first growth, which takes page faults."""
+    """A warm process: its threads are set, and malloc has grown already, which causes page faults."""
     before = torch.get_num_threads()
     torch.set_num_threads(case.threads)
     torch.empty(8_000_000).fill_(0)

@@ -68,7 +68,7 @@ std::optional<std::vector<int64_t>> contiguous_offsets(const int64_t* ids, int64
   bool ascending = true;
   for (int64_t row = 0; row < n; ++row) {
     if (row > 0 && ids[row] == ids[row - 1]) continue;
-    if (2 * static_cast<int64_t>(offsets.size()) > row + 64) return std::nullopt;  // runs this short tell of no order
+    if (2 * static_cast<int64_t>(offsets.size()) > row + 64) return std::nullopt;  // runs this short: not grouped
     ascending = ascending && (row == 0 || ids[row] > ids[row - 1]);
     offsets.push_back(row);
   }

@@ -16,11 +16,12 @@ struct Grouping {
   int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
 };
 
-// ids: [n], any values; valid: [n] or null. Groups come in the order of ids or of their first rows: it decides nothing.
+// ids: [n], any values; valid: [n] or null. The groups are in the order of their ids or of their first rows; no result
+// depends on it.
 Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid);
 
-// The groups' bounds, [groups + 1], where the rows of each id lie together already; nothing where they do not, or where
-// many groups of one row come first.
+// The groups' bounds, [groups + 1], if the rows of each id lie together already; nullopt if they do not, or if the
+// batch begins with many groups of one row.
 std::optional<std::vector<int64_t>> contiguous_offsets(const int64_t* ids, int64_t n);
 
 }  // namespace gapo

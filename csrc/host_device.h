@@ -13,7 +13,7 @@
 
 namespace gapo {
 
-// How many parts of ``by`` hold ``count``, the last one perhaps in part.
+// count / by, rounded up: how many parts of size `by` hold `count`.
 template <typename T, typename By>
 GAPO_HD GAPO_INLINE constexpr auto divide_up(T count, By by) {
   return (count + by - 1) / by;

@@ -7,7 +7,7 @@
 
 namespace gapo {
 
-// Those that are read as they are; others are converted first.
+// The types of mask that the kernels read; other types are converted to one of these first.
 enum class MaskType { kBool, kUint8, kInt32, kInt64, kFloat, kDouble };
 
 // A bool as torch keeps it: any byte but 0 is true.
@@ -20,7 +20,7 @@ struct Flag {
   }
 };
 
-// body(the mask, typed). A uniform branch.
+// Calls body with the mask as a pointer to its type. The branch is uniform: a call has one mask.
 template <typename Body>
 GAPO_HD GAPO_INLINE void with_mask(const void* mask, MaskType type, Body body) {
   switch (type) {

@@ -1,4 +1,5 @@
-// A rule out of an op's arguments, or what is wrong with them: torch's door and NumPy's refuse it in the same words.
+// Turns an op's arguments into a Rule, or into the text of what is wrong with them: the torch ops and the NumPy
+// functions refuse the same values in the same words.
 #pragma once
 
 #include <charconv>
@@ -24,7 +25,7 @@ inline std::string digits(double value) {
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
-// "expects …, got …", for an op's name to stand before it, where the arguments name no rule.
+// The rule, or, if the arguments name none, "expects …, got …", which the caller puts after the op's name.
 inline std::variant<Rule, std::string> read_rule(double tau, std::string_view center, std::string_view scale,
                                                  double eps) {
   using std::string;

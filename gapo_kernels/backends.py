@@ -1,8 +1,8 @@
-"""Loads the backends and registers them under ``torch.ops.gapo``: one op, whoever serves it.
+"""Loads the backends and registers them under ``torch.ops.gapo``: one op, whichever backend serves it.
 
-``GAPO_BACKEND`` forces one: ``cpu``, ``cuda``, ``triton`` or ``reference``, and it is an error where that one is not
-there. Nothing is compiled or downloaded here, and no backend steps in for another silently; ``gapo_kernels.doctor()``
-tells who serves which device.
+``GAPO_BACKEND`` forces one: ``cpu``, ``cuda``, ``triton`` or ``reference``; it is an error if that one cannot serve.
+Nothing is compiled or downloaded here, and no backend silently replaces another; ``gapo_kernels.doctor()`` tells which
+backend serves which device.
 """
 
 from __future__ import annotations

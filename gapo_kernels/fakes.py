@@ -21,7 +21,7 @@ def _fake(op: str) -> Callable[..., object]:
         rewards = arguments[names[0]]
         assert isinstance(rewards, torch.Tensor)
         for name, value in arguments.items():
-            # Tensors of two devices, one of them meta, come here as well: nothing may be made up for the other.
+            # Calls that mix meta tensors with others are dispatched here as well; the real op refuses two devices.
             if isinstance(value, torch.Tensor) and value.device != rewards.device:
                 raise RuntimeError(f"gapo::{op} expects {name} on {rewards.device}, as the rewards, got {value.device}")
         result = rewards.new_empty(rewards.shape)

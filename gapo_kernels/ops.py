@@ -30,7 +30,7 @@ from gapo_numpy.estimators import EPS, TAU, resolve
 
 
 def expect_tensors(**arguments: object) -> None:
-    """Refuses what the dispatcher could not tell from a missing argument, or what is looked into before it."""
+    """Refuses what is no tensor: the dispatcher would report it as missing, or it is looked into before the call."""
     for name, value in arguments.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} expects a tensor, got {type(value).__name__}")

@@ -1,7 +1,7 @@
 """How setup.py builds the CUDA library: whether, with which nvcc, for which GPUs. It never looks at the machine's GPU.
 
 ``GAPO_CUDA=0`` skips it, ``GAPO_CUDA=1`` insists on it; else it is built where nvcc is. ``TORCH_CUDA_ARCH_LIST``
-chooses the architectures as it does for torch: numbers with semicolons or spaces between, ``+PTX`` for what comes.
+chooses the architectures as it does for torch: numbers separated by semicolons or spaces, ``+PTX`` for later GPUs.
 ``MAX_JOBS`` is how many files are compiled at once, 2 if not given: each may take a gigabyte.
 
 ``python -m make.cuda_build`` compiles the kernels of an editable installation, which takes no torch.
@@ -168,7 +168,7 @@ class Library:
         return cls(sources, headers, flags, link_flags, runtime)
 
     def compile(self, cuda: Cuda, objects: Path) -> list[Path]:
-        """The sources' objects in the folder ``objects``: those that have changed anew, or all by another command."""
+        """The sources' objects, in the folder ``objects``; compiled anew if a source or the command has changed."""
         command = [cuda.nvcc, *NVCC_FLAGS, *cuda.flags(), *self.flags]
         more = [os.environ.get(name, "") for name in ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS")]
         folder = objects / hashlib.sha256("\n".join([cuda.version, *command, *more]).encode()).hexdigest()[:12]

@@ -19,8 +19,8 @@ from gapo_kernels import reference
 EXAMPLES = int(os.environ.get("GAPO_FUZZ_EXAMPLES", "2000"))
 RUN = {"examples": 0}
 
-# Sizes at which the kernels change their way: SIMD lanes, blocks of the network, the largest column, the largest group
-# that is sorted.
+# Sizes at which the kernels change their method: SIMD lanes, blocks of the network, the largest column, the largest
+# group that is sorted.
 EDGES = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1000, 1024]
 EDGES += [2047, 2048, 4095, 4096]
 LARGE = [2049, 3000, 4097, 5000] * 3 + [8193, 16_385, 32_769]  # the largest take long

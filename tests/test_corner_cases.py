@@ -338,7 +338,7 @@ def test_no_gradient(sample):
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_no_gradient_through_the_doors(op):
+def test_no_gradient_through_the_python_functions(op):
     sample = next(sample for sample in SAMPLES if sample.op == op)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -106,13 +106,13 @@ def test_none_for_a_tensor():
 
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize(("value", "got"), [(None, "NoneType"), ([0.5] * 8, "list"), (np.ones(8), "ndarray")], ids=str)
-def test_rewards_that_are_no_tensor_through_the_doors(op, value, got):
+def test_rewards_that_are_no_tensor_through_the_python_functions(op, value, got):
     name = "token_rewards" if op == "token_advantage" else "rewards"
     with pytest.raises(TypeError, match=f"^{name} expects a tensor, got {got}$"):
         getattr(gapo_kernels, op)(*with_argument(op, 0, value))
 
 
-def test_offsets_that_are_no_tensor_through_the_door():
+def test_offsets_that_are_no_tensor_through_the_python_functions():
     for offsets, got in (([0, 8], "list"), (None, "NoneType")):
         with pytest.raises(TypeError, match=f"^offsets expects a tensor, got {got}$"):
             gapo_kernels.advantage_varlen(rewards_of(8), offsets)
@@ -180,13 +180,13 @@ def test_ids(op, ids, got):
     ],
     ids=["list", "str", "int32", "columns", "word", "number"],
 )
-def test_ids_of_another_shape_through_the_doors(op, ids, got):
+def test_ids_of_another_shape_through_the_python_functions(op, ids, got):
     with pytest.raises(RuntimeError, match=message("integer group_ids [N] with N = 8", got, op)):
         getattr(gapo_kernels, op)(*with_argument(op, WITH_IDS[op], ids))
 
 
 @pytest.mark.parametrize("op", WITH_IDS)
-def test_ids_of_another_kind_through_the_doors(op):
+def test_ids_of_another_kind_through_the_python_functions(op):
     for ids, got in (("abcdefgh", "str"), (8, "int"), ({1, 2}, "set")):
         with pytest.raises(TypeError, match=f"group_ids expects a tensor, an array or a sequence of ids, got {got}"):
             getattr(gapo_kernels, op)(*with_argument(op, WITH_IDS[op], ids))

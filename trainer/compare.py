@@ -127,7 +127,7 @@ def _means(results: dict[str, list[dict[tuple[str, str], float]]], seeds: int) -
     keys = [key for key in COMPARED if all(key in scores for runs in results.values() for scores in runs)]
     for heading in ("", "score"):
         table.add_column(heading)
-    table.add_column("mean [95% interval]", justify="right")  # a row a score: it fits a terminal of 80 columns
+    table.add_column("mean [95% interval]", justify="right")  # one row per score: it fits a terminal of 80 columns
     for name, runs in results.items():
         for key in keys:
             interval = str(mean_of_seeds([scores[key] for scores in runs]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-Warn = Callable[[str], None]  # takes a line for a person about what goes on without what it should have had
+Warn = Callable[[str], None]  # takes a line that tells a person what is missing or failed while the work goes on
 
 
 class UserError(Exception):

@@ -33,7 +33,7 @@ class Rollout:
     Attributes:
         episodes: the groups to train on.
         replaced: groups thrown away because their rewards were all equal.
-        drawn_tokens: of all completions, those of replaced groups too, on this rank.
+        drawn_tokens: tokens of all completions drawn on this rank, those of replaced groups included.
     """
 
     episodes: list[Episodes]

@@ -1,8 +1,8 @@
 """What a run writes down: JSONL and TensorBoard always, Weights & Biases where asked for.
 
-``metrics.jsonl`` (a row a step), ``evals.jsonl`` and ``groups.jsonl`` hold only what a seed reproduces to
+``metrics.jsonl`` (one row per step), ``evals.jsonl`` and ``groups.jsonl`` hold only what a seed reproduces to
 the bit; seconds and tokens/s go to ``timings.jsonl``. A resumed run cuts every log back to where its checkpoint was
-written, so that no step stands twice.
+written, so that no step appears twice.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@
 namespace gapo {
 namespace {
 
-// The order of the whole group is needed: bins would all be sorted, too.
+// Whether the order of the whole group is needed: all bins would have to be sorted as well.
 inline bool reads_all_ranks(const Rule& rule) { return rule.center == Center::kHdiMean || rule.scale == Scale::kMad; }
 
 // Largest group that is sorted rather than binned, found by timing both; what they find is the same. Twice as large

@@ -1,4 +1,5 @@
-// The two passes of the token-level step: sum the rows, write the broadcast. Both are bound by memory bandwidth.
+// The two passes of the token-level step: sum the rows, broadcast the scores over the mask. Both are bound by memory
+// bandwidth.
 #pragma once
 
 #include "cpu/backend.h"
@@ -50,7 +51,7 @@ GAPO_INLINE Vec<T> load_mask(const Flag* mask) {
   return bytes == 0 ? Vec<T>{} : splat(T{1});
 }
 
-// The same for kLanes<T> tokens, in vectors: a compiler makes branches of a loop over masked().
+// masked() of kLanes<T> tokens at once: a compiler would make branches of a loop over masked().
 template <typename T, typename Mask>
 GAPO_INLINE Vec<T> masked_lanes(T value, const Mask* mask) {
   const Vec<T> factor = load_mask<T>(mask);

@@ -134,7 +134,7 @@ GAPO_INLINE void interleave(Vec<T> a, Vec<T> b, Vec<T>& low, Vec<T>& high, std::
 }
 
 // Transposes kLanes rows of n values, held row after row in n vectors, into n rows of kLanes values; n is a power of
-// two, at most kLanes. Each of log2(kLanes) perfect shuffles of all the values turns their index by one bit.
+// two, at most kLanes. Each of log2(kLanes) perfect shuffles of all the values rotates their index by one bit.
 template <typename T, std::size_t n>
 GAPO_INLINE void transpose(Vec<T> (&values)[n]) {
 #pragma GCC unroll 4

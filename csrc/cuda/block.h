@@ -41,7 +41,7 @@ template <typename V>
 __device__ __forceinline__ V atomic_claim(V* place, V expected, V value) {
   return atomicCAS(place, expected, value);
 }
-// What others may be changing just now.
+// Reads what other threads may be changing at the same time.
 template <typename V>
 __device__ __forceinline__ V atomic_peek(const V* place) {
   return *static_cast<const volatile V*>(place);
@@ -70,11 +70,12 @@ __device__ __forceinline__ uint32_t inclusive_sum(uint32_t value, int lane) {
   return value;
 }
 
-// What happened before, in this block up to its last barrier and in those that it heard of, is seen by whoever hears of
-// what comes after. __threadfence would also put all such fences in one order, which nobody needs and takes longer.
+// Orders memory between blocks: what this block wrote up to its last barrier, and what it has seen of others, is
+// visible to every block that reads what it writes afterwards. __threadfence would also put all such fences into one
+// order, which is not needed and takes longer.
 __device__ __forceinline__ void fence_between_blocks() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
-// In shared memory: every member is the same for all threads, and rarely used.
+// Lies in shared memory: every member is the same for all threads, and rarely used.
 template <int kThreads_>
 struct DeviceBlock {
   static constexpr int kThreads = kThreads_;

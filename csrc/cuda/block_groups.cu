@@ -1,4 +1,4 @@
-// One block a group: the lanes' sort goes on between warps by way of shared memory.
+// One block per group: the lanes' sort goes on between warps by way of shared memory.
 #include <algorithm>
 
 #include "cuda/kernel.h"

@@ -52,9 +52,9 @@ constexpr std::size_t aligned(std::size_t bytes) { return divide_up(bytes, kWork
 // Device memory that a launcher needs besides its arguments.
 struct Workspace {
   std::size_t bytes = 0;
-  std::size_t cleared = 0;  // so many from the start are 0 when its first kernel begins
+  std::size_t cleared = 0;  // this many from the start are 0 when its first kernel begins
 
-  // Where so many more bytes begin.
+  // Reserves so many more bytes; returns where they begin.
   std::size_t take(std::size_t more) {
     const std::size_t place = bytes;
     bytes += aligned(more);
@@ -75,7 +75,7 @@ struct Ids {
 // Group numbers in device memory, appended by one kernel of the stream and read by the next.
 struct WorkList {
   int64_t* groups = nullptr;  // [capacity]
-  int32_t* count = nullptr;   // how many there are; where groups overlap, more than there is room for
+  int32_t* count = nullptr;   // how many were listed; more than capacity if groups overlap
   int64_t capacity = 0;       // the most there can be
 
   static constexpr int32_t kWithdrawn = INT32_MIN;  // as count: no group is to be served, however many are added

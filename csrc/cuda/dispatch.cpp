@@ -5,7 +5,8 @@
 namespace gapo::cuda {
 namespace {
 
-// The memory of a ragged call: the lists' counts and what the large groups need, which begin with zeros; the lists.
+// The workspace of a ragged call: the lists' counts and the workspace of the large groups, which are cleared; then the
+// lists.
 struct RaggedMemory {
   explicit RaggedMemory(const Call& call) {
     const Groups& groups = call.groups;
@@ -34,8 +35,8 @@ struct RaggedMemory {
   Workspace total;
 };
 
-// A group's way must depend on its size alone where the host knows no sizes: unordered rows always take the kernel for
-// any sizes.
+// Which kernel scores a group may depend only on the group's size, or its bits would depend on the batch. The host
+// knows no sizes of unordered groups, so these always take the kernel for any sizes.
 bool is_ragged(const Call& call) {
   const Groups& groups = call.groups;
   if (groups.offsets == nullptr) return false;

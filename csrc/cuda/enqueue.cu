@@ -8,7 +8,7 @@ namespace {
 
 __global__ void probe() {}
 
-// CUDA graphs take launches that follow a kernel from this driver on.
+// The oldest driver whose CUDA graphs accept programmatic dependent launches.
 constexpr int kLeastDriver = 12030;
 
 bool switched_off() {
@@ -16,7 +16,7 @@ bool switched_off() {
   return given != nullptr && std::string_view(given) == "0";
 }
 
-// What runs is not told by the device alone: one of sm_90 may have got nothing but PTX for sm_80, which does not wait.
+// The device alone does not tell: one of sm_90 may run PTX for sm_80, which does not wait.
 bool code_waits() {
   int driver = 0;
   cudaFuncAttributes code;

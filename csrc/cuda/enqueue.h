@@ -18,9 +18,9 @@ bool follows_stream();
 
 namespace {
 
-// The first thing that every thread of a kernel does. All that came before on the stream has ended then, and is
-// seen, provided that kernels of others which are launched this way wait as well. Only now the next kernel's blocks may
-// come: it, too, finds everything before this kernel ended and seen.
+// The first thing that every thread of a kernel does. When it returns, everything earlier on the stream has ended and
+// its writes are visible, provided that other libraries' kernels launched this way wait as well. Only then may the
+// blocks of the next kernel start, so that for it, too, everything before this kernel has ended and is visible.
 __device__ __forceinline__ void follow_stream() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();
@@ -28,10 +28,10 @@ __device__ __forceinline__ void follow_stream() {
 #endif
 }
 
-// The same for a kernel that the next one may run beside. PTX promises of the signal only that the next one may begin:
-// that whatever came before both is seen there rests on its having ended, all of it written, before this kernel's wait
-// returned, and on the next one's reading it past the L1 cache. The fence is a precaution, and taken once a block,
-// whose first signal counts.
+// The same for a kernel beside which the next one may run. PTX promises only that the next one may begin after the
+// signal. It sees what came before both because that had ended, all of it written, before this kernel's wait returned,
+// and because it reads past the L1 cache. The fence is a precaution, taken once per block, since only a block's first
+// signal counts.
 __device__ __forceinline__ void follow_stream_ahead() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();
@@ -42,10 +42,10 @@ __device__ __forceinline__ void follow_stream_ahead() {
 #endif
 }
 
-// What a kernel does last that runs beside the one before it, in the place of follow_stream(): that one begins with
-// follow_stream_ahead(), and neither may touch what the other writes. Everything before that one has ended. Until this
-// one waits, it reads by loads of the device's scope, which no stale line of an L1 cache serves. The last block waits,
-// so that whoever comes behind this kernel finds both ended.
+// The last thing that a kernel does which runs beside the one before it; it does not call follow_stream(). The one
+// before begins with follow_stream_ahead(), and neither may touch what the other writes. Everything before the two has
+// ended. Until it waits here, such a kernel reads by loads of device scope, which no stale line of an L1 cache serves.
+// The last block waits, so that for later kernels both have ended.
 __device__ __forceinline__ void end_beside() {
   if (blockIdx.x == gridDim.x - 1) follow_stream();
 }
@@ -57,8 +57,8 @@ struct Grid {
   bool together = false;  // all blocks run at once, so that they may wait for each other
 };
 
-// How many of the kernel's blocks the current device runs at once; GAPO_BLOCKS_PER_SM, no more of them for each of its
-// processors: for tools that take registers of which the occupancy does not know.
+// How many of the kernel's blocks the current device runs at once. GAPO_BLOCKS_PER_SM limits them per processor, for
+// tools such as compute-sanitizer that use registers which the occupancy calculation does not know of.
 template <typename Kernel>
 cudaError_t blocks_at_once(Kernel* kernel, int threads, std::size_t shared_bytes, int64_t& blocks) {
   int device = 0, processors = 0, resident = 0;

@@ -10,10 +10,11 @@
 namespace gapo::cuda {
 namespace {
 
-constexpr std::size_t kSharedUnasked = 48 << 10;  // a block may have so much without being asked for
+constexpr std::size_t kSharedUnasked = 48 << 10;  // shared memory that a block may have without opting in
 
-// Two passes for up to 256 ids; for up to 1,024 where there are rows for more than that, though each costs more. Its
-// counters do not stay in registers there between the two scans of a pass: some would spill.
+// Four bits per pass: two passes serve up to 256 ids. With eight rows per thread five bits, which serve up to 1,024 ids
+// although a pass costs more; its counters do not stay in registers between the two scans of a pass, or some would
+// spill.
 template <int kRows>
 constexpr bool kManyIds = kRows == 8;
 template <int kThreads, int kRows>

@@ -30,8 +30,8 @@ GAPO_DEVICE uint64_t mixed(uint64_t bits) {
   return bits ^ bits >> 31;
 }
 
-// An open-addressing hash table. Both what an id's place is and which of its rows owns it depend on who came first:
-// only equality means anything.
+// An open-addressing hash table. An id's place, and which of its rows owns it, depend on which thread came first: only
+// their equality means anything.
 struct IdTable {
   Ids ids;
   int32_t* claims;  // [2 ** bits], of each place: 1 + the row that owns it, or kUnclaimed, as all are at first; in

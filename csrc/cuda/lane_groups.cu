@@ -1,4 +1,4 @@
-// 4 to 32 lanes of a warp a group: the fewest that fit, each with a run of the group in registers.
+// 4 to 32 lanes of a warp per group: the fewest that fit, each with a run of the group in registers.
 #include "cuda/kernel.h"
 
 namespace gapo::cuda {

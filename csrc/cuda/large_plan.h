@@ -14,8 +14,8 @@ namespace {
 inline constexpr int kLargeThreads = 512;
 inline constexpr uint32_t kLargeTile = 2 * kLargestSorted;
 
-// Above this many tiles several blocks share a group where there are fewer groups than blocks. So many may a block hold
-// in its own memory. A guess: not measured.
+// A group of more tiles than this is shared by several blocks, if there are fewer groups than blocks. A block holds at
+// most this many tiles in shared memory. A guess: not measured.
 inline constexpr int64_t kTilesAlone = 2;
 
 // At the front of the workspace, 0 at the start.

@@ -92,7 +92,7 @@ __device__ void count_runs(const PassBlock& block, const TileRuns& runs, const D
   }
 }
 
-// A warp a digit.
+// Turns each digit's counts into the sums of the runs before, and its total; one warp per digit.
 __device__ inline void sum_runs(const PassBlock& block, const TileRuns& runs, const Digits& digits,
                                 const RunTable& table) {
   constexpr uint32_t kWarps = PassBlock::kWarps;

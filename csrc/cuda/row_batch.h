@@ -12,8 +12,8 @@ GAPO_DEVICE int64_t row_of(const Groups& groups, int64_t position) {
 }
 
 // What lies at kCount places behind a position. Each kind of load is issued for all places before the first is waited
-// for. One place after the other, every load would wait for the one before it: which of them there are, and whether a
-// store in between changes what they read, the compiler cannot know.
+// for. One place after the other, every load would wait for the one before it: the compiler cannot know which of them
+// exist, nor whether a store in between changes what they read.
 template <typename E, int kCount>
 struct RowBatch {
   int64_t first;         // rows are counted from here: 32 bits are then enough for each

@@ -44,7 +44,7 @@ GAPO_DEVICE int lowest_bit(uint32_t bits) {
 #endif
 }
 
-// The value, of whose origin the compiler is told nothing: it is worked out once, here.
+// The value itself, but the compiler cannot see where it comes from: it computes it once, here, not at every use.
 GAPO_DEVICE int opaque(int value) {
 #if defined(__CUDA_ARCH__)
   asm volatile("" : "+r"(value));

@@ -1,4 +1,4 @@
-// One thread a group: 16-byte loads, a sorting network in registers, the sorted rewards in a column of shared memory.
+// One thread per group: 16-byte loads, a sorting network in registers, the sorted rewards in a column of shared memory.
 #include "cuda/group.h"
 #include "cuda/kernel.h"
 

@@ -14,10 +14,10 @@ namespace gapo::cuda {
 inline constexpr int kWarp = 32;  // lanes
 
 enum class Tier {
-  kThread,  // thread_groups.cu: one thread a group
-  kLanes,   // lane_groups.cu: 4 to 32 lanes of a warp a group
-  kBlock,   // block_groups.cu: one block a group
-  kBinned,  // large_group.cu: one block or several a group
+  kThread,  // thread_groups.cu: one thread per group
+  kLanes,   // lane_groups.cu: 4 to 32 lanes of a warp per group
+  kBlock,   // block_groups.cu: one block per group
+  kBinned,  // large_group.cu: one block or several per group
 };
 
 inline constexpr const char* kTierNames[] = {"thread", "lanes", "block", "binned"};

@@ -1,4 +1,5 @@
-// The two passes of the token-level step: sum the rows, write the broadcast. Both are bound by memory bandwidth.
+// The two passes of the token-level step: sum the rows, broadcast the scores over the mask. Both are bound by memory
+// bandwidth.
 #include <cuda_runtime.h>
 
 #include <algorithm>

@@ -19,7 +19,8 @@ void advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_
   check_advantage_varlen(rewards, offsets, max_group_size, {tau, center, scale, eps, valid});
 }
 
-// The values, which the op's own check leaves alone, since it is for any device; offsets: on the CPU.
+// Checks the offsets' values, which advantage_varlen's check does not read, since they may lie on any device. given: on
+// the CPU.
 void offsets(const Tensor& given, int64_t rewards, int64_t max_group_size) {
   const Tensor offsets = as_type(given, ScalarType::Long);
   check_offsets("advantage_varlen", data<int64_t>(offsets), offsets.size(0) - 1, rewards, max_group_size);

@@ -13,7 +13,7 @@
 #include "definition.h"
 #include "torch/text.h"
 
-// Refuses an op's call in words. STD_TORCH_CHECK would put the place in this source in front of them.
+// Throws with a message that begins with the op's name. STD_TORCH_CHECK would put this file's name and line before it.
 #define GAPO_CHECK(holds, op, ...)                                                   \
   do {                                                                               \
     if (!(holds)) throw std::runtime_error(gapo::joined("gapo::", op, __VA_ARGS__)); \
@@ -40,7 +40,7 @@ struct Options {
   const std::optional<Tensor>& valid;
 };
 
-// The arguments of each op, on any device; what they return is the rule to compute by.
+// Check the arguments of an op, on any device, and return the rule to compute by.
 Rule check_advantage(const Tensor& rewards, const Options& options);
 Rule check_advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size,
                             const Options& options);
@@ -49,7 +49,7 @@ Rule check_advantage_stats(const Tensor& rewards, const std::optional<Tensor>& g
 Rule check_token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids,
                            const Options& options);
 
-// The values of offsets that lie in the CPU's memory.
+// Checks the values of offsets that lie in the CPU's memory: [count + 1].
 void check_offsets(const char* op, const int64_t* offsets, int64_t count, int64_t rewards, int64_t max_group_size);
 
 }  // namespace gapo

@@ -33,7 +33,7 @@ Element element_of(ScalarType type) {
   }
 }
 
-// Makes the tensor's device the current one, as long as this is, and knows its current stream.
+// As long as it lives, the tensor's device is the current one. Holds that device's current stream.
 struct Device {
   explicit Device(const Tensor& tensor) : index(tensor.get_device_index()), guard(index) {
     void* current = nullptr;
@@ -53,7 +53,7 @@ void check_launch(const char* op, cudaError_t error) {
              foreign ? "; this build has kernels for " GAPO_CUDA_ARCHITECTURES : "");
 }
 
-// What a launcher needs, from the caching allocator; what has to be cleared is.
+// A launcher's workspace, from the caching allocator; the part that has to be 0 is cleared.
 class Memory {
  public:
   Memory(const char* op, const cuda::Workspace& needed, const Tensor& like, const Device& device) {
@@ -70,7 +70,7 @@ class Memory {
   std::optional<Tensor> held_;
 };
 
-// Groups that lie one after the other.
+// Scores groups that lie one after the other.
 void run(const char* op, const Call& call, const Tensor& rewards) {
   const Device device(rewards);
   const Memory memory(op, cuda::advantage_workspace(call), rewards, device);
@@ -126,8 +126,8 @@ Tensor advantage_varlen(const Tensor& given, const Tensor& given_offsets, int64_
   return result;
 }
 
-// rewards: [N], contiguous, written by what `fill` enqueues on the stream, at the same time perhaps as the ids are
-// sorted; result and stats (or none): by row.
+// rewards: [N], contiguous; `fill` enqueues the kernel that writes them, which may run while the ids are sorted.
+// result, stats (or none): by row.
 template <typename Fill>
 void by_id(const char* op, const Rule& rule, const Tensor& rewards, const Tensor& group_ids,
            const std::optional<Tensor>& given_valid, const Tensor& result, const std::optional<Tensor>& stats,
@@ -205,7 +205,7 @@ Tensor token_advantage(const Tensor& given, const Tensor& given_mask, const Tens
 }  // namespace
 }  // namespace gapo::op
 
-// Another backend that GAPO_BACKEND names has CUDA tensors to itself: this library is then not loaded.
+// If GAPO_BACKEND names another backend for CUDA tensors, this library is not loaded: see gapo_kernels/backends.py.
 STABLE_TORCH_LIBRARY_IMPL(gapo, CUDA, m) {
   m.impl("advantage", TORCH_BOX(&gapo::op::advantage));
   m.impl("advantage_varlen", TORCH_BOX(&gapo::op::advantage_varlen));

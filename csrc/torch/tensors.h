@@ -52,7 +52,7 @@ struct Valid {
   std::optional<Tensor> held;
 };
 
-// The shape of the statistics: [..., 4], a row a group, or with ids [N, 4], a row a reward.
+// The shape of the statistics: [..., 4], one row per group, or with ids [N, 4], one row per reward.
 inline std::vector<int64_t> stats_shape(const Tensor& rewards, bool by_row) {
   std::vector<int64_t> shape = sizes_of(rewards);
   if (!by_row) shape.pop_back();

@@ -1,5 +1,5 @@
-// Strings as the ops take them. torch's own conversion to std::string (2.10 to 2.13) leaks a string a call: this one
-// frees what it is given, and copies nothing longer than a name.
+// The string arguments of the ops. torch's own conversion to std::string (2.10 to 2.13) leaks one string per call; this
+// one frees the handle that it is given.
 #pragma once
 
 #include <torch/csrc/stable/library.h>

@@ -74,7 +74,7 @@ def _state_in_verl(how: str, installed: str, load_plugins: bool) -> str:
     if _is_another_verl():
         return "not active: this distribution named verl has no verl.trainer.ppo (EasyR1 is named so)"
     named = VERL_PLUGIN in os.environ.get("VERL_USE_EXTERNAL_MODULES", "").split(",")
-    reason = None if named else _verl_passes_the_plugin_over(installed)
+    reason = None if named else _why_verl_skips_the_plugin(installed)
     if reason is not None:
         return f"not active: {reason}"
     if not load_plugins and VERL_REGISTRY not in sys.modules:
@@ -94,7 +94,7 @@ def _is_another_verl() -> bool:
     return bool(places) and not any(Path(place, "trainer", "ppo").is_dir() for place in places)
 
 
-def _verl_passes_the_plugin_over(installed: str) -> str | None:
+def _why_verl_skips_the_plugin(installed: str) -> str | None:
     """Why verl does not import the plug-in through its entry point, or None where it does."""
     names = [point.name for point in entry_points(group="verl.plugins") if point.value == VERL_PLUGIN]
     allowed = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto").strip().lower()

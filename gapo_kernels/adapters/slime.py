@@ -20,8 +20,9 @@ from gapo_kernels.ids import as_id_tensor
 
 SECTION = "gapo"
 SWITCH = "grpo_std_normalization (--disable-grpo-std-normalization)"
-DIVIDING = ("grpo", "gspo", "cispo")  # slime's estimators that spread a group's advantages over the tokens,
-CENTRING = ("reinforce_plus_plus_baseline",)  # and the one that does so without a division before
+# slime's estimators that take group advantages; the second kind does not divide them by a standard deviation
+DIVIDING = ("grpo", "gspo", "cispo")
+CENTRING = ("reinforce_plus_plus_baseline",)
 
 
 def post_process_rewards(args: Any, samples: Sequence[Any]) -> tuple[list[Any], list[float]]:

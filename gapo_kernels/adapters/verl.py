@@ -97,7 +97,7 @@ def _score(
 
 
 def _has_tokens(mask: Tensor) -> Tensor:
-    """Whether a row has a token to train, bool [bs]; most have their first one, and the mask is large to read."""
+    """Whether a row has a token to train, bool [bs]; for most the first column tells, and the mask is large to read."""
     found = mask[:, 0] != 0 if mask.shape[1] else mask.any(-1)
     others = ~found
     if others.any():
@@ -133,7 +133,7 @@ def last_metrics() -> dict[str, float]:
 
 
 def register() -> None:
-    """Make the estimators known to verl; again and again does no harm.
+    """Make the estimators known to verl; calling it again does no harm.
 
     A name that somebody else has taken is left to them, with a warning: an error here verl would only log at DEBUG.
     """

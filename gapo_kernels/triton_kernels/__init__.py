@@ -30,7 +30,7 @@ OLDEST = Version(3, 6)
 
 
 def installed_version() -> Version | None:
-    """The installed Triton's, read from its metadata; None where there is none."""
+    """The version of the installed Triton, read from its metadata; None if there is none."""
     for name in DISTRIBUTIONS:
         try:
             found = re.match(r"(\d+)\.(\d+)", version(name))

@@ -44,7 +44,7 @@ def anchor_of(member):
 @triton.jit
 def middle(low, high):
     """The mean of two values, exact where they are equal, even where their sum would overflow."""
-    return tl.where(low == high, low, (low + high) * 0.5)  # Triton divides by 2 in earnest
+    return tl.where(low == high, low, (low + high) * 0.5)  # for / 2 Triton emits a division
 
 
 @triton.jit

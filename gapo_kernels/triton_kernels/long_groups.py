@@ -1,6 +1,6 @@
-"""Long ragged groups: a block a group sorts it in memory and walks over it.
+"""Long ragged groups: one block per group, which sorts it in memory and walks over it.
 
-Only the device knows which groups of a batch are that long. That costs little where none is.
+Only the device knows which groups of a batch are that long. If none is, the launch costs little.
 """
 
 import triton

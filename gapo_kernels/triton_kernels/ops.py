@@ -1,4 +1,4 @@
-"""The five ops on Triton: the arguments into order, then the launches. Nothing here waits for the device."""
+"""The five ops on Triton: arguments are brought into the kernels' form, then launched. Nothing waits for the device."""
 
 from __future__ import annotations
 

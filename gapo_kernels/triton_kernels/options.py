@@ -20,11 +20,11 @@ def target_of(device: torch.device) -> GPUTarget:
 
 
 def options(threads: int, target: GPUTarget, extras: Iterable[Any] = ()) -> dict[str, Any]:
-    """How the kernels are compiled: no contraction, as on the CPU, and no pipelining, for which nothing is there.
+    """How the kernels are compiled: no contraction, as on the CPU, and no pipelining, as there is nothing to pipeline.
 
-    ptxas keeps to fewer registers than a thread may have, for more warps at once, and spills a few bytes for that: for
-    sm_80, and where a call has any of the ``extras``: a mask, rows, statistics (None where absent). There it is told
-    how many it may take.
+    To fit more warps, ptxas uses fewer registers than a thread may have, and spills a few bytes for that: on sm_80, and
+    if a call has any of the ``extras``, a mask, rows or statistics (None if absent). There it is told how many
+    registers a thread may have.
     """
     warps = max(1, threads // target.warp_size)  # of 64 threads on AMD's data-centre GPUs
     plain = all(extra is None for extra in extras)

@@ -1,4 +1,4 @@
-"""The rows that lie at given positions: all that the scoring kernels read and write by it."""
+"""From a position to its row: how the scoring kernels read rewards and masks, and write scores."""
 
 import triton
 import triton.language as tl

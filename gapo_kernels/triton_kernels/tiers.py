@@ -13,7 +13,7 @@ from typing import NamedTuple
 class Tier(NamedTuple):
     """How one class of group sizes is laid out over threads."""
 
-    lanes: int  # threads that share a group; 1: a thread a group
+    lanes: int  # threads that share a group; 1: one thread per group
     rewards: int  # that each of them holds in registers
     threads: int  # of a block
 

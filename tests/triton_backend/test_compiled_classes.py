@@ -1,4 +1,4 @@
-"""Changing group sizes compile nothing without end: a kernel a class, whatever numbers a call brings."""
+"""Changing group sizes do not go on compiling: one kernel per class, whatever the numbers of a call."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _NOT_RENAMED = frozenset([*dir(builtins), *keyword.kwlist, *keyword.softkwlist, 
 
 
 def _outside_strings(pattern: str) -> re.Pattern[str]:
-    """A pattern whose first group is what can be hit; it is empty-handed where a string literal stands."""
+    """A pattern whose first group is what can be hit; it also matches string literals, with that group unset."""
     return re.compile(f"{_STRING}|{pattern}")
 
 

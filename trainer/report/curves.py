@@ -29,7 +29,7 @@ COLUMNS = 3
 
 
 def draw_curves(runs: Sequence[Run]) -> Figure:
-    """Evaluations with their 95% intervals, then what training logged, a panel each; a colour a run."""
+    """Evaluations with their 95% intervals, then what training logged; one panel each, one colour per run."""
     evaluations = [(title, split) for title, split in EVALUATIONS if any(run.scores(split) for run in runs)]
     panels = len(evaluations) + len(TRAINING)
     rows = -(-panels // COLUMNS)

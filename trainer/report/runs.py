@@ -17,9 +17,9 @@ class Run:
     Attributes:
         name: of its folder.
         config: all settings.
-        metrics: a row a step, see ``metrics.step_metrics``.
-        timings: a row a step: seconds, tokens/s, memory.
-        evals: a row an evaluation and split.
+        metrics: one row per step, see ``metrics.step_metrics``.
+        timings: one row per step: seconds, tokens/s, memory.
+        evals: one row per evaluation and split.
         groups: the groups that were kept whole.
     """
 
