@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 from torch.utils import cpp_extension
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated build does not put it there
-from make.cuda_build import OLDEST_TORCH, Library, compile_kernels, find_cuda, jobs
+from make.cuda_build import STABLE_ABI, Library, compile_kernels, find_cuda, jobs
 
 ParallelCompile(default=jobs()).install()  # the files of an extension side by side, as the kernels' are
 
@@ -82,7 +82,7 @@ torch_ops = Extension(
     library_dirs=cpp_extension.library_paths(),
     libraries=["torch_cpu"],
     extra_compile_args=[*CXXFLAGS, *WARNINGS, "-Wno-unused-parameter"],
-    define_macros=[OLDEST_TORCH],
+    define_macros=[STABLE_ABI],
     language="c++",
 )
 CUDA = find_cuda()

@@ -20,7 +20,7 @@ from gapo_trainer.provenance import provenance, write_result
 from gapo_trainer.runlog import TIMINGS, read_log
 from gapo_trainer.train import train
 
-RESULT = results_file.FOLDER / "advantage_share.json"
+RESULTS = results_file.FOLDER / "advantage_share.json"
 # (prompts a step, completions a prompt): the smallest step, where a fixed cost weighs most, to the largest group
 SIZES = [(1, 2), (1, 8), (8, 8), (8, 64), (8, 256), (1, 1024), (1, 4096)]
 STEPS = 6  # the first warms up; medians are over the others
@@ -53,7 +53,7 @@ def main() -> None:
     for prompts, group_size in SIZES:
         sizes.append(share(prompts, group_size))
         Console().print_json(json.dumps(sizes[-1]), indent=None)
-    write_result(RESULT, origin, {"unit": "seconds, medians of the steps after the first", "sizes": sizes})
+    write_result(RESULTS, origin, {"unit": "seconds, medians of the steps after the first", "sizes": sizes})
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from bench import ROOT, memory, results_file
 from bench.forms import FORMS
 from bench.results_file import Entry
 from bench.tables import SECONDS, TABLES
+from gapo_numpy import build_info
+from gapo_trainer.provenance import provenance
 
 RESULTS = results_file.FOLDER / "cpu.json"
 
@@ -87,9 +89,6 @@ def measure_memory() -> dict[str, Any]:
 
 
 def main() -> None:
-    from gapo_numpy import build_info
-    from gapo_trainer.provenance import provenance
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=[*TABLES, "memory"], default=[*TABLES, "memory"])
     parser.add_argument("--fresh", action="store_true", help="measure every table anew")

@@ -20,6 +20,8 @@ from bench.device_time import Record, device_time, host_dispatch, record_calls, 
 from bench.forms import FORMS, Inputs, Peer
 from bench.results_file import Entry
 from bench.tables import SMALL, TABLES, Case, cases
+from gapo_kernels.backends import list_backends
+from gapo_trainer.provenance import provenance
 
 RESULTS = results_file.FOLDER / "gpu.json"
 # the first ones matter most
@@ -192,9 +194,6 @@ def failures(results: results_file.Results) -> list[str]:
 
 
 def main() -> None:
-    from gapo_kernels.backends import list_backends
-    from gapo_trainer.provenance import provenance
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--small", action="store_true", help="small shapes, to rehearse")

@@ -11,6 +11,7 @@ from typing import Any
 from bench import results_file
 from bench.interpreter import ptx_library
 from bench.markdown import grid, source
+from gapo_trainer.provenance import provenance, write_result
 
 RESULTS = results_file.FOLDER / "cuda_large.json"
 SIZES = (5_000, 16_384, 131_072, 1 << 20)
@@ -47,8 +48,6 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    from gapo_trainer.provenance import provenance, write_result
-
     groups = [count(rewards, size) for rewards in SOURCES for size in SIZES]
     origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "processors": PROCESSORS, "groups": groups})

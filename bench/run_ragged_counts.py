@@ -10,6 +10,7 @@ from typing import Any
 from bench import results_file
 from bench.interpreter import ptx_library
 from bench.markdown import grid, source
+from gapo_trainer.provenance import provenance, write_result
 
 RESULTS = results_file.FOLDER / "cuda_ragged.json"
 GROUPS = 64
@@ -61,8 +62,6 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    from gapo_trainer.provenance import provenance, write_result
-
     batches = [count(*sizes, call) for sizes in RANGES for call in CALLS]
     origin = {**provenance("cpu"), "nvcc": ptx_library.find_nvcc()[1], "architecture": "9.0"}
     write_result(RESULTS, origin, {"kernel": "float32, hdi_median, rms", "groups": GROUPS, "batches": batches})

@@ -14,6 +14,7 @@ from bench import results_file
 from bench.markdown import grid, source
 from bench.sass import disassemble, find_cuobjdump, resources, straight_path
 from gapo_numpy import _core, build_info
+from gapo_trainer.provenance import provenance, write_result
 
 RESULTS = results_file.FOLDER / "cuda_sass.json"
 LIBRARY = Path(gapo_kernels.__file__).with_name("_C_cuda.so")
@@ -55,8 +56,6 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    from gapo_trainer.provenance import provenance, write_result
-
     cuobjdump = find_cuobjdump()
     if cuobjdump is None:
         raise SystemExit("bench.run_sass needs cuobjdump: the CUDA toolkit or requirements-dev.txt bring it")

@@ -12,6 +12,7 @@ from typing import Any
 from bench import results_file
 from bench.interpreter import ptx_library
 from bench.markdown import grid, source
+from gapo_trainer.provenance import provenance, write_result
 
 RESULTS = results_file.FOLDER / "triton_counts.json"
 REWARDS = 4096  # of a call
@@ -56,8 +57,6 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    from gapo_trainer.provenance import provenance, write_result
-
     counts = {backend: count(backend) for backend in BACKENDS}
     sizes = [
         {"group_size": size, **{backend: counts[backend][i] for backend in BACKENDS}} for i, size in enumerate(SIZES)

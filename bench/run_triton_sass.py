@@ -9,6 +9,7 @@ from typing import Any
 
 from bench import results_file
 from bench.markdown import grid, source
+from gapo_trainer.provenance import provenance, write_result
 
 RESULTS = results_file.FOLDER / "triton_sass.json"
 TARGET = "sm_90"
@@ -58,8 +59,6 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    from gapo_trainer.provenance import provenance, write_result
-
     facts = provenance("cpu", ("torch", "triton"))
     write_result(RESULTS, facts, {"target": TARGET, "kernels": measure()})
 

@@ -36,11 +36,15 @@ class Resources:
 
 def find_cuobjdump() -> str | None:
     """The CUDA toolkit's cuobjdump, or the one in triton's wheel, or None."""
-    found = shutil.which("cuobjdump")
-    spec = find_spec("triton") if found is None else None
-    if spec is not None and spec.origin is not None:
-        found = shutil.which(str(Path(spec.origin).parent / "backends" / "nvidia" / "bin" / "cuobjdump"))
-    return found
+    return shutil.which("cuobjdump") or triton_cuobjdump()
+
+
+def triton_cuobjdump() -> str | None:
+    """The cuobjdump in triton's wheel, which knows what that triton compiles; None without triton."""
+    spec = find_spec("triton")
+    if spec is None or spec.origin is None:
+        return None
+    return shutil.which(str(Path(spec.origin).parent / "backends" / "nvidia" / "bin" / "cuobjdump"))
 
 
 def run_tool(*command: str, text: str | None = None) -> str:

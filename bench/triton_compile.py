@@ -14,20 +14,20 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, make_backend
 
-from bench.sass import run_tool
+from bench.sass import run_tool, triton_cuobjdump
 from gapo_kernels.triton_kernels import launch, tiers
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.memory_sort import sort_groups
 from gapo_kernels.triton_kernels.options import options as launch_options
 from gapo_kernels.triton_kernels.shared_groups import shared_groups, steps_of
 from gapo_kernels.triton_kernels.short_groups import short_groups
-from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
+from gapo_kernels.triton_kernels.tokens import broadcast_rows, row_sums
 
 TARGETS = {
     **{f"sm_{arch}": GPUTarget("cuda", arch, 32) for arch in (80, 89, 90, 100, 120)},
     **{name: GPUTarget("hip", name, 64) for name in ("gfx90a", "gfx942", "gfx950")},
 }
-CUOBJDUMP = str(Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump")  # it comes with triton
+CUOBJDUMP = str(triton_cuobjdump())
 EXTRAS = ("valid", "rows", "stats")  # the arguments by which a launch's options change
 # The pointers for whose alignment a kernel is compiled anew; those of fresh tensors have it.
 ALIGNED = {"rewards", "advantage", "tokens", "sums", "values", "mask", "out"}
@@ -153,7 +153,7 @@ def token_variants(dtype: str = "fp32", mask: str = "i64", length: int = 1024) -
     tile = dict(zip(("ROWS", "COLUMNS"), launch.token_tile(length), strict=True))
     sums = {"tokens": f"*{dtype}", "sums": values, **numbers}
     spread = {"values": values, "mask": f"*{mask}", "out": f"*{dtype}", **numbers}
-    for kernel, types in ((row_sums, sums), (spread_over_mask, spread)):
+    for kernel, types in ((row_sums, sums), (broadcast_rows, spread)):
         yield Variant(f"{kernel.fn.__name__} {dtype} {mask} {length}", kernel, types, tile, tiers.TOKEN_THREADS)
 
 

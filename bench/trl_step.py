@@ -30,7 +30,7 @@ from gapo_kernels import advantage
 from gapo_kernels.adapters.trl import GapoGRPOConfig, GapoGRPOTrainer, sum_rewards
 from gapo_trainer.provenance import provenance, write_result
 
-RESULT = results_file.FOLDER / "trl_step.json"
+RESULTS = results_file.FOLDER / "trl_step.json"
 PACKAGES = ("gapo-kernels", "torch", "transformers", "trl")
 
 # (groups, completions a group, reward functions): TRL's default of 8 completions, a cluster's batch, a very large group
@@ -136,7 +136,7 @@ def main() -> None:
     batches = [time_batch(*batch) for batch in BATCHES]
     steps = [time_step(*step) for step in STEPS]
     write_result(
-        RESULT, origin, {"unit": "CPU milliseconds, medians", "load_before": load, "batches": batches, "steps": steps}
+        RESULTS, origin, {"unit": "CPU milliseconds, medians", "load_before": load, "batches": batches, "steps": steps}
     )
 
 

@@ -25,7 +25,7 @@ from verl.trainer.ppo.ray_trainer import compute_advantage
 from bench import results_file
 from gapo_trainer.provenance import provenance, write_result
 
-RESULT = results_file.FOLDER / "verl_step.json"
+RESULTS = results_file.FOLDER / "verl_step.json"
 PACKAGES = ("gapo-kernels", "torch", "verl", "tensordict", "numpy")
 PROMPTS, GROUP, TOKENS = 512, 16, 1024  # the paper's batch
 ESTIMATORS = ("grpo", "grpo_vectorized", "gapo")
@@ -75,7 +75,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     cases = [case for threads in THREADS for case in time_all(threads)]
     facts = {"prompts": PROMPTS, "group_size": GROUP, "tokens": TOKENS, "rounds": ROUNDS, "load_before": round(load, 2)}
-    write_result(RESULT, origin, {**facts, "statistics": "first quartile, median, third quartile", "cases": cases})
+    write_result(RESULTS, origin, {**facts, "statistics": "first quartile, median, third quartile", "cases": cases})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -62,40 +63,19 @@ def advantage(
     if dist.get_rank(process_group) < 0:
         raise ValueError("process_group expects a group that this rank is in")
     try:
-        expect_tensors(rewards=rewards)
-        if rewards.layout != torch.strided or rewards.is_meta:  # which could not be sent
-            raise TypeError(f"rewards expects a dense tensor with values, got {rewards.layout} on {rewards.device}")
-        rewards = rewards.detach().resolve_neg()
-        chosen = resolve(estimator, center, scale)
-        options = Rule(tau, chosen.center, chosen.scale, eps)
-        ids, distinct = ids_and_names(group_ids, rewards.device)
-        torch.ops.gapo_checks.advantage_by_id(rewards, ids, *options, valid)
-        names = pickle.dumps(distinct)
-        own = _Facts(rewards.numel(), rewards.dtype, IDS[are_integers(group_ids)], options)
+        given = _checked(rewards, group_ids, valid, estimator, tau, center, scale, eps)
     except Exception:  # whatever it is, the others must not wait for this rank
         _facts_of_all(REFUSED, _device_for(rewards, process_group), process_group)
         raise
-    facts = _facts_of_all(own, rewards.device, process_group)
-    if refused := [rank for rank, fact in enumerate(facts) if fact.refused]:
-        raise RuntimeError(f"rank {refused[0]} of the process group refused its arguments; nothing was computed")
-    _common("tau, center, scale and eps expect one value each", {rank: fact.rule for rank, fact in enumerate(facts)})
-    dtype = _common("rewards expects one dtype", {rank: fact.dtype for rank, fact in enumerate(facts) if fact.rows})
-    common = _common("group_ids expects one kind", {rank: fact.ids for rank, fact in enumerate(facts) if fact.rows})
-    if common == IDS[False]:
-        ids = _numbered_together(ids, names, process_group)
-
-    keep = torch.ones_like(rewards, dtype=torch.bool) if valid is None else valid
-    columns = [rewards.to(dtype or torch.float32), ids.long(), keep]
-    packed = torch.cat([column.unsqueeze(-1).view(torch.uint8) for column in columns], dim=1)
-    gathered = _gather_rows(packed, [fact.rows for fact in facts], process_group)
-    pieces = gathered.split([column.element_size() for column in columns], dim=1)
-    all_rewards, all_ids, all_keep = (
-        piece.clone(memory_format=torch.contiguous_format).view(column.dtype).squeeze(1)
-        for piece, column in zip(pieces, columns, strict=True)
-    )
-    result = torch.ops.gapo.advantage_by_id(all_rewards, all_ids, *options, all_keep)
-    first = sum(fact.rows for fact in facts[: dist.get_rank(process_group)])
-    return result[first : first + rewards.numel()].to(rewards.dtype)
+    facts = _facts_of_all(given.facts, given.rewards.device, process_group)
+    dtype, kind = _agreed(facts)
+    ids = _numbered_together(given.ids, given.names, process_group) if kind == OBJECTS else given.ids
+    sizes = [fact.rows for fact in facts]
+    columns = [given.rewards.to(dtype or torch.float32), ids.long(), given.keep]
+    all_rewards, all_ids, all_keep = _gather_columns(columns, sizes, process_group)
+    result = torch.ops.gapo.advantage_by_id(all_rewards, all_ids, *given.facts.rule, all_keep)
+    first = sum(sizes[: dist.get_rank(process_group)])
+    return result[first : first + len(given.rewards)].to(given.rewards.dtype)
 
 
 class _Facts(NamedTuple):
@@ -103,27 +83,77 @@ class _Facts(NamedTuple):
 
     rows: int
     dtype: torch.dtype
-    ids: str  # of IDS
+    ids: str  # of ID_KINDS
     rule: Rule
-    refused: bool = False  # this rank's arguments: the rest is of no rank's
+    refused: bool = False  # this rank refused its arguments; the other fields then mean nothing
+
+
+class _Arguments(NamedTuple):
+    """This rank's arguments, checked."""
+
+    rewards: Tensor  # [N]
+    ids: Tensor  # [N]; of ids that are no integers numbers of this rank's own
+    names: bytes  # the distinct ids by these numbers, pickled
+    keep: Tensor  # bool [N]: valid, where it was given
+    facts: _Facts
 
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-IDS = ("lists or other objects", "tensors or arrays of integers")
-REFUSED = _Facts(0, DTYPES[0], IDS[0], Rule(0.0, CENTERS[0], SCALES[0], 0.0), refused=True)
+OBJECTS, INTEGERS = ID_KINDS = ("lists or other objects", "tensors or arrays of integers")
+REFUSED = _Facts(0, DTYPES[0], OBJECTS, Rule(0.0, CENTERS[0], SCALES[0], 0.0), refused=True)
+
+
+def _checked(
+    rewards: Tensor,
+    group_ids: GroupIds,
+    valid: Tensor | None,
+    estimator: str,
+    tau: float,
+    center: str | None,
+    scale: str | None,
+    eps: float,
+) -> _Arguments:
+    """The arguments of ``advantage``; its errors but those of other ranks."""
+    expect_tensors(rewards=rewards)
+    if rewards.layout != torch.strided or rewards.is_meta:  # which could not be sent
+        raise TypeError(f"rewards expects a dense tensor with values, got {rewards.layout} on {rewards.device}")
+    rewards = rewards.detach().resolve_neg()
+    chosen = resolve(estimator, center, scale)
+    rule = Rule(tau, chosen.center, chosen.scale, eps)
+    ids, distinct = ids_and_names(group_ids, rewards.device)
+    torch.ops.gapo_checks.advantage_by_id(rewards, ids, *rule, valid)
+    keep = torch.ones_like(rewards, dtype=torch.bool) if valid is None else valid
+    kind = INTEGERS if are_integers(group_ids) else OBJECTS
+    facts = _Facts(rewards.numel(), rewards.dtype, kind, rule)
+    return _Arguments(rewards, ids, pickle.dumps(distinct), keep, facts)
+
+
+def _agreed(facts: list[_Facts]) -> tuple[torch.dtype | None, str | None]:
+    """The dtype of the rewards and the kind of ids of all ranks that have rows; None where none has.
+
+    Raises:
+        RuntimeError: a rank refused its arguments.
+        ValueError: ranks differ in what has to be common.
+    """
+    if refused := [rank for rank, fact in enumerate(facts) if fact.refused]:
+        raise RuntimeError(f"rank {refused[0]} of the process group refused its arguments; nothing was computed")
+    _common("tau, center, scale and eps expect one value each", {rank: fact.rule for rank, fact in enumerate(facts)})
+    with_rows = {rank: fact for rank, fact in enumerate(facts) if fact.rows}
+    dtype = _common("rewards expects one dtype", {rank: fact.dtype for rank, fact in with_rows.items()})
+    return dtype, _common("group_ids expects one kind", {rank: fact.ids for rank, fact in with_rows.items()})
 
 
 def _device_for(rewards: object, process_group: dist.ProcessGroup | None) -> torch.device:
-    """Where the group can carry what a rank has to say whose rewards may be anything."""
+    """The device by which a rank can tell the others something even if its rewards are no tensor with values."""
     if isinstance(rewards, Tensor) and rewards.device.type != "meta":
         return rewards.device
     return torch.device("cuda" if dist.get_backend(process_group) == "nccl" else "cpu")
 
 
 def _facts_of_all(facts: _Facts, device: torch.device, process_group: dist.ProcessGroup | None) -> list[_Facts]:
-    """Every rank's, in their order."""
+    """Every rank's facts, in the order of ranks."""
     rule = facts.rule
-    names = (DTYPES.index(facts.dtype), IDS.index(facts.ids), CENTERS.index(rule.center), SCALES.index(rule.scale))
+    names = (DTYPES.index(facts.dtype), ID_KINDS.index(facts.ids), CENTERS.index(rule.center), SCALES.index(rule.scale))
     # float64 holds a number of rows and an index as well as tau and eps
     own = torch.tensor([facts.rows, *names, rule.tau, rule.eps, facts.refused], dtype=torch.float64, device=device)
     everyone = [torch.empty_like(own) for _ in range(dist.get_world_size(process_group))]
@@ -132,7 +162,7 @@ def _facts_of_all(facts: _Facts, device: torch.device, process_group: dist.Proce
         _Facts(
             int(rows),
             DTYPES[int(dtype)],
-            IDS[int(kind)],
+            ID_KINDS[int(kind)],
             Rule(tau, CENTERS[int(center)], SCALES[int(scale)], eps),
             bool(refused),
         )
@@ -165,8 +195,19 @@ def _numbered_together(ids: Tensor, names: bytes, process_group: dist.ProcessGro
     return numbered[first + ids.long()]
 
 
+def _gather_columns(
+    columns: list[Tensor], sizes: list[int], process_group: dist.ProcessGroup | None
+) -> Iterator[Tensor]:
+    """All ranks' rows of each column, by one exchange: the bytes of a row's columns lie side by side."""
+    packed = torch.cat([column.unsqueeze(-1).view(torch.uint8) for column in columns], dim=1)
+    gathered = _gather_rows(packed, sizes, process_group)
+    pieces = gathered.split([column.element_size() for column in columns], dim=1)
+    for piece, column in zip(pieces, columns, strict=True):
+        yield piece.clone(memory_format=torch.contiguous_format).view(column.dtype).squeeze(1)
+
+
 def _gather_rows(rows: Tensor, sizes: list[int], process_group: dist.ProcessGroup | None) -> Tensor:
-    """All ranks' rows in the order of ranks, of which each has so many."""
+    """All ranks' rows, in the order of ranks; sizes: the number of rows of each rank."""
     padded = rows.new_zeros((max(sizes), rows.shape[1]))
     padded[: rows.shape[0]] = rows
     everyone = [torch.empty_like(padded) for _ in sizes]

@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
-OLDEST = (12, 8)  # the first that knows sm_100
-# the oldest torch whose stable ABI the code may use: one build runs on it and on every later one
-OLDEST_TORCH = ("TORCH_TARGET_VERSION", "0x020a000000000000")
+OLDEST_NVCC = (12, 8)  # the first that knows sm_100
+# the macro for the oldest torch whose stable ABI the code may use, gapo_kernels.backends.OLDEST_TORCH: one build runs
+# on it and on every later one
+STABLE_ABI = ("TORCH_TARGET_VERSION", "0x020a000000000000")
 DEFAULT_ARCHITECTURES = "8.0;9.0;10.0+PTX"
 DEFAULT_JOBS = 2
 OBJECTS = Path("build", "cuda")  # the kernels', which are kept: nearly all of a build's time
@@ -115,8 +116,8 @@ def find_nvcc() -> tuple[str, str]:
     found = re.search(r"release (\d+)\.(\d+)", report)
     if found is None:
         raise CudaUnavailable(f"{nvcc} --version does not tell its release")
-    if (int(found[1]), int(found[2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
+    if (int(found[1]), int(found[2])) < OLDEST_NVCC:
+        oldest = ".".join(map(str, OLDEST_NVCC))
         raise CudaUnavailable(f"{nvcc} is release {found[1]}.{found[2]}, and {oldest} is the oldest that will do")
     return nvcc, f"{found[1]}.{found[2]}"
 
@@ -161,7 +162,7 @@ class Library:
             "-Icsrc",
             *(f"-isystem={path}" for path in cpp_extension.include_paths()),
             "-DUSE_CUDA",
-            "-D" + "=".join(OLDEST_TORCH),
+            "-D" + "=".join(STABLE_ABI),
             f'-DGAPO_CUDA_ARCHITECTURES="{architectures}"',
         ]
         link_flags = [*(f"-L{path}" for path in cpp_extension.library_paths()), "-ltorch", "-ltorch_cpu"]

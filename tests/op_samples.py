@@ -13,6 +13,11 @@ __all__ = ["CENTERS", "OPS", "SCALES"]
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
+def as_tuple(result: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """What an op returned, whatever the op."""
+    return result if isinstance(result, tuple) else (result,)
+
+
 @dataclass(frozen=True)
 class Sample:
     """One call: ``torch.ops.gapo.<op>(*args, **options)``."""
@@ -33,9 +38,7 @@ class Sample:
         return self.packet(*self.args, **self.options)
 
     def results(self) -> tuple[torch.Tensor, ...]:
-        """The result as a tuple, whatever the op."""
-        result = self.call()
-        return result if isinstance(result, tuple) else (result,)
+        return as_tuple(self.call())
 
 
 def rewards_of(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:

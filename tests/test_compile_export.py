@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from op_samples import SAMPLES, WITHOUT_NAN, ids_of, offsets_of, rewards_of
+from op_samples import SAMPLES, WITHOUT_NAN, as_tuple, ids_of, offsets_of, rewards_of
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import gapo_kernels
@@ -40,8 +40,7 @@ def test_meta_and_fake_results_are_laid_out_as_the_eager_ones(sample):
         return value.to("meta") if isinstance(value, torch.Tensor) else value
 
     def call(convert):
-        result = sample.packet(*map(convert, sample.args), **{k: convert(v) for k, v in sample.options.items()})
-        return result if isinstance(result, tuple) else (result,)
+        return as_tuple(sample.packet(*map(convert, sample.args), **{k: convert(v) for k, v in sample.options.items()}))
 
     eager = [layout(tensor) for tensor in sample.results()]
     assert [layout(tensor) for tensor in call(on_meta)] == eager

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from op_samples import CENTERS, DTYPES, OPS, SAMPLES, SCALES, rewards_of
+from op_samples import CENTERS, DTYPES, OPS, SAMPLES, SCALES, as_tuple, rewards_of
 
 import gapo_kernels
 from gapo_kernels import reference
@@ -311,7 +311,7 @@ def test_non_contiguous_inputs(sample):
     args = tuple(spread(value) for value in sample.args)
     options = {name: spread(value) for name, value in sample.options.items()}
     result = sample.packet(*args, **options)
-    for strided, plain in zip(result if isinstance(result, tuple) else (result,), sample.results(), strict=True):
+    for strided, plain in zip(as_tuple(result), sample.results(), strict=True):
         assert strided.is_contiguous()
         torch.testing.assert_close(strided, plain, rtol=0, atol=0, equal_nan=True)
 
@@ -330,10 +330,10 @@ def test_no_gradient(sample):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = sample.packet(tracked, *sample.args[1:], **sample.options)
-    for tensor in result if isinstance(result, tuple) else (result,):
+    for tensor in as_tuple(result):
         assert not tensor.requires_grad
         assert tensor.grad_fn is None
-    for tensor, plain in zip(result if isinstance(result, tuple) else (result,), sample.results(), strict=True):
+    for tensor, plain in zip(as_tuple(result), sample.results(), strict=True):
         torch.testing.assert_close(tensor, plain, rtol=0, atol=0, equal_nan=True)
 
 
@@ -343,7 +343,7 @@ def test_no_gradient_through_the_python_functions(op):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = getattr(gapo_kernels, op)(sample.args[0].clone().requires_grad_(), *sample.args[1:])
-    for tensor in result if isinstance(result, tuple) else (result,):
+    for tensor in as_tuple(result):
         assert not tensor.requires_grad
 
 

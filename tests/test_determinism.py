@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from op_samples import CENTERS, SAMPLES, SCALES, ids_of, rewards_of
+from op_samples import CENTERS, SAMPLES, SCALES, as_tuple, ids_of, rewards_of
 
 import gapo_numpy
 
@@ -42,9 +42,7 @@ def assert_same_for_all_threads(call) -> None:
     expected = None
     for threads in (*THREADS, 1):  # the last one is the run-to-run comparison
         torch.set_num_threads(threads)
-        result = call()
-        result = result if isinstance(result, tuple) else (result,)
-        found = [bits(tensor) for tensor in result]
+        found = [bits(tensor) for tensor in as_tuple(call())]
         assert expected is None or all(map(torch.equal, found, expected)), f"{threads} threads"
         expected = expected or found
 

@@ -76,7 +76,8 @@ def _add_settings(parser: argparse.ArgumentParser, dapo: bool = True) -> None:
     if dapo:
         parser.add_argument("--dapo", action="store_true", help=f"DAPO's options: {DAPO}")
     source = inspect.getsource(Config)  # the one place where names, defaults and what they mean stand
-    parser.epilog = "settings:\n" + source.split('"""')[2].partition("    def ")[0]
+    settings = source.split('"""')[2].partition("    def ")[0].replace(" = TAU", f" = {Config.tau}")
+    parser.epilog = "settings:\n" + settings
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 

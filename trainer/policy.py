@@ -33,7 +33,7 @@ from gapo_trainer.data.task import Task
 from gapo_trainer.engine.fsdp import gathered
 from gapo_trainer.errors import UserError
 
-EMBEDDED = "tiny"
+EMBEDDED_POLICY = "tiny"  # the name of the embedded policy
 SAMPLE = f"if x:\n    y = 1\n{UPDATED}"  # an edit of the format plain
 
 
@@ -139,7 +139,7 @@ def load_policy(name: str, format_name: str = "auto", device: str = "cpu", think
     Raises:
         UserError: there is no such model, or its tokenizer knows no text or has no end token.
     """
-    source = str(files("gapo_trainer") / "assets" / "tiny_model") if name == EMBEDDED else name
+    source = str(files("gapo_trainer") / "assets" / "tiny_model") if name == EMBEDDED_POLICY else name
     try:
         tokenizer = _load_tokenizer(source)
         model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)

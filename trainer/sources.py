@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from gapo_trainer.config import Config
-from gapo_trainer.data.loading import EMBEDDED, load_tasks
+from gapo_trainer.data.loading import EMBEDDED_TASKS, load_tasks
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.task import SPLITS, Task
 from gapo_trainer.engine.model_check import longest_sequence
@@ -40,7 +40,7 @@ def load_splits(config: Config, policy: Policy, warn: Warn) -> Splits:
         UserError: the data cannot be read, or ``max_new_tokens`` leaves no room for a prompt.
     """
     limits = {split: config.max_tasks if split == TRAIN else config.eval_tasks for split in SPLITS}
-    splits = _embedded(limits) if config.data == EMBEDDED else _from_source(config, warn)
+    splits = _embedded(limits) if config.data == EMBEDDED_TASKS else _from_source(config, warn)
     longest = longest_prompt(config, policy)
     why = "" if longest == config.max_prompt_tokens else ", which is what the model takes less max_new_tokens"
     for split, tasks in splits.items():

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from gapo_trainer.policy import EMBEDDED
+from gapo_trainer.policy import EMBEDDED_POLICY
 
 
 def settle_threads(model: str) -> None:
@@ -15,5 +15,5 @@ def settle_threads(model: str) -> None:
     Its matrices are too small to share out: a second thread gains little, and where other programs use the cores it
     costs a multiple, since OpenMP's threads wait for each other by spinning. Any other model keeps torch's number.
     """
-    if model == EMBEDDED and "OMP_NUM_THREADS" not in os.environ:
+    if model == EMBEDDED_POLICY and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)

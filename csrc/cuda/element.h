@@ -1,8 +1,6 @@
 // Reading and writing rewards of every element type, in the precision of the computation: float, or double for float64.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>

@@ -4,7 +4,6 @@
 #include <cuda_runtime.h>
 
 #include <type_traits>
-#include <utility>
 
 #include "cuda/enqueue.h"
 #include "cuda/group.h"

@@ -1,5 +1,7 @@
 #include "torch/checks.h"
 
+#include <algorithm>
+
 #include "rule.h"
 
 namespace gapo {

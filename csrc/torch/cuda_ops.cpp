@@ -6,7 +6,7 @@
 #include <torch/csrc/stable/accelerator.h>
 
 #include <algorithm>
-#include <limits>
+#include <optional>
 #include <tuple>
 #include <vector>
 

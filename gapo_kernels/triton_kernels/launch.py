@@ -15,7 +15,7 @@ from gapo_kernels.triton_kernels.launch_shared import score_shared
 from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.options import options, target_of
 from gapo_kernels.triton_kernels.short_groups import short_groups
-from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
+from gapo_kernels.triton_kernels.tokens import broadcast_rows, row_sums
 
 
 def score(
@@ -80,12 +80,12 @@ def sum_rows(tokens: Tensor) -> Tensor:
     return sums
 
 
-def write_over_mask(values: Tensor, mask: Tensor, out: Tensor) -> None:
+def broadcast(values: Tensor, mask: Tensor, out: Tensor) -> None:
     """[N] of the precision and [N, L] -> [N, L]; all contiguous."""
     if out.numel() > 0:
         rows, columns = token_tile(out.shape[1])
         with on_device(out.device):
-            spread_over_mask[(triton.cdiv(out.shape[0], rows),)](
+            broadcast_rows[(triton.cdiv(out.shape[0], rows),)](
                 values, mask, out, *out.shape, rows, columns,
                 **options(tiers.TOKEN_THREADS, target_of(out.device)),
             )  # fmt: skip

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gapo_kernels.rule import Rule
 from gapo_kernels.triton_kernels.groups import Groups
-from gapo_kernels.triton_kernels.launch import score, sum_rows, write_over_mask
+from gapo_kernels.triton_kernels.launch import broadcast, score, sum_rows
 from gapo_numpy.estimators import EPS, ESTIMATORS, TAU
 
 checks = torch.ops.gapo_checks  # refuse what every backend refuses, in the same words
@@ -101,7 +101,7 @@ def token_advantage(
     rewards = sum_rows(token_rewards.detach().contiguous())
     values = _score(Rule(tau, center, scale, eps), rewards, valid, _groups_by_id(group_ids), None)
     result = torch.empty(token_rewards.shape, dtype=token_rewards.dtype, device=token_rewards.device)
-    write_over_mask(values, mask.contiguous(), result)
+    broadcast(values, mask.contiguous(), result)
     return result
 
 

@@ -54,10 +54,46 @@ def steps_of(center: str, scale: str, reported: bool) -> list[tuple[str, str, st
 
 
 @triton.jit
-def all_spans(findings, row, width, group, spans, other, SPANS: tl.constexpr):
-    """What all spans of the group found [SPANS]; ``other`` behind the last."""
+def all_spans(findings, row, stride, group, spans, other, SPANS: tl.constexpr):
+    """What all spans of the group found [SPANS]; ``other`` behind the last. stride: of the rows of ``findings``."""
     span = tl.arange(0, SPANS)
-    return tl.load(findings + row * width + group * spans + span, mask=span < spans, other=other)
+    return tl.load(findings + row * stride + group * spans + span, mask=span < spans, other=other)
+
+
+@triton.jit
+def found_start(findings, stride, group, spans, n, center: tl.constexpr, stats, SPANS: tl.constexpr):
+    """The rank at which the group's window starts, as the step "window" found it; n where none has a width."""
+    start = n * 0
+    if needs_window(center, stats is not None):
+        starts = all_spans(findings, START, stride, group, spans, n.to(tl.float64), SPANS)
+        widths = all_spans(findings, WIDTH, stride, group, spans, float("inf"), SPANS)
+        start = leftmost(widths, starts.to(tl.int64), n)
+    return start
+
+
+@triton.jit
+def found_center(
+    findings, stride, group, spans, s, n, k, start, low, constant,
+    center: tl.constexpr, precision: tl.constexpr, SPANS: tl.constexpr,
+):  # fmt: skip
+    """Q of the group, with the sum that the step "total" found."""
+    total = low
+    if averages(center):
+        total = tl.sum(all_spans(findings, TOTAL, stride, group, spans, 0.0, SPANS))
+    return rounded_center(center_of(s, n, k, start, low, total, center), low, constant, precision)
+
+
+@triton.jit
+def found_deviation(findings, stride, group, spans, q, scale: tl.constexpr, SPANS: tl.constexpr):
+    """The group's sum of squares (rms) or median deviation (mad), as the step "deviation" found it."""
+    deviation = q
+    if scale == "rms":
+        deviation = tl.sum(all_spans(findings, DEVIATION, stride, group, spans, 0.0, SPANS))
+    elif scale == "mad":
+        lows = all_spans(findings, DEVIATION, stride, group, spans, float("inf"), SPANS)
+        highs = all_spans(findings, HIGH_DEVIATION, stride, group, spans, float("inf"), SPANS)
+        deviation = middle_deviation(tl.min(lows), tl.min(highs), q)
+    return deviation
 
 
 @triton.jit(
@@ -86,7 +122,7 @@ def shared_groups(
     """One step of scoring groups, by a block for each span of each group."""
     precision: tl.constexpr = precision_of(rewards.dtype.element_ty)
     spans = tl.cdiv(group_size, span)
-    width = count * spans
+    stride = count * spans
     place = tl.program_id(0).to(tl.int64)
     group = place // spans
     own = findings + place
@@ -103,48 +139,32 @@ def shared_groups(
     k = window_size(n, tau)
     if STEP == "window":
         least, start = narrowest_window(s, k, n, first_rank, end, CHUNK)
-        tl.store(own + WIDTH * width, least)
-        tl.store(own + START * width, start.to(tl.float64))
+        tl.store(own + WIDTH * stride, least)
+        tl.store(own + START * stride, start.to(tl.float64))
     else:
-        start = n * 0
-        if needs_window(center, stats is not None):
-            starts = all_spans(findings, START, width, group, spans, n.to(tl.float64), SPANS)
-            widths = all_spans(findings, WIDTH, width, group, spans, float("inf"), SPANS)
-            start = leftmost(widths, starts.to(tl.int64), n)
-        if STEP == "total":
-            first, last, anchor = averaged(s, n, k, start, low, center)
-            total = sum_about(s, anchor, tl.maximum(first, first_rank), tl.minimum(last, end), CHUNK)
-            tl.store(own + TOTAL * width, total)
+        start = found_start(findings, stride, group, spans, n, center, stats, SPANS)
+    if STEP == "total":
+        first, last, anchor = averaged(s, n, k, start, low, center)
+        total = sum_about(s, anchor, tl.maximum(first, first_rank), tl.minimum(last, end), CHUNK)
+        tl.store(own + TOTAL * stride, total)
+    if STEP == "deviation":
+        q = found_center(findings, stride, group, spans, s, n, k, start, low, constant, center, precision, SPANS)
+        if scale == "rms":
+            tl.store(own + DEVIATION * stride, sum_of_squares(s, q, first_rank, end, CHUNK))
         else:
-            total = low
-            if averages(center):
-                total = tl.sum(all_spans(findings, TOTAL, width, group, spans, 0.0, SPANS))
-            q = rounded_center(center_of(s, n, k, start, low, total, center), low, constant, precision)
-            if STEP == "deviation":
-                if scale == "rms":
-                    tl.store(own + DEVIATION * width, sum_of_squares(s, q, first_rank, end, CHUNK))
-                else:
-                    reach = least_reach(s, (n - 1) // 2, n, q, first_rank, end, CHUNK)
-                    tl.store(own + DEVIATION * width, reach)
-                    tl.store(own + HIGH_DEVIATION * width, least_reach(s, n // 2, n, q, first_rank, end, CHUNK))
-            else:
-                deviation = q
-                if scale == "rms":
-                    deviation = tl.sum(all_spans(findings, DEVIATION, width, group, spans, 0.0, SPANS))
-                elif scale == "mad":
-                    lows = all_spans(findings, DEVIATION, width, group, spans, float("inf"), SPANS)
-                    highs = all_spans(findings, HIGH_DEVIATION, width, group, spans, float("inf"), SPANS)
-                    deviation = middle_deviation(tl.min(lows), tl.min(highs), q)
-                s_scale, inverse = scale_and_inverse(n, deviation, eps, center, scale)
-                q, s_scale, inverse = corrected(q, s_scale, inverse, n, constant, has_nan, eps, scale)
-                if stats is not None:
-                    if first_rank == 0:
-                        lower, upper = reported_window(s, n, k, start, low, has_nan)
-                        report = as_row(q, s_scale, lower, upper).to(precision)
-                        tl.store(stats + group * 4 + tl.arange(0, 4)[None, :], report)
-                begin = group * group_size
-                for first in range(first_rank, behind, CHUNK):
-                    column = first + tl.arange(0, CHUNK)
-                    write_scores(
-                        rewards, valid, None, advantage, begin + column, column < behind, q, inverse, precision
-                    )
+            tl.store(own + DEVIATION * stride, least_reach(s, (n - 1) // 2, n, q, first_rank, end, CHUNK))
+            tl.store(own + HIGH_DEVIATION * stride, least_reach(s, n // 2, n, q, first_rank, end, CHUNK))
+    if STEP == "score":
+        q = found_center(findings, stride, group, spans, s, n, k, start, low, constant, center, precision, SPANS)
+        deviation = found_deviation(findings, stride, group, spans, q, scale, SPANS)
+        s_scale, inverse = scale_and_inverse(n, deviation, eps, center, scale)
+        q, s_scale, inverse = corrected(q, s_scale, inverse, n, constant, has_nan, eps, scale)
+        if stats is not None:
+            if first_rank == 0:
+                lower, upper = reported_window(s, n, k, start, low, has_nan)
+                report = as_row(q, s_scale, lower, upper).to(precision)
+                tl.store(stats + group * 4 + tl.arange(0, 4)[None, :], report)
+        begin = group * group_size
+        for first in range(first_rank, behind, CHUNK):
+            column = first + tl.arange(0, CHUNK)
+            write_scores(rewards, valid, None, advantage, begin + column, column < behind, q, inverse, precision)

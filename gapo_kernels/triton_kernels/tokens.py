@@ -1,4 +1,4 @@
-"""The two passes of the token-level step: sum the rows, write the advantages over the mask."""
+"""The two passes of the token-level step: sum the rows, broadcast the advantages over the mask."""
 
 import triton
 import triton.language as tl
@@ -24,7 +24,7 @@ def row_sums(
 
 
 @triton.jit(do_not_specialize=["count", "length"])
-def spread_over_mask(
+def broadcast_rows(
     values,  # [count], of the precision
     mask,  # [count, length]
     out,  # [count, length]

@@ -205,7 +205,7 @@ def test_a_repository_of_another_user_is_told_with_the_way_to_trust_it(tmp_path,
     def turned_away(path):
         raise pygit2.GitError(f"repository path '{path}/' is not owned by current user")
 
-    monkeypatch.setattr("gapo_trainer.data.mining.miner.open_repository", turned_away)
+    monkeypatch.setattr("gapo_trainer.data.mining.sources.open_repository", turned_away)
     (summary,) = mine([tmp_path / "one"], tmp_path / "out.jsonl", Options(), quietly)
     assert summary.fault.endswith(f"git config --global --add safe.directory {tmp_path / 'one'}")
 

@@ -290,7 +290,7 @@ def test_an_error_of_ours_is_no_damage_of_theirs(tmp_path, monkeypatch):
     def fail(*arguments):
         raise ValueError("a mistake")
 
-    monkeypatch.setattr("gapo_trainer.data.mining.miner.tasks_of", fail)
+    monkeypatch.setattr("gapo_trainer.data.mining.walk.tasks_of", fail)
     with pytest.raises(ValueError, match="a mistake"):
         mine([tmp_path / "one"], tmp_path / "out.jsonl", Options(), quietly)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from device_ops import moved, needs_gpu
-from op_samples import DTYPES, SAMPLES, WITHOUT_NAN, ids_of, offsets_of, rewards_of
+from op_samples import DTYPES, SAMPLES, WITHOUT_NAN, as_tuple, ids_of, offsets_of, rewards_of
 
 from gapo_kernels.backends import list_backends
 
@@ -27,11 +27,7 @@ def on_gpu(sample, device: str = "cuda"):
     args = moved(sample.args, device)
     options = {name: moved(value, device) for name, value in sample.options.items()}
 
-    def call() -> tuple[torch.Tensor, ...]:
-        result = sample.packet(*args, **options)
-        return result if isinstance(result, tuple) else (result,)
-
-    return call
+    return lambda: as_tuple(sample.packet(*args, **options))
 
 
 def assert_same_bits(found, wanted) -> None:

@@ -14,11 +14,11 @@ from gapo_kernels.triton_kernels.long_groups import long_groups
 from gapo_kernels.triton_kernels.memory_sort import sort_groups
 from gapo_kernels.triton_kernels.shared_groups import shared_groups
 from gapo_kernels.triton_kernels.short_groups import short_groups
-from gapo_kernels.triton_kernels.tokens import row_sums, spread_over_mask
+from gapo_kernels.triton_kernels.tokens import broadcast_rows, row_sums
 
 KERNELS = {
     kernel.__name__: kernel
-    for kernel in (short_groups, long_groups, sort_groups, shared_groups, row_sums, spread_over_mask)
+    for kernel in (short_groups, long_groups, sort_groups, shared_groups, row_sums, broadcast_rows)
 }
 
 
@@ -87,7 +87,7 @@ def test_by_id(compiled):
 def test_tokens(compiled):
     for length in (*range(1, 70), 128, 200, 300, 600, 1024, 1025, 3000):
         tokens = torch.zeros(2, length)
-        launch.write_over_mask(launch.sum_rows(tokens), tokens, tokens)
+        launch.broadcast(launch.sum_rows(tokens), tokens, tokens)
     assert len(compiled) == 2 * 11  # lengths to 1, 2, 4, … 1024 and above
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import math
 import os
 import sqlite3
 import sys
@@ -18,8 +17,8 @@ from rich.text import Text
 from tqdm import tqdm
 
 from gapo_trainer.atomic import check_writable
+from gapo_trainer.data.argument_types import folder, languages, licenses, names, share, task_count
 from gapo_trainer.data.formats import make_format
-from gapo_trainer.data.languages import EXTENSIONS
 from gapo_trainer.data.loading import BadRow, iter_tasks
 from gapo_trainer.data.mining.licenses import PERMISSIVE, license_doubt
 from gapo_trainer.data.mining.miner import JOURNAL_SUFFIX, Options, RepositorySummary, mine
@@ -29,7 +28,6 @@ from gapo_trainer.data.task import SPLITS, Task
 from gapo_trainer.errors import UserError, in_a_line
 
 _SOURCE = "a .jsonl, .jsonl.gz or .parquet file, a data set's name, or stdlib"
-_COUNT_DIGITS = 18  # islice takes no more than sys.maxsize, of 19 digits, for the sum of two
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,26 +58,26 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     mining = commands.add_parser("mine", help="turn git repositories into tasks", description=_mine.__doc__)
-    mining.add_argument("repos", nargs="+", type=_folder, metavar="REPO", help="a git repository on this disk")
+    mining.add_argument("repos", nargs="+", type=folder, metavar="REPO", help="a git repository on this disk")
     mining.add_argument("--out", required=True, type=Path, help="tasks.parquet, tasks.jsonl or tasks.jsonl.gz")
-    mining.add_argument("--lang", type=_languages, default=(), metavar="LANG,…", help="only these languages")
+    mining.add_argument("--lang", type=languages, default=(), metavar="LANG,…", help="only these languages")
     mining.add_argument(
         "--allow-license",
-        type=_licenses,
+        type=licenses,
         default=(),
         metavar="SPDX,…",
         help=f"only repositories under these licences; 'permissive' stands for {', '.join(PERMISSIVE)}",
     )
     mining.add_argument(
         "--held-out",
-        type=_some_names,
+        type=names,
         default=(),
         metavar="NAME,…",
         help="repositories, by owner/name, that make test_ood",
     )
     mining.add_argument(
         "--test-share",
-        type=_share,
+        type=share,
         default=Options.test_share,
         metavar="SHARE",
         help="share of each other repository's commits with tasks, the latest, that makes test_id (%(default)s)",
@@ -91,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("source", help=_SOURCE)
     show.add_argument("--id", help="the task of this id")
     show.add_argument("--lang", help="only this language")
-    show.add_argument("--start", type=_count, default=0, help="skip so many tasks (%(default)s)")
-    show.add_argument("-n", type=_count, default=1, help="show so many tasks (%(default)s)")
+    show.add_argument("--start", type=task_count, default=0, help="skip so many tasks (%(default)s)")
+    show.add_argument("-n", type=task_count, default=1, help="show so many tasks (%(default)s)")
     show.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="(%(default)s)")
     show.add_argument("--format", choices=("plain", "compact"), help="as a prompt")
     _add_reading(show)
@@ -109,51 +107,6 @@ def _parser() -> argparse.ArgumentParser:
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, help="only this split")
     parser.add_argument("--skip-bad", action="store_true", help="count malformed rows instead of stopping at the first")
-
-
-def _folder(text: str) -> Path:
-    path = Path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"expects a folder, got {text!r}")
-    return path
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _some_names(text: str) -> tuple[str, ...]:
-    names = _names(text)
-    if not names:  # which would mean all of them
-        raise argparse.ArgumentTypeError(f"expects at least one name, got {text!r}")
-    return names
-
-
-def _languages(text: str) -> tuple[str, ...]:
-    unknown = sorted(set(_some_names(text)) - set(EXTENSIONS))
-    if unknown:
-        raise argparse.ArgumentTypeError(f"expects some of {', '.join(EXTENSIONS)}, got {unknown[0]!r}")
-    return _names(text)
-
-
-def _licenses(text: str) -> tuple[str, ...]:
-    return tuple(spdx for name in _some_names(text) for spdx in (PERMISSIVE if name == "permissive" else (name,)))
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"expects a share >= 0 and < 1, got {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.strip().isdecimal() or len(text) > _COUNT_DIGITS:
-        raise argparse.ArgumentTypeError(f"expects a number >= 0 of at most {_COUNT_DIGITS} digits, got {text}")
-    return int(text)
 
 
 def _mine(options: argparse.Namespace) -> None:

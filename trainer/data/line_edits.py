@@ -17,6 +17,7 @@ from dataclasses import dataclass
 _NAME = r"[A-Za-z_]\w*"
 _DOTTED = rf"{_NAME}(?:\.{_NAME})*"
 _STRING = r"""'[^']*'|"[^"]*\""""
+_CALL = rf"(?<![\w.])({_DOTTED})\((?:[^()]|\([^()]*\))*\)"
 _OPERATORS = {
     "==": ("!=", "is", "in"), "!=": ("==", "is not"), "<": ("<=", ">"), ">": (">=", "<"), "<=": ("<", ">="),
     ">=": (">", "<="), "+": ("-", "|"), "-": ("+", "*"), "*": ("//", "+"), "/": ("//",), "%": ("//",), "+=": ("-=",),
@@ -53,34 +54,39 @@ class Kind:
         return {match[1] for match in self.pattern.finditer(line) if match[1]}
 
 
+def _in_place(before: str, hit: str, after: str, choice: str) -> str:
+    """The match with the hit replaced."""
+    return before + choice + after
+
+
 KINDS: dict[str, Kind] = {
     "rename": Kind(
         _outside_strings(rf"\b({_NAME})\b(?!['\"])"),
         lambda hit, names: names if renamable(hit) else [],
-        lambda before, hit, after, choice: before + choice + after,
+        _in_place,
     ),
     "operator": Kind(
         _outside_strings(r"(?<= )([-+]=|[=!<>]=|[-+*/%<>]|and|or|is not|is|not in|in)(?= )"),
         lambda hit, names: _OPERATORS[hit],
-        lambda before, hit, after, choice: before + choice + after,
+        _in_place,
     ),
     "number": Kind(
         _outside_strings(r"(?<![\w.])(\d+)(?![\w.])"),
         lambda hit, names: [str(int(hit) + step) for step in (1, 2, 10)],
-        lambda before, hit, after, choice: before + choice + after,
+        _in_place,
     ),
     "string": Kind(
         re.compile(rf"(?<!\w)({_STRING})"),
         lambda hit, names: [hit[0] + name + hit[0] for name in names],
-        lambda before, hit, after, choice: before + choice + after,
+        _in_place,
     ),
     "argument": Kind(
-        _outside_strings(rf"(?<![\w.])({_DOTTED})\((?:[^()]|\([^()]*\))*\)"),
+        _outside_strings(_CALL),
         lambda hit, names: _ARGUMENTS,
         lambda before, hit, after, choice: f"{hit}{after[:-1]}{', ' if after != '()' else ''}{choice})",
     ),
     "wrap": Kind(
-        _outside_strings(rf"(?<![\w.])({_DOTTED})\((?:[^()]|\([^()]*\))*\)"),
+        _outside_strings(_CALL),
         lambda hit, names: _WRAPPERS,
         lambda before, hit, after, choice: f"{choice}{hit}{after}" if choice[-1] == " " else f"{choice}({hit}{after})",
     ),

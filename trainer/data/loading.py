@@ -21,7 +21,7 @@ from gapo_trainer.data.task import SPLITS, Task, TaskError
 from gapo_trainer.data.writers import ROWS_PER_GROUP, SUFFIXES
 from gapo_trainer.errors import UserError
 
-EMBEDDED = "stdlib"  # the source of the embedded tasks
+EMBEDDED_TASKS = "stdlib"  # the source of that name
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z]{2,}\w*$")  # a version, as in owner/name-1.5, is none
 _HUB_SECONDS = 10
@@ -103,7 +103,7 @@ def iter_tasks(
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"split expects one of {', '.join(SPLITS)}, got {split!r}")
-    if str(source) == EMBEDDED:
+    if str(source) == EMBEDDED_TASKS:
         for name in SPLITS:
             yield from stdlib_tasks(name) if split in (None, name) else ()
         return

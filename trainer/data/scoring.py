@@ -69,7 +69,7 @@ class Scorer:
         tally: what became of all completions since the start.
     """
 
-    def __init__(self, reward: str = "edem", *, workers: int = 1, time_limit: float = 10.0):
+    def __init__(self, reward: str, *, workers: int = 1, time_limit: float = 10.0):
         """Load the reward.
 
         Args:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.report.runs import Run
 
 # (title, key of a metrics row)
@@ -24,7 +25,7 @@ TRAINING = (
     ("rows trained, once equal ones are merged, share", "trained_rows"),
     ("completion length, tokens", "completion_tokens"),
 )
-EVALUATIONS = (("greedy exact match, in-domain", "test_id"), ("greedy exact match, held-out", "test_ood"))
+EVALUATIONS = [(f"greedy {SCORE_NAMES['em']}, {name}", split) for split, name in SPLIT_NAMES.items()]
 COLUMNS = 3
 
 

@@ -24,6 +24,14 @@ int variable(const char* name, int otherwise) {
 }
 int processors() { return variable("GAPO_PTX_PROCESSORS", 2); }
 
+// What compute capability 9.0 allows, from the CUDA programming guide.
+constexpr int kThreadsOfBlock = 1024, kThreadsOfProcessor = 2048;
+constexpr int kSharedOfBlock = 227 << 10, kSharedOfProcessor = 228 << 10;  // bytes
+constexpr int kSharedReserved = 1 << 10;                                   // of each block, by the system
+
+// The one kernel that ends with end_beside (enqueue.h), as its mangled name has it. A launch does not tell it.
+constexpr const char* kRunsBeside = "8row_sums";
+
 struct FatBinary {
   std::unique_ptr<ptx::Module> module;
 };
@@ -88,7 +96,7 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
   const ptx::Kernel& kernel = *function.kernel;
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   const bool fits = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7FFFFFFF && grid.y <= 65535 &&
-                    grid.z <= 65535 && threads > 0 && threads <= 1024;
+                    grid.z <= 65535 && threads > 0 && threads <= kThreadsOfBlock;
   if (!fits || static_cast<int>(shared) > function.dynamic_shared) {
     return failed(cudaErrorInvalidConfiguration, "a launch of " + kernel.name + " that no GPU takes");
   }
@@ -100,7 +108,7 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
       return failed(cudaErrorCooperativeLaunchTooLarge, "a cooperative launch of more blocks than run at once");
     }
   }
-  const bool beside = how.early && kernel.name.find("8row_sums") != std::string::npos;  // as launch.h has it
+  const bool beside = how.early && kernel.name.find(kRunsBeside) != std::string::npos;
   try {
     ptx::run({&kernel,
               {grid.x, grid.y, grid.z},
@@ -196,7 +204,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       *value = processors();
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = 227 << 10;
+      *value = kSharedOfBlock;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
       *value = 9;
@@ -220,7 +228,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
 cudaError_t cudaFuncSetAttribute(const void* host_function, cudaFuncAttribute attribute, int value) {
   if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize) {
     Function& function = functions().at(host_function);
-    if (value + static_cast<int>(function.kernel->shared_bytes) > 227 << 10) {
+    if (value + static_cast<int>(function.kernel->shared_bytes) > kSharedOfBlock) {
       return failed(cudaErrorInvalidValue, "more shared memory than a block can have");
     }
     function.dynamic_shared = value;
@@ -230,8 +238,8 @@ cudaError_t cudaFuncSetAttribute(const void* host_function, cudaFuncAttribute at
 // Shared memory decides alone: registers are the compiler's business, and it is held to its budget elsewhere.
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* host_function, int threads,
                                                                    std::size_t shared, unsigned) {
-  const std::size_t bytes = functions().at(host_function).kernel->shared_bytes + shared + 1024;
-  *blocks = std::min({kMostBlocks, 2048 / threads, static_cast<int>((228 << 10) / bytes)});
+  const std::size_t bytes = functions().at(host_function).kernel->shared_bytes + shared + kSharedReserved;
+  *blocks = std::min({kMostBlocks, kThreadsOfProcessor / threads, static_cast<int>(kSharedOfProcessor / bytes)});
   return cudaSuccess;
 }
 
