@@ -52,7 +52,7 @@ PLAIN: dict[str, Callable[[dict[str, Any]], str]] = {  # a result file that is o
 }
 
 
-def op_tables(prefix: str, results: Results) -> dict[str, Callable[[], str]]:
+def op_tables(prefix: str, results: results_file.Results) -> dict[str, Callable[[], str]]:
     """The tables of the op on one CPU."""
     return {
         f"{prefix}.short": lambda: markdown.short(results),

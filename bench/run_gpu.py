@@ -7,9 +7,12 @@ NumPy and this package is needed.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,8 @@ HOST_CALLS = 20  # few enough that no launch queue fills and makes the host wait
 TOLERANCE = 1e-4  # of the greatest advantage; sums are ordered otherwise on a GPU
 ROUNDED = {"float16": 1e-2, "bfloat16": 3e-2}
 OUT_OF_TIME, INTERRUPTED = "the time budget was spent", "interrupted"
+MOST_SECONDS, MOST_SECONDS_COMPILING = 30.0, 90.0  # of a case; beyond them the device hangs
+EXIT_HUNG = 3
 
 
 class LeftOut(Exception):
@@ -136,25 +141,62 @@ def copy_bandwidth(device: str, cache: int) -> float:
     return 2 * source.nbytes / (taken.median / 1e6)
 
 
-def run(tables: dict[str, Any], device: str, deadline: float, origin: Entry, out: Path) -> results_file.Results:
+@contextlib.contextmanager
+def limited(seconds: float, give_up: Callable[[], None]) -> Iterator[None]:
+    """Calls ``give_up`` in another thread if what is inside takes longer: no signal ends a wait for a hung device."""
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def is_done(table: dict[str, Any], case: Case, label: str) -> bool:
+    """Whether an earlier run has measured the case, or has found out that it cannot be."""
+    if results_file.find(table, peer=case.peer, shape=list(case.shape), dtype=case.dtype):
+        return True
+    return table["left_out"].get(label, OUT_OF_TIME) not in (OUT_OF_TIME, INTERRUPTED)
+
+
+def run(
+    tables: dict[str, Any], device: str, deadline: float, origin: Entry, out: Path, resume: bool = False
+) -> results_file.Results:
     """All tables, the most important first, until the deadline; the file is written after every case.
 
-    A case is named before it begins: should the device hang, the log ends with what it hung in.
+    A case is named before it begins: should the device hang, the log ends with what it hung in. The process then ends
+    with EXIT_HUNG; ``resume`` goes on behind that case.
     """
     cache = cache_bytes(device)
-    facts = {"provenance": origin, "unit": "microseconds", "copy_bandwidth": copy_bandwidth(device, cache), "l2": cache}
-    results: results_file.Results = {name: {**facts, "left_out": {}, "cases": []} for name in ORDER}
+    results = results_file.read(out) if resume else {}
+    if not results:
+        bandwidth = copy_bandwidth(device, cache)
+        facts = {"provenance": origin, "unit": "microseconds", "copy_bandwidth": bandwidth, "l2": cache}
+        results = {name: {**facts, "left_out": {}, "cases": []} for name in ORDER}
     lost = ""
     in_order = [case for name in ORDER for case in cases(name, tables[name], device)]
     for case in sorted(in_order, key=lambda case: case.peer in COMPILED):
         table = results[case.table]
         label = f"{case.peer} {'x'.join(map(str, case.shape))} {case.dtype}"
+        if resume and is_done(table, case, label):
+            continue
+        table["left_out"].pop(label, None)
         if lost or time.monotonic() > deadline:
             table["left_out"][label] = lost or OUT_OF_TIME
             continue
         print(f"{case.table}: {label}", flush=True)
+        most = MOST_SECONDS_COMPILING if case.peer in COMPILED else MOST_SECONDS
+
+        def give_up(table: dict[str, Any] = table, label: str = label, most: float = most) -> None:
+            table["left_out"][label] = f"no end within {most:g} s"
+            results_file.write(out, results)
+            os._exit(EXIT_HUNG)
+
         try:
-            table["cases"].append(measure(case, device, cache))
+            with limited(most, give_up):
+                entry = measure(case, device, cache)
+            table["cases"].append(entry)
         except LeftOut as reason:
             table["left_out"][label] = str(reason)
         except KeyboardInterrupt:  # bench/gpu.sh cuts it off: what was measured is still reported
@@ -198,6 +240,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--small", action="store_true", help="small shapes, to rehearse")
     parser.add_argument("--budget", type=float, default=170, help="seconds, after which no case is begun")
+    parser.add_argument("--resume", action="store_true", help="go on with the cases that an earlier run has not tried")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     deadline = time.monotonic() + given.budget
@@ -206,7 +249,7 @@ def main() -> None:
         "command": "bench/gpu.sh",  # which names a place of the machine's for the result
         "served_by": serving,
     }
-    results = run(SMALL if given.small else TABLES, given.device, deadline, origin, given.out)
+    results = run(SMALL if given.small else TABLES, given.device, deadline, origin, given.out, given.resume)
     print(short_table(results))
     if failed := failures(results):
         raise SystemExit("\n".join(failed))

@@ -34,6 +34,10 @@ def calls() -> Iterator[tuple[str, tuple]]:
     for dtype in (torch.float64, torch.float16, torch.bfloat16):
         yield "advantage", (draw(9, 33).to(dtype),)
         yield "advantage", (draw(1, 17_000).to(dtype),)
+    for size in (33, 17_000):  # read one by one: rows that begin between 16 bytes, and rows that are not all valid
+        rewards = draw(9 * size + 1)[1:].view(9, size)
+        yield "advantage", (rewards,)
+        yield "advantage", (rewards, 0.5, "hdi_median", "rms", 1e-6, rewards > -1)
     # what a large group may need besides: all of it sorted, sums within the window, digits of deviations
     clusters = torch.randint(2, (1, 20_000), generator=generator) + 1e-3 * draw(1, 20_000)
     yield "advantage", (clusters,)

@@ -2,11 +2,18 @@
 
 import pytest
 import torch
+from end_of_device import end_if_lost
 
 
 def pytest_collection_modifyitems(items):
     """The GPU backends' files first: their tests take minutes, and one that began last would run alone."""
     items.sort(key=lambda item: item.path.parent.name not in ("cuda", "triton_backend"))
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-xdist has sent the report
+def pytest_runtest_logreport(report):
+    if report.failed:
+        end_if_lost(report.nodeid, report.longreprtext)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from end_of_device import end_if_lost
 
 INTERPRETED = os.environ.get("GAPO_PTX_LIBRARY")
 if INTERPRETED is not None:
@@ -32,6 +33,11 @@ def moved(value: Any, device: str | torch.device) -> Any:
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
+def shown(value: Any) -> str:
+    """A tensor as its shape and dtype, everything else as it is."""
+    return f"{list(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else repr(value)
+
+
 class DeviceOps:
     """Each op of ``torch.ops.gapo``: arguments go to the device, results come back."""
 
@@ -43,7 +49,11 @@ class DeviceOps:
 
         def call(*args: Any, **options: Any) -> Any:
             options = {name: moved(value, self.device) for name, value in options.items()}
-            return moved(packet(*moved(args, self.device), **options), "cpu")
+            try:
+                return moved(packet(*moved(args, self.device), **options), "cpu")
+            except RuntimeError as error:  # before hypothesis looks for a simpler call, which would fail as well
+                end_if_lost(f"{op}({', '.join(map(shown, args))}, {options})", str(error))
+                raise
 
         return call
 

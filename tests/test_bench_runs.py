@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import venv
 from pathlib import Path
@@ -227,6 +228,46 @@ def test_what_fails_is_told_and_a_lost_device_ends_the_run(tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["run_gpu", "--device", "cpu", "--small"])
     with pytest.raises(SystemExit, match="dense: gapo 16x8 float32"):
         run_gpu.main()
+
+
+def test_a_case_that_hangs_ends_the_process_and_the_next_goes_on_behind_it(tmp_path, monkeypatch, capsys):
+    entry = {"median": 1.0, "host": 1.0}
+    ended = threading.Event()
+
+    def measure(case, *_):
+        if (case.table, case.peer) == ("tokens", "gapo"):
+            ended.wait(10)
+            raise KeyboardInterrupt  # what comes after os._exit is nothing
+        return {"peer": case.peer, "shape": list(case.shape), "dtype": case.dtype, **entry}
+
+    monkeypatch.setattr(run_gpu, "measure", measure)
+    monkeypatch.setattr(run_gpu, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(run_gpu.signal, "signal", lambda *handler: None)
+    left, out = [], tmp_path / "gpu.json"
+
+    def end(status):
+        left.append((status, results_file.read(out)))
+        ended.set()
+
+    monkeypatch.setattr(run_gpu.os, "_exit", end)
+    run_gpu.run(SMALL, "cpu", time.monotonic() + 60, {}, out)
+    ((status, results),) = left
+    assert status == run_gpu.EXIT_HUNG
+    assert (
+        results["tokens"] | {"cases": [], "left_out": {"gapo 4x4x8 float32": "no end within 0.2 s"}}
+        == results["tokens"]
+    )
+    before = results["dense"]["cases"]
+    assert before
+    results_file.write(out, results)
+    capsys.readouterr()
+    again = run_gpu.run(SMALL, "cpu", time.monotonic() + 60, {}, out, resume=True)
+    begun = capsys.readouterr().out
+    assert "dense:" not in begun
+    assert "tokens: gapo 4" not in begun
+    assert "tokens: torch 4x4x8 float32" in begun
+    assert again["dense"]["cases"] == before
+    assert run_gpu.failures(again) == ["tokens: gapo 4x4x8 float32: no end within 0.2 s"]
 
 
 def test_what_is_measured_on_a_gpu_is_reported_and_drawn(tmp_path):

@@ -131,7 +131,10 @@ def test_calls_that_feed_each_other(size):
         return (rewards,)
 
     expected = chain(torch.cuda.synchronize)
-    assert_same_bits(chain(lambda: None), expected)
+    for _ in range(3):
+        if torch.cuda.is_available():  # the device waits while the host launches, so that kernels follow one another
+            torch.cuda._sleep(50_000_000)
+        assert_same_bits(chain(lambda: None), expected)
     assert_same_bits(replayed(lambda: chain(lambda: None)), expected)
 
 
@@ -162,9 +165,10 @@ for result, call in zip(captured, calls):
     not any(backend.name == "cuda" and backend.serves for backend in list_backends()),
     reason="Triton compiles and loads a kernel at its first call, which no capture takes",
 )
+@pytest.mark.timeout(90)  # a new process imports torch
 def test_the_first_call_may_be_captured():
     """With drivers from 12.3 on, as docs/cuda.md says."""
-    done = subprocess.run([sys.executable, "-c", CAPTURED_FIRST], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", CAPTURED_FIRST], capture_output=True, text=True, timeout=80)
     assert done.returncode == 0, done.stderr
 
 
