@@ -46,6 +46,9 @@ std::vector<std::vector<T>> hard_rewards(int64_t n) {
   add([&](int64_t, Random& random) {
     return static_cast<T>(1 + 1e-6 * random.normal() + random.below(2));
   });  // in few bins
+  add([&](int64_t, Random& random) {
+    return static_cast<T>(random.below(10) == 0 ? 0.5 + 1e-4 * random.normal() : random.uniform());
+  });  // a long bin in the middle of the window: its median is searched digit by digit
   add([&](int64_t, Random& random) { return static_cast<T>(std::exp(20 * random.normal())); });
   add([&](int64_t i, Random&) { return static_cast<T>(i); });  // ascending: warps in one bin
   add([&](int64_t i, Random& random) {

@@ -118,6 +118,34 @@ void test_survivors() {
   CHECK_EQ(share(clusters), 1.0);
 }
 
+// A key of every rank, and the next one, among few keys and many, alike in many digits or in few, with ties.
+template <typename T>
+void test_select() {
+  using Key = KeyOf<T>;
+  HostBlock<64> block(ThreadOrder::kShuffled, 1);
+  std::vector<uint32_t> counts(kSelectBytes / sizeof(uint32_t));
+  Random random(11);
+  for (uint32_t size : {2u, 64u, kMostCompared, kMostCompared + 1, 5000u}) {
+    for (double spread : {1e-6, 1e-3, 1.0, 1e20}) {
+      for (int levels : {2, 50, 1 << 20}) {
+        std::vector<Key> keys(size);
+        for (Key& key : keys) key = to_key(static_cast<T>(1 + spread * static_cast<double>(random.below(levels))));
+        keys[0] = to_key(T{-1});
+        keys[1] = to_key(T{2});
+        shuffle(keys, size);
+        std::vector<Key> sorted = keys;
+        std::sort(sorted.begin(), sorted.end());
+        sorted.push_back(kLargestKey<Key>);
+        for (uint32_t rank : {0u, 1u, size / 3, size / 2, size - 2, size - 1}) {
+          const auto found = select_keys(block, keys.data(), size, rank, sorted[0], sorted[size - 1], counts.data());
+          CHECK_EQ(found.key, sorted[rank]);
+          CHECK_EQ(found.next, sorted[rank + 1]);
+        }
+      }
+    }
+  }
+}
+
 // Blocks are shared out without remainder, and none idles where it could help.
 void test_shares() {
   for (uint32_t blocks : {1u, 2u, 7u, 132u, 264u}) {
@@ -142,5 +170,7 @@ void test_pruning(Effort) {
   test_keys<double>();
   test_survivors<float>();
   test_survivors<double>();
+  test_select<float>();
+  test_select<double>();
   test_shares();
 }
