@@ -78,4 +78,6 @@ struct GroupStats {
   double inverse;  // 1 / (S + eps), or what stands in its place
 };
 
+inline constexpr int kStatistics = 4;  // that a user sees of a group: center, scale, lower, upper
+
 }  // namespace gapo

@@ -45,7 +45,7 @@ py::tuple run(const Array<T>& rewards, const Ids& ids, double tau, const std::st
     throw py::value_error("advantage expects " + limit + ", got " + std::to_string(most));
   }
   if (!ids) shape.pop_back();
-  shape.push_back(4);
+  shape.push_back(kStatistics);
   Array<T> stats(shape);
   const Output<T> out{advantage.mutable_data(), stats.mutable_data()};
   const bool* mask = valid ? valid->data() : nullptr;
@@ -54,7 +54,7 @@ py::tuple run(const Array<T>& rewards, const Ids& ids, double tau, const std::st
     if (ids) {
       advantage_by_id<T>(rule, rewards.data(), ids->data(), rewards.size(), mask, out, {});
     } else {
-      contiguous_advantage<T>(rule, {rewards.data(), nullptr, group_size, stats.size() / 4}, mask, out, {});
+      contiguous_advantage<T>(rule, {rewards.data(), nullptr, group_size, stats.size() / kStatistics}, mask, out, {});
     }
   }
   return py::make_tuple(advantage, stats);

@@ -54,7 +54,7 @@ template <typename T>
 [[gnu::noinline]] void lone_group(const Rule& rule, const Groups<T>& groups, int64_t g, const Output<T>& out) {
   const GroupStats stats = lone_statistics(rule, groups.begin(g), groups.size(g));
   write_group(groups.begin(g), groups.size(g), stats.center, stats.inverse, out.advantage + groups.offset(g));
-  if (out.stats) report(stats, out.stats + 4 * g);
+  if (out.stats) report(stats, out.stats + kStatistics * g);
 }
 
 // Groups [first, last) of `order` (or of the call, where order is null), none larger than a column.
@@ -87,7 +87,7 @@ void small_groups(const Rule& rule, const Groups<T>& groups, const int64_t* orde
       write_group(batch.group[lane], batch.size[lane], stats.center[lane], stats.inverse[lane], advantage);
     }
     if (out.stats) {
-      for (int lane = 0; lane < batch.lanes; ++lane) report(stats[lane], out.stats + 4 * group(begin + lane));
+      for (int lane = 0; lane < batch.lanes; ++lane) report(stats[lane], out.stats + kStatistics * group(begin + lane));
     }
   }
 }
@@ -100,7 +100,7 @@ void large_group(const Rule& rule, const Groups<T>& groups, int64_t g, const Out
   for_each_chunk(groups.size(g), parallel_for, [&](int64_t, int64_t begin, int64_t end) {
     write_group(rewards + begin, end - begin, stats.center, stats.inverse, advantage + begin);
   });
-  if (out.stats) report(stats, out.stats + 4 * g);
+  if (out.stats) report(stats, out.stats + kStatistics * g);
 }
 
 // Rewards that a task should at least have: in batches, and one by one, which takes longer. Another thread has to be

@@ -22,7 +22,7 @@ void run(const Rule& rule, const Groups<T>& groups, const Output<T>& out, const 
 
 template <typename T>
 void fill_with_nan(T* stats, int64_t groups) {
-  if (stats) std::fill(stats, stats + 4 * groups, std::numeric_limits<T>::quiet_NaN());
+  if (stats) std::fill(stats, stats + kStatistics * groups, std::numeric_limits<T>::quiet_NaN());
 }
 
 // Computes on a copy of the rewards in which each group's lie together: gather(rewards) makes it, scatter(advantage)
@@ -118,10 +118,12 @@ void advantage_by_id(const Rule& rule, const T* rewards, const int64_t* ids, int
                      const Output<T>& out, const Threads& threads) {
   std::vector<T> stats;
   const auto by_group = [&](int64_t groups) {
-    if (out.stats) stats.resize(4 * groups);
+    if (out.stats) stats.resize(kStatistics * groups);
     return Output<T>{out.advantage, out.stats ? stats.data() : nullptr};
   };
-  const auto report = [&](int64_t row, int64_t g) { std::copy_n(stats.data() + 4 * g, 4, out.stats + 4 * row); };
+  const auto report = [&](int64_t row, int64_t g) {
+    std::copy_n(stats.data() + kStatistics * g, kStatistics, out.stats + kStatistics * row);
+  };
 
   if (const auto offsets = contiguous_offsets(ids, n)) {
     const Groups<T> groups{rewards, offsets->data(), 0, static_cast<int64_t>(offsets->size()) - 1};

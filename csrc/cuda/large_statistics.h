@@ -164,13 +164,13 @@ GAPO_DEVICE void write_large(Block& block, const LargeGroup<T>& group, const Gro
             for (int j = 0; j < count; ++j) {
               if (position + j * Block::kThreads >= group.size()) break;
               advantage[row[j]] = to_element<E>(is_reward(values[j]) ? advantage_of(values[j], stats) : T{0});
-              if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * (first + row[j]));
+              if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + kStatistics * (first + row[j]));
             }
           });
         });
       }
       if (report && !call.out.stats_by_row && block.rank == 0 && thread == 0) {
-        write_stats<E, T>(stats, report + 4 * group.place.number);
+        write_stats<E, T>(stats, report + kStatistics * group.place.number);
       }
     });
   });

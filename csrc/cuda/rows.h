@@ -219,11 +219,11 @@ GAPO_DEVICE void write_rows(const Team& team, const Call& call, int64_t g, const
           if (!batch.exists[i]) continue;
           const int64_t row = batch.first + batch.row[i];
           advantage[row] = score(batch.reward[i], batch.is_member[i]);
-          if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + 4 * row);
+          if (report && call.out.stats_by_row) write_stats<E, T>(stats, report + kStatistics * row);
         }
       }
     }
-    if (report && !call.out.stats_by_row && team.lane == 0) write_stats<E, T>(stats, report + 4 * g);
+    if (report && !call.out.stats_by_row && team.lane == 0) write_stats<E, T>(stats, report + kStatistics * g);
   });
 }
 

@@ -161,7 +161,8 @@ std::tuple<Tensor, Tensor> advantage_stats(const Tensor& rewards, const std::opt
   with_precision(call.precision, [&](auto zero) {
     using T = decltype(zero);
     // groups without rewards still have a row of statistics, NaN
-    const Groups<T> groups{data<T>(call.rewards), nullptr, rewards.size(rewards.dim() - 1), stats.numel() / 4};
+    const Groups<T> groups{data<T>(call.rewards), nullptr, rewards.size(rewards.dim() - 1),
+                           stats.numel() / kStatistics};
     contiguous_advantage<T>(rule, groups, mask.get(), {mutable_data<T>(call.advantage), mutable_data<T>(stats)},
                             torch_threads());
   });

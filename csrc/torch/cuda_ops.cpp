@@ -99,7 +99,7 @@ Tensor dense(const char* op, const Rule& rule, const Tensor& given, const std::o
   Call call = describe_call(rule, rewards, valid, result, stats);
   call.groups.group_size = call.groups.max_group_size = size;
   // groups without rewards still have a row of statistics, NaN
-  call.groups.count = stats ? stats->numel() / 4 : size == 0 ? 0 : rewards.numel() / size;
+  call.groups.count = stats ? stats->numel() / kStatistics : size == 0 ? 0 : rewards.numel() / size;
   run(op, call, rewards);
   return result;
 }
