@@ -52,21 +52,6 @@ PLAIN: dict[str, Callable[[dict[str, Any]], str]] = {  # a result file that is o
 }
 
 
-def op_tables(prefix: str, results: results_file.Results) -> dict[str, Callable[[], str]]:
-    """The tables of the op on one CPU."""
-    return {
-        f"{prefix}.short": lambda: markdown.short(results),
-        **{
-            f"{prefix}.{name}": lambda name=name: markdown.by_threads(name, results[name])
-            for name in ("dense", "ragged", "unordered", "tokens")
-        },
-        **{f"{prefix}.{name}": lambda name=name: markdown.dtypes(results[name]) for name in ("dtypes", "token_dtypes")},
-        **{f"{prefix}.{name}": lambda name=name: markdown.sweep(results[name]) for name in ("by_size", "by_batch")},
-        f"{prefix}.memory": lambda: markdown.memory(results["memory"]),
-        f"{prefix}.noise": lambda: markdown.noise(results),
-    }
-
-
 def tables() -> dict[str, Callable[[], str]]:
     """The Markdown of every table by its name in the documents."""
     cpu, xeon, gpu = (results_file.read(results_file.FOLDER / f"{name}.json") for name in ("cpu", "cpu_xeon", "gpu"))
@@ -76,8 +61,19 @@ def tables() -> dict[str, Callable[[], str]]:
         return PLAIN[name](found) if found else NOT_MEASURED
 
     return {
-        **op_tables("cpu", cpu),
-        **op_tables("xeon", xeon),
+        "cpu.short": lambda: markdown.short(cpu),
+        **{
+            f"cpu.{name}": lambda name=name: markdown.by_threads(name, cpu[name])
+            for name in ("dense", "ragged", "unordered", "tokens")
+        },
+        "cpu.dtypes": lambda: markdown.dtypes(cpu["dtypes"]),
+        "cpu.by_size": lambda: markdown.sweep(cpu["by_size"]),
+        "cpu.by_batch": lambda: markdown.sweep(cpu["by_batch"]),
+        "cpu.memory": lambda: markdown.memory(cpu["memory"]),
+        "cpu.noise": lambda: markdown.noise(cpu),
+        "xeon.short": lambda: markdown.short(xeon),
+        "xeon.token_dtypes": lambda: markdown.dtypes(xeon["token_dtypes"]),
+        "xeon.noise": lambda: markdown.noise(xeon),
         "gpu": lambda: markdown.gpu(gpu),
         **{name: lambda name=name: plain(name) for name in PLAIN},
     }
