@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gapo_kernels import ops
 from gapo_kernels.adapters.metrics import group_metrics
-from gapo_kernels.adapters.rows import as_valid, score_rows
+from gapo_kernels.adapters.rows import are_scorable, as_valid, sum_rows
 from gapo_kernels.adapters.settings import Settings, read_settings, without_division
 from gapo_kernels.ids import as_id_tensor
 
@@ -47,8 +47,8 @@ def advantage(
         (advantages, returns), one and the same tensor [batch, response], as with SkyRL's own GRPO.
     """
     chosen = without_division(settings or {}, grpo_norm_by_std, SECTION, SWITCH)
-    _, scorable = score_rows(token_level_rewards)
-    advantages = ops.token_advantage(token_level_rewards, response_mask, index, valid=as_valid(scorable), **chosen)
+    valid = as_valid(are_scorable(token_level_rewards))
+    advantages = ops.token_advantage(token_level_rewards, response_mask, index, valid=valid, **chosen)
     return advantages, advantages
 
 
@@ -70,7 +70,7 @@ def metrics(
     Returns:
         What ``gapo_kernels.adapters.metrics.group_metrics`` says.
     """
-    rewards, valid = score_rows(token_level_rewards)
+    rewards, valid = sum_rows(token_level_rewards), are_scorable(token_level_rewards)
     chosen = without_division(settings or {}, grpo_norm_by_std, SECTION, SWITCH)
     ids = as_id_tensor(index, rewards.device)
     stats = ops.advantage_stats(rewards, ids, valid=valid, **chosen)

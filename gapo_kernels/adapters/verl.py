@@ -19,7 +19,7 @@ from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 from gapo_kernels import ops
 from gapo_kernels.adapters import verl_hooks
 from gapo_kernels.adapters.metrics import group_metrics
-from gapo_kernels.adapters.rows import as_valid, score_rows
+from gapo_kernels.adapters.rows import are_scorable, as_valid, sum_rows
 from gapo_kernels.adapters.settings import Settings, read_settings, without_division
 from gapo_kernels.ids import as_id_tensor
 
@@ -30,7 +30,7 @@ SWITCH = "algorithm.norm_adv_by_std_in_grpo"
 class _Batch(NamedTuple):
     """What the last call scored, kept until verl collects its metrics."""
 
-    rewards: Tensor  # [bs]
+    token_rewards: Tensor  # [bs, L], verl's own: the sum is taken where verl asks for metrics
     ids: Tensor  # [bs]
     scorable: Tensor  # bool [bs]
     trained: Tensor  # bool [bs]: has a token to train, as verl's padding rows have not
@@ -90,9 +90,9 @@ def _score(
         raise ValueError("index expects the uid of each row (non_tensor_batch['uid']), got None")
     settings = _settings(estimator, config)
     ids = as_id_tensor(index, token_rewards.device)
-    rewards, scorable = score_rows(token_rewards)
+    scorable = are_scorable(token_rewards)
     advantages = ops.token_advantage(token_rewards, mask, ids, valid=as_valid(scorable), **settings)
-    _last = _Batch(rewards, ids, scorable, _has_tokens(mask), settings)
+    _last = _Batch(token_rewards, ids, scorable, _has_tokens(mask), settings)
     return advantages, advantages
 
 
@@ -127,7 +127,7 @@ def last_metrics() -> dict[str, float]:
     _, group = batch.ids.unique(return_inverse=True)
     is_trained = torch.zeros_like(group, dtype=torch.bool).index_fill_(0, group[batch.trained], True)
     kept = is_trained[group]  # a row that rejection sampling masks has had its part in its group's statistics
-    rewards, ids, valid = (rows[kept] for rows in (batch.rewards, batch.ids, batch.scorable))
+    rewards, ids, valid = (rows[kept] for rows in (sum_rows(batch.token_rewards), batch.ids, batch.scorable))
     stats = ops.advantage_stats(rewards, ids, valid=valid, **batch.settings)
     return group_metrics(rewards, stats, ids, valid)
 

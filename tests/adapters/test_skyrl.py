@@ -17,7 +17,7 @@ import torch
 
 import gapo_kernels
 from gapo_kernels.adapters import skyrl
-from gapo_kernels.adapters.rows import score_rows
+from gapo_kernels.adapters.rows import sum_rows
 
 UIDS = ["q7", "q1", "q7", "q1", "q7", "q7", "q1", "q2"]
 REWARDS = torch.tensor([0.1, 0.5, 0.9, 1.0, 0.2, 0.3, 0.5, 0.7])
@@ -152,6 +152,26 @@ def test_a_partial_of_somebody_else_is_refused(registry):
 
 
 def test_rows_are_summed_in_the_precision_of_the_op():
-    rewards, _ = score_rows(torch.tensor([[256.0, 1.0, 1.0]], dtype=torch.bfloat16))
+    rewards = sum_rows(torch.tensor([[256.0, 1.0, 1.0]], dtype=torch.bfloat16))
     assert rewards.dtype == torch.float32
     assert rewards.tolist() == [258.0]
+    assert sum_rows(torch.ones(150, 3)).tolist() == [3.0] * 150
+    assert sum_rows(torch.ones(0, 3)).shape == (0,)
+
+
+def test_metrics_are_of_the_advantages_that_are_trained(registry):
+    """The op sums in float64: in float32 a large entry, taken back later, would swallow the small one beside it."""
+    skyrl.register(center="mean", scale="none")
+    token_rewards = torch.tensor([[3e8, reward, -3e8] for reward in (0.0, 1.0, 2.0, 5.0)])
+    trained, _ = registry.get("gapo")(token_rewards, torch.ones(4, 3), ["a"] * 4)
+    found = skyrl.metrics(token_rewards, ["a"] * 4, settings={"center": "mean", "scale": "none"})
+    assert trained[:, 0].tolist() == [-2, -1, 0, 3]
+    assert (found["gapo/center"], found["gapo/advantage_abs_mean"]) == (2, 1.5)
+
+
+def test_it_divides_unless_told_otherwise():
+    token_rewards = REWARDS.unsqueeze(1)
+    advantages, _ = skyrl.advantage(token_rewards, torch.ones(8, 1), UIDS)
+    assert torch.equal(advantages[:, 0], EXPECTED)
+    scale = gapo_kernels.advantage_stats(REWARDS[[0, 2, 4, 5]]).scale
+    assert skyrl.metrics(token_rewards[[0, 2, 4, 5]], ["a"] * 4)["gapo/scale"] == pytest.approx(scale.item())

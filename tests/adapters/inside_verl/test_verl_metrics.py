@@ -1,5 +1,7 @@
 """verl's own metrics carry the statistics of the groups that were scored, once a batch."""
 
+import math
+
 import pytest
 
 pytest.importorskip("verl.trainer.ppo.core_algos", reason="needs verl: make test-adapters-verl")
@@ -69,3 +71,26 @@ def test_a_row_counts_whichever_of_its_tokens_is_trained():
 def test_the_wrapper_keeps_the_functions_name():
     assert ray_trainer.compute_data_metrics is metric_utils.compute_data_metrics
     assert metric_utils.compute_data_metrics.__name__ == "compute_data_metrics"
+
+
+def test_an_infinite_reward_is_scorable():
+    """Its group's advantages are NaN, and the log says so: nothing was left out."""
+    batch = make_batch([math.inf, 0, 1, 1], ["a"] * 4)
+    metrics = metrics_of(batch, "gapo")
+    assert batch.batch["advantages"][0, 0].isnan()
+    assert (metrics["gapo/frac_nan_groups"], metrics["gapo/frac_unscorable"]) == (1, 0)
+
+
+def test_a_row_that_could_not_be_scored_is_counted():
+    metrics = metrics_of(make_batch([0.1, math.nan, 0.9, 0.2], ["a"] * 4), "gapo")
+    assert (metrics["gapo/frac_unscorable"], metrics["gapo/frac_nan_groups"]) == (1 / 4, 0)
+
+
+def test_they_are_of_the_rewards_that_are_trained():
+    """The op sums a row in float64: in float32 a large entry, taken back later, would swallow the small one."""
+    batch = make_batch([0.0] * 4, ["a"] * 4)
+    batch.batch["token_level_rewards"] = torch.tensor([[3e8, reward, -3e8] for reward in (0.0, 1.0, 2.0, 5.0)])
+    batch.batch["token_level_rewards"] = torch.nn.functional.pad(batch.batch["token_level_rewards"], (0, LENGTH - 3))
+    metrics = metrics_of(batch, "gapo", config={"gapo": {"center": "mean", "scale": "none"}})
+    assert batch.batch["advantages"][:, 0].tolist() == [-2, -1, 0, 3]
+    assert (metrics["gapo/center"], metrics["gapo/advantage_abs_mean"]) == (2, 1.5)
