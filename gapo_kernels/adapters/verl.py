@@ -7,6 +7,7 @@ and what it changes: docs/adapters/verl.md.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -56,7 +57,7 @@ def gapo(
         index: [bs], the uid of each row's prompt; in any order, groups of any sizes.
         config: verl's ``algorithm`` section as a dict, an OmegaConf node or an ``AlgoConfig``, or None. Read are
             ``gapo.{estimator,tau,center,scale,eps}`` and ``norm_adv_by_std_in_grpo``, whose False means the scale
-            ``none``.
+            ``none``. None, from a trainer that passes no section, means the defaults, with a warning.
         **unused: what verl passes to other estimators, such as ``reward_baselines``.
 
     Returns:
@@ -108,9 +109,18 @@ def _has_tokens(mask: Tensor) -> Tensor:
 def _settings(estimator: str, config: Mapping[str, Any] | None) -> Settings:
     """What the op is called with, out of any of the forms in which verl's configuration arrives."""
     if config is None:
+        _warn_of_no_configuration()
         return {"estimator": estimator}
     settings: Settings = {"estimator": estimator, **read_settings(config.get("gapo"), SECTION)}
     return without_division(settings, config.get("norm_adv_by_std_in_grpo"), SECTION, SWITCH)
+
+
+@functools.cache  # once, whatever the filters of warnings are: it would come with each step
+def _warn_of_no_configuration() -> None:
+    warnings.warn(
+        f"verl's trainer passed no algorithm section: {SECTION} and {SWITCH.rpartition('.')[2]} are not read",
+        stacklevel=2,
+    )
 
 
 def last_metrics() -> dict[str, float]:
@@ -140,9 +150,10 @@ def register() -> None:
     for name, function in ESTIMATORS.items():
         other = ADV_ESTIMATOR_REGISTRY.get(name)
         if other is not None and other.__module__ != __name__:
+            called = getattr(other, "__qualname__", other)  # a partial has none
             warnings.warn(
-                f"algorithm.adv_estimator={name} is {other.__module__}.{other.__qualname__}, which was registered"
-                " first: gapo_kernels' own is not in use",
+                f"algorithm.adv_estimator={name} is {other.__module__}.{called}, which was registered first:"
+                " gapo_kernels' own is not in use",
                 stacklevel=2,
             )
             continue

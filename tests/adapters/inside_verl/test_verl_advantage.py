@@ -9,6 +9,7 @@ pytest.importorskip("verl.trainer.ppo.core_algos", reason="needs verl: make test
 import numpy as np
 import torch
 from golden_cases import CASES, ESTIMATORS, assert_golden, needs_golden
+from verl.trainer.ppo.ray_trainer import compute_advantage
 from verl_batches import advantages_of, make_batch, ragged_batch, reference_advantages
 
 
@@ -80,3 +81,10 @@ def test_no_uid():
     del batch.non_tensor_batch["uid"]
     with pytest.raises(ValueError, match=r"^index expects the uid of each row .*, got None$"):
         advantages_of(batch, "gapo")
+
+
+def test_no_tokens():
+    batch = make_batch([0.1, 0.9], ["a"] * 2)
+    for name in ("token_level_rewards", "response_mask"):
+        batch.batch[name] = batch.batch[name][:, :0]
+    assert compute_advantage(batch, "gapo").batch["advantages"].shape == (2, 0)

@@ -1,5 +1,6 @@
 """Settings in every form in which verl's configuration arrives, and what is said about wrong ones."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from verl.trainer.config import AlgoConfig
 from verl_batches import advantages_of, ragged_batch, reference_advantages
+
+from gapo_kernels.adapters import verl as adapter
 
 RECIPE = Path(__file__).parents[3] / "trainer" / "verl_recipe"
 VERL_CONFIG = Path(verl.__file__).parent / "trainer" / "config"
@@ -59,8 +62,13 @@ def test_forms(form, config, expected):
 
 
 def test_no_configuration():
-    assert_is(None)
-    assert_is(None, "gapo_mean", "gapo_mean")
+    adapter._warn_of_no_configuration.cache_clear()
+    message = r"^verl's trainer passed no algorithm section: algorithm\.gapo and norm_adv_by_std_in_grpo are not read$"
+    with pytest.warns(UserWarning, match=message):
+        assert_is(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # once is enough
+        assert_is(None, "gapo_mean", "gapo_mean")
 
 
 def test_settings_replace_those_of_the_name():

@@ -1,5 +1,6 @@
 """verl finds the plug-in by itself; registering again does no harm; a name that is taken is said aloud."""
 
+import functools
 import importlib
 import os
 import subprocess
@@ -64,3 +65,9 @@ def test_doctor_says_that_it_is_active(monkeypatch):
     assert "active: algorithm.adv_estimator=gapo" in "\n".join(presence.report())
     monkeypatch.setitem(core_algos.ADV_ESTIMATOR_REGISTRY, "gapo", print)
     assert "not active: gapo registered by somebody else" in "\n".join(presence.report())
+
+
+def test_a_name_that_a_partial_has_taken(monkeypatch):
+    monkeypatch.setitem(core_algos.ADV_ESTIMATOR_REGISTRY, "gapo", functools.partial(print))
+    with pytest.warns(UserWarning, match=r"adv_estimator=gapo is functools\..*print.*, which was registered first"):
+        adapter.register()

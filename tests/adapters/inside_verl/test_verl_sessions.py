@@ -54,3 +54,13 @@ def test_other_estimators_are_left_alone():
     assert torch.equal(
         rows["advantages"], utils.compute_advantage(batch_of(range(6)), "grpo_vectorized").batch["advantages"]
     )
+
+
+def test_a_masked_last_output_leaves_its_session_at_zero():
+    """verl reads the session's advantage off the output's first token, which is 0 there, for grpo too."""
+    for estimator in ("grpo", "gapo"):
+        batch = batch_of(range(6))
+        batch.batch["response_mask"][3] = 0
+        rows = utils.compute_advantage_for_multi_trajectories(batch, KEYS, estimator, config={}).batch["advantages"]
+        assert (rows[[1, 3, 4]] == 0).all()
+        assert rows[5].any()
