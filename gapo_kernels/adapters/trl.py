@@ -83,13 +83,15 @@ class GapoGRPOTrainer(GRPOTrainer):
     """
 
     _calculate_rewards: Callable[..., Tensor]  # TRL's method
+    _tag_names: list[str]  # TRL's, or those of a class between
 
     def __init__(
         self, model: Any, reward_funcs: Any = None, args: GRPOConfig | None = None, *others: Any, **options: Any
     ) -> None:
         self.advantage_settings = _settings(args)
         if _estimator(self.advantage_settings) == ESTIMATORS["gapo"]:
-            self._name, self._paper, self._tag_names = "GAPO", PAPER, [*GRPOTrainer._tag_names, "gapo"]
+            self._name, self._paper = "GAPO", PAPER
+            self._tag_names = list(dict.fromkeys([*self._tag_names, "gapo"]))  # a subclass may have tags of its own
         super().__init__(model, reward_funcs, args, *others, **options)
         missing = [name for name in INTERNALS if not hasattr(self, name)]
         if missing:
@@ -185,7 +187,7 @@ def score(rewards: Tensor, scorable: Tensor, settings: Settings) -> tuple[Tensor
 
 
 def _estimator(settings: Settings) -> Estimator:
-    return resolve(settings["estimator"], settings.get("center"), settings.get("scale"))
+    return resolve(settings.get("estimator", "gapo"), settings.get("center"), settings.get("scale"))
 
 
 def _settings(args: GRPOConfig | None) -> Settings:

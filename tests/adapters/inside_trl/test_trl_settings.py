@@ -4,10 +4,20 @@ import pytest
 
 pytest.importorskip("trl.trainer", reason="needs TRL: make test-adapters-trl")
 
+from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer, TrlParser
-from trl_runs import Rewards, assert_advantages, make_trainer, reference_advantages
+from trl_runs import (
+    PROMPTS,
+    Rewards,
+    Watched,
+    assert_advantages,
+    make_trainer,
+    reference_advantages,
+    tiny_model,
+    tiny_tokenizer,
+)
 
-from gapo_kernels.adapters.trl import GapoGRPOConfig
+from gapo_kernels.adapters.trl import GapoGRPOConfig, GapoGRPOTrainer
 
 REQUIRED = {"output_dir": "out", "use_cpu": True, "bf16": False, "report_to": "none"}
 
@@ -31,6 +41,22 @@ def test_a_plain_configuration_means_the_defaults(tmp_path):
     trainer = make_trainer(tmp_path, rewards := Rewards(), config=GRPOConfig, max_steps=1)
     trainer.train()
     assert_advantages(trainer.batches["train"][0], reference_advantages(rewards.calls))
+
+
+def test_none_means_the_default(tmp_path):
+    unset = dict.fromkeys(("estimator", "tau", "center", "scale", "eps"))
+    trainer = make_trainer(tmp_path, rewards := Rewards(), max_steps=1, **unset)
+    trainer.train()
+    assert trainer._name == "GAPO"
+    assert_advantages(trainer.batches["train"][0], reference_advantages(rewards.calls))
+
+
+def test_no_configuration_means_the_defaults(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # TRL names a folder by itself
+    monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: True)  # its default is bf16
+    options = {"processing_class": tiny_tokenizer(), "train_dataset": Dataset.from_dict({"prompt": PROMPTS})}
+    trainer = GapoGRPOTrainer(tiny_model(), Rewards(), args=None, **options)
+    assert trainer.advantage_settings == {"estimator": "gapo", "tau": 0.5, "eps": 1e-6}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +90,13 @@ def test_what_is_refused(tmp_path, settings, message):
 
 def test_the_model_card_names_the_estimator_that_was_used(tmp_path):
     assert make_trainer(tmp_path, Rewards())._name == "GAPO"
+    assert make_trainer(tmp_path, Rewards()).model.model_tags == [*GRPOTrainer._tag_names, "gapo"]
     other = make_trainer(tmp_path, Rewards(), estimator="rloo")
     assert other._name == GRPOTrainer._name
     assert other.model.model_tags == GRPOTrainer._tag_names
+
+
+def test_a_subclass_keeps_its_tags(tmp_path):
+    tags = [*GRPOTrainer._tag_names, "gapo", "mine"]
+    kind = type("Kind", (Watched,), {"_tag_names": tags})
+    assert make_trainer(tmp_path, Rewards(), trainer=kind).model.model_tags == tags

@@ -175,3 +175,17 @@ def test_a_reference_model_adds_its_penalty(tmp_path):
         assert_advantages(batch, reference_advantages([given]))
     assert "ref_per_token_logps" in trainer.batches["train"][0]
     assert trainer.state.log_history[1]["kl"] > 0
+
+
+def test_a_log_entry_is_the_mean_of_its_steps(tmp_path):
+    class Steps:  # a centre of 0 in the first step, of 1 in the second
+        __name__ = "steps"
+        calls = 0
+
+        def __call__(self, completion_ids, **kwargs):
+            self.calls += 1
+            return [self.calls - 1.0] * len(completion_ids)
+
+    trainer = make_trainer(tmp_path, Steps(), logging_steps=2)
+    trainer.train()
+    assert [entry["gapo/center"] for entry in trainer.state.log_history if "gapo/center" in entry] == [0.5]
