@@ -7,7 +7,7 @@ imported. How to use it: docs/adapters/slime.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -42,8 +42,8 @@ def post_process_rewards(args: Any, samples: Sequence[Any]) -> tuple[list[Any], 
         (raw rewards as they were given, advantages), both in the order of ``samples``.
 
     Raises:
-        ValueError: a sample without a group, a setting that the op does not take, or one of slime's own that asks for
-            something else than group advantages.
+        ValueError: a sample without a group, a dict as reward where no ``reward_key`` is set, a setting that the op
+            does not take, or one of slime's own that asks for something else than group advantages.
     """
     rows = _rows(args, samples)
     advantages = ops.advantage_by_id(rows.rewards, rows.groups, valid=rows.scorable, **_settings(args))
@@ -115,6 +115,11 @@ def _rows(args: Any, samples: Sequence[Any]) -> _Rows:
         if sample.group_index is None:
             raise ValueError(f"samples[{number}].group_index expects the number of its prompt's group, got None")
         reward = _reward(args, sample)
+        if isinstance(reward, Mapping):
+            raise ValueError(
+                f"samples[{number}].reward expects a number, or reward_key (--reward-key) the name of its entry to"
+                f" train on, got {reward!r}"
+            )
         if reward is not None:
             reward = None if math.isnan(reward) else float(reward)
         rollout_id = getattr(sample, "rollout_id", getattr(sample, "group_id", None))

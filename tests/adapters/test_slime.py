@@ -159,6 +159,9 @@ def test_the_statistics_join_slimes_metrics():
     assert metrics["gapo/frac_unscorable"] == 1 / 5
     assert metrics["gapo/groups"] == 2
     assert log(3, arguments(), samples, None, 1.0) is False
+    empty = {}
+    log(3, arguments(), samples, empty, 1.0)
+    assert empty["gapo/groups"] == 2
 
 
 def test_a_part_is_not_lost_among_equal_rewards():
@@ -171,3 +174,9 @@ def test_a_part_is_not_lost_among_equal_rewards():
 def test_a_sample_without_a_rollout_is_no_part_of_the_one_of_its_number():
     samples = [Sample(0, rollout_id=1, reward=0.0), *(Sample(0, reward=reward) for reward in (0.0, 0.5, 1.0))]
     assert process(arguments(), samples)[1] == gapo_kernels.advantage(torch.tensor([0.0, 0.0, 0.5, 1.0])).tolist()
+
+
+def test_a_dict_without_the_reward_key():
+    samples = [Sample(0, reward=0.0), Sample(0, reward={"score": 1.0})]
+    with pytest.raises(ValueError, match=r"^samples\[1\]\.reward expects a number, or reward_key .*, got \{'score': 1"):
+        process(arguments(), samples)
