@@ -99,3 +99,12 @@ def test_what_a_row_that_is_left_out_holds_changes_nothing(left_out):
 
 def test_float64_rewards_are_told_apart_in_float64():
     assert metrics(torch.tensor([[1.0, 1.0 + 1e-12]], dtype=torch.float64))["frac_degenerate_groups"] == 0
+
+
+def test_the_largest_row_statistic_may_be_below_zero():
+    assert metrics(torch.tensor([[-4.0, -3.0, -3.0, -1.0]]))["center"] == -3
+
+
+def test_a_tiny_advantage_is_not_zero():
+    found = metrics(torch.tensor([0.0, 0.0, 1e-7]), scale="none")
+    assert found["frac_zero_advantage"] == pytest.approx(2 / 3)

@@ -50,6 +50,8 @@ def test_versions_that_look_for_no_plugins(verl, monkeypatch):
     assert "not active: verl before 0.9 looks for no plug-ins, set VERL_USE_EXTERNAL_MODULES=" in verl("0.8.0")
     monkeypatch.setenv("VERL_USE_EXTERNAL_MODULES", f"other,{presence.VERL_PLUGIN}")
     assert "plug-in found" in verl("0.8.0")
+    monkeypatch.setenv("VERL_USE_EXTERNAL_MODULES", f"{presence.VERL_PLUGIN}_mine")
+    assert "not active: verl before 0.9 looks for no plug-ins" in verl("0.8.0")
 
 
 @pytest.mark.parametrize(("folder", "is_verl"), [("trainer/ppo", True), ("trainer", False)])
@@ -64,15 +66,20 @@ def test_another_package_of_that_name(verl, monkeypatch, tmp_path, folder, is_ve
 def test_no_entry_point(verl, monkeypatch):
     monkeypatch.setattr(presence, "entry_points", lambda group: [])
     assert "not active: this installation has no entry point in verl.plugins" in verl()
+    somebody_elses = type("EntryPoint", (), {"name": "gapo", "value": "theirs.plugin"})
+    monkeypatch.setattr(presence, "entry_points", lambda group: [somebody_elses])
+    assert "not active: this installation has no entry point in verl.plugins" in verl()
 
 
 @pytest.mark.parametrize(
-    ("setting", "active"), [("none", False), ("other", False), ("other, gapo", True), ("auto", True)]
+    ("setting", "active"),
+    [("none", False), ("other", False), ("other, gapo", True), ("auto", True), (" Auto ", True), ("NONE", False)],
 )
 def test_verls_own_switch(verl, monkeypatch, setting, active):
     monkeypatch.setenv("VERL_USE_EXTERNAL_PLUGINS", setting)
     assert ("plug-in found" in verl()) == active
-    assert (f"not active: VERL_USE_EXTERNAL_PLUGINS={setting} leaves gapo out" in verl()) != active
+    read = setting.strip().lower()  # as verl does
+    assert (f"not active: VERL_USE_EXTERNAL_PLUGINS={read} leaves gapo out" in verl()) != active
 
 
 def test_a_plugin_that_does_not_load(verl, monkeypatch):
@@ -81,6 +88,14 @@ def test_a_plugin_that_does_not_load(verl, monkeypatch):
     monkeypatch.setattr(EntryPoint, "value", presence.VERL_PLUGIN)
     expected = "not active: importing gapo_kernels.adapters.no_such_module failed: ModuleNotFoundError: No module named"
     assert expected in verl(load_plugins=True)
+
+
+def test_a_plugin_that_raises_something_else(verl, monkeypatch, tmp_path):
+    (tmp_path / "raising_plugin.py").write_text("raise RuntimeError('no driver')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(presence, "VERL_PLUGIN", "raising_plugin")
+    monkeypatch.setattr(EntryPoint, "value", presence.VERL_PLUGIN)
+    assert "not active: importing raising_plugin failed: RuntimeError: no driver" in verl(load_plugins=True)
 
 
 def test_no_framework_is_imported():

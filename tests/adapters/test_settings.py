@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import gapo_kernels
+from gapo_kernels import ops
 from gapo_kernels.adapters.settings import read_settings, without_division
 
 
@@ -79,3 +80,13 @@ def test_they_are_the_doors_arguments():
 def test_a_wrong_setting_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         read_settings(given, "here")
+
+
+def test_a_trace_that_torch_adds_is_left_out(monkeypatch):
+    def refuse(*args, **settings):
+        raise RuntimeError("expects another\nException raised from ...")
+
+    monkeypatch.setattr(ops, "advantage", refuse)
+    with pytest.raises(ValueError, match=r"^here: expects another$") as raised:
+        read_settings({"tau": 0.5}, "here")
+    assert "\n" not in str(raised.value)

@@ -13,7 +13,8 @@ from gapo_kernels.adapters import verl_hooks
 MODULES = {
     verl_hooks.METRICS: "def compute_data_metrics(batch):\n    return {'verl': 1.0}\n",
     verl_hooks.SESSIONS: """
-def compute_advantage_for_multi_trajectories(data, batch_keys, adv_estimator):
+def compute_advantage_for_multi_trajectories(data, batch_keys, adv_estimator, gamma=1.0, config=None):
+    data.called_with = gamma, config
     data.batch["advantages"] = data.rewards.unsqueeze(1) * data.batch["response_mask"].float()
     return data
 """,
@@ -80,3 +81,35 @@ def test_a_session_has_its_last_outputs_advantage_over_the_mask(verl, dtype):
     nan = torch.nan
     expected = torch.tensor([[0, nan, nan], [nan, nan, 0], [0, 0, 3.0]])
     torch.testing.assert_close(done, expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_the_tenth_output_comes_after_the_second():
+    keys = [f"a_0_{output}" for output in (0, 10, *range(1, 10))]
+    assert verl_hooks.last_outputs(keys) == ([1], [0] * 11)
+
+
+def test_all_arguments_reach_verl_by_position(verl):
+    selected = []
+
+    class Watched(Data):
+        def select_idxs(self, rows):
+            selected.append(super().select_idxs(rows))
+            return selected[-1]
+
+    data = Watched(torch.tensor([1.0, 2.0]), torch.ones(2, 1))
+    verl().utils.compute_advantage_for_multi_trajectories(data, ["a_0_0", "a_0_1"], "gapo", 0.5, {"tau": 0.75})
+    assert [ends.called_with for ends in selected] == [(0.5, {"tau": 0.75})]
+
+
+def test_a_verl_without_the_function(verl, tmp_path):
+    tmp_path.joinpath(*verl_hooks.SESSIONS.split(".")).with_suffix(".py").write_text("")
+    assert not hasattr(verl().utils, "compute_advantage_for_multi_trajectories")
+
+
+def test_installing_again_reaches_who_imported_by_name(verl, tmp_path):
+    (tmp_path / "verl" / "trainer" / "by_name.py").write_text(f"from {verl_hooks.METRICS} import compute_data_metrics")
+    by_name = importlib.import_module("verl.trainer.by_name")
+    for number in (3.0, 4.0):
+        verl_hooks.install(frozenset({"gapo"}), lambda number=number: {f"gapo/{number}": number})
+        assert by_name.compute_data_metrics is verl().metric_utils.compute_data_metrics
+        assert by_name.compute_data_metrics(None) == {"verl": 1.0, f"gapo/{number}": number}
