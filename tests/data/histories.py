@@ -53,10 +53,11 @@ class History:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def commit(self, message: str = "change") -> str:
+    def commit(self, message: str = "change", author: str = "A") -> str:
         self.time += 3600
         git(self.folder, "add", "-A")
-        git(self.folder, "commit", "-q", "--allow-empty", "-m", message, time=self.time)
+        by = f"--author={author} <a@example.com>"
+        git(self.folder, "commit", "-q", "--allow-empty", "-m", message, by, time=self.time)
         return git(self.folder, "rev-parse", "HEAD")
 
 

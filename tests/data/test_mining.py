@@ -96,6 +96,9 @@ TWO_EDITS = {"l5": "five = 5", "l30": "thirty = 30"}
         ("a.c", "\0" + numbered(), "\0" + numbered(**TWO_EDITS), "file: binary"),
         ("a.c", numbered(70_000), numbered(70_000, **TWO_EDITS), "file: large"),
         ("a.py", numbered(), numbered(l5="five = 5", l30="line_30  =  30"), "hunk: white space only"),
+        ("a.py", numbered(), numbered(l5="five = 5", l30="\ufeffline_30 = 30"), "hunk: white space only"),
+        ("a.py", numbered(l30="# $Id: a.py,v 1.1 2003/07/14 jane Exp $"),
+         numbered(l5="five = 5", l30="# $Id: a.py,v 1.2 2003/07/20 joe Exp $"), "hunk: version control keyword"),
         ("a.py", numbered(), numbered(l5="five = 5", l30="x = '" + "y" * 500 + "'"), "hunk: too many characters"),
         ("a.py", numbered(), numbered(l5="five = 5", l30=f"sha = '{'0a1b' * 16}'"),
          "hunk: digest that the prompt does not tell"),
@@ -117,6 +120,20 @@ def test_what_is_left_out_is_counted(history, tmp_path, path, before, after, rea
     rows, summary = mined(history.folder, tmp_path / "out.jsonl")
     assert rows == []
     assert summary.counts.get(reason) == 1
+
+
+@pytest.mark.parametrize(
+    ("author", "by_a_bot"),
+    [("dependabot[bot]", True), ("Stainless Bot", True), ("k8s-ci-robot", True), ("Abbot", False), ("Bot Ross", False)],
+)
+def test_what_a_bot_wrote_is_left_out(history, tmp_path, author, by_a_bot):
+    history.put("a.py", numbered())
+    history.commit()
+    history.put("a.py", numbered(**TWO_EDITS))
+    history.commit(author=author)
+    rows, summary = mined(history.folder, tmp_path / "out.jsonl")
+    assert (rows == []) == by_a_bot
+    assert summary.counts.get("commit: by a bot", 0) == by_a_bot
 
 
 def test_a_digest_that_an_earlier_hunk_tells_can_be_learnt(history, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from gapo_trainer.data.mining.objects import read_blob
 HUNKS = range(2, 61)  # a commit with one hunk has no history to learn from, one with more is a sweep or an import
 MOST_RENAMES = 20  # a commit that moves more files reorganises the tree
 FIRST = "commit: first of the history"
+_BOT = re.compile(rb"(?:\[bot\]|[ -](?:ro)?bot)\s*\Z", re.IGNORECASE)  # ends the name of an author that is none
 LARGEST_FILE = 1 << 20  # bytes; longer ones are data
 
 
@@ -68,6 +70,8 @@ def commit_changes(
     """
     if len(commit.parent_ids) != 1:
         raise Skipped("commit: merge" if commit.parent_ids else FIRST)
+    if _BOT.search(commit.author.raw_name or b""):
+        raise Skipped("commit: by a bot")
     diff = commit.parents[0].tree.diff_to_tree(commit.tree, DiffOption.INDENT_HEURISTIC)
     _find_renames(diff, renames)
     changes: list[Change] = []

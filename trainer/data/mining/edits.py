@@ -22,6 +22,9 @@ MOST_DIFF = 1500  # characters of an earlier hunk; the rest of a longer one is n
 # From MD5's on, and no number of decimal digits; a model could only make one up.
 _DIGEST = re.compile(r"(?<![0-9a-fA-F])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{32,}")
 
+# What CVS and Subversion wrote in at each commit: dates and names that no prompt tells.
+_KEYWORD = re.compile(r"\$(?:Id|Revision|Date|Author|Header|Rev|LastChanged\w+|HeadURL)(?::[^$\n]*)?\$")
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -71,8 +74,10 @@ def _size_fault(change: Change) -> str | None:
 def _task_fault(task: Task) -> str | None:
     if max(len(task.region), len(task.target)) > MOST_CHARACTERS:
         return "too many characters"
-    if "".join(task.region.split()) == "".join(task.target.split()):
+    if _visible(task.region) == _visible(task.target):
         return "white space only"
+    if _KEYWORD.sub("$", task.region) == _KEYWORD.sub("$", task.target):
+        return "version control keyword"
     if not task.region.strip() or not task.target.strip():
         return "pure insertion or deletion"
     diffs = "\n".join(hunk.diff for hunk in task.history)
@@ -80,6 +85,11 @@ def _task_fault(task: Task) -> str | None:
     if any(digest not in prompt for digest in _DIGEST.findall(task.target)):
         return "digest that the prompt does not tell"
     return text_fault(f"{diffs}\n{task.prefix}{task.region}{task.target}{task.suffix}")
+
+
+def _visible(text: str) -> str:
+    """Without white space and byte order marks."""
+    return "".join(text.replace("\ufeff", "").split())
 
 
 def _task(change: Change, history: Sequence[Hunk | None], origin: Origin) -> Task | None:
