@@ -81,6 +81,7 @@ TWO_EDITS = {"l5": "five = 5", "l30": "thirty = 30"}
     ("path", "before", "after", "reason"),
     [
         ("a.txt", numbered(), numbered(**TWO_EDITS), "commit: one hunk or none in source files"),
+        ("a.txt", numbered(), numbered(**TWO_EDITS), "file: in no known language"),
         ("vendor/a.py", numbered(), numbered(**TWO_EDITS), "file: vendored"),
         ("x/node_modules/a.js", numbered(), numbered(**TWO_EDITS), "file: vendored"),
         ("a_pb2.py", numbered(), numbered(**TWO_EDITS), "file: generated"),

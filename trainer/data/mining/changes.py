@@ -126,6 +126,7 @@ def _versions(
             continue
         lang = language_of(path)
         if lang is None:
+            counts["file: in no known language"] += 1
             continue
         fault = path_fault(path)
         if fault is None:
