@@ -8,9 +8,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TESTS = """
-import os
-import pytest
 import time
+
+import pytest
 
 LOST = []
 

@@ -12,7 +12,8 @@ _VENDORED = re.compile(
 _GENERATED_NAME = re.compile(
     r"(?:^|/)(?:gen-[a-z]+|generated(?:-src|-sources)?|__generated__|autogen)/"
     r"|(?:^|/)ui_[^/]*\.h$"
-    r"|(?:_pb2(?:_grpc)?\.pyi?|\.pb\.(?:go|cc|h|swift)|\.pb(?:enum|grpc|json|server)?\.dart|\.pb\.gw\.go|_pb\.(?:js|d\.ts|rb)|\.pbobjc\.[hm]|\.g\.dart|\.freezed\.dart"
+    r"|(?:_pb2(?:_grpc)?\.pyi?|\.pb\.(?:go|cc|h|swift)|\.pb\.gw\.go|_pb\.(?:js|d\.ts|rb)|\.pbobjc\.[hm]"
+    r"|\.pb(?:enum|grpc|json|server)?\.dart|\.g\.dart|\.freezed\.dart"
     r"|\.designer\.cs|\.g\.cs|\.g\.i\.cs|_generated\.[a-z]+|\.generated\.[a-z]+|\.gen\.[a-z]+|zz_generated.*\.go"
     r"|_string\.go|bindata\.go|moc_[^/]*\.cpp|qrc_[^/]*\.cpp|lex\.yy\.c|\.tab\.(?:[ch]|cc|hh|[ch]pp)|_rc\.py)$",
     re.IGNORECASE,
@@ -52,10 +53,7 @@ _GENERATED_COMMENT = re.compile(
     rb"|\bchanges (?:\w+ ){0,5}will be (?:lost|overwritten)",
     re.MULTILINE,
 )
-_NOT_TO_EDIT = re.compile(
-    rb"\b(?:do|please do|please) \W?not\W? (?:\w+ )?(?:edit|modify|change)"
-    rb"|\bdon't (?:\w+ )?(?:edit|modify|change)"
-)
+_NOT_TO_EDIT = re.compile(rb"\b(?:(?:do|please) \W?not\W?|don't) (?:\w+ )?(?:edit|modify|change)")
 _HEAD, _TAIL = 2000, 300  # bytes in which a file says that it is generated
 _LONGEST_LINE, _LONGEST_MEAN = 2000, 200  # characters; beyond, no person wrote the lines
 
