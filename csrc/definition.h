@@ -24,7 +24,11 @@ struct Named {
 
 GAPO_HD constexpr bool takes_mean(Center center) { return center == Center::kMean || center == Center::kLooMean; }
 
-// The centre is read off the ascending rewards.
+// The centre is that of the narrowest window.
+GAPO_HD constexpr bool takes_window(Center center) {
+  return center == Center::kHdiMedian || center == Center::kHdiMean;
+}
+// It is read off the ascending rewards.
 GAPO_HD constexpr bool takes_order(Center center) { return !takes_mean(center) && center != Center::kNone; }
 
 inline constexpr std::array<Named<Center>, 7> kCenters{{{"hdi_median", Center::kHdiMedian},
@@ -55,9 +59,7 @@ struct Rule {
   double eps = 1e-6;
   bool report_window = false;  // the window's ends are wanted even where the centre does not need them
 
-  GAPO_HD bool needs_window() const {
-    return report_window || center == Center::kHdiMedian || center == Center::kHdiMean;
-  }
+  GAPO_HD bool needs_window() const { return report_window || takes_window(center); }
   GAPO_HD bool needs_order() const { return report_window || takes_order(center) || scale == Scale::kMad; }
 };
 

@@ -57,7 +57,7 @@ GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, const BinT
     stats.upper = ranked[start + k - 1];
   }
   if (!takes_order(rule.center)) return;
-  const bool in_window = rule.center == Center::kHdiMedian || rule.center == Center::kHdiMean;
+  const bool in_window = takes_window(rule.center);
   if (in_window && start == kNoStart) {
     stats.center = kNan;
     return;
