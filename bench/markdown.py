@@ -7,9 +7,10 @@ from typing import Any
 
 from bench.forms import FORMS
 from bench.results_file import Entry, Results, find
-from bench.tables import TABLES
+from bench.tables import MAIN_TABLES, TABLES
 
 MISSING = "–"
+NOT_MEASURED = "Not measured yet."
 SHAPES = {
     "dense": "groups × size",
     "ragged": "groups × mean size",
@@ -25,6 +26,10 @@ TITLES = {
     "verl grpo_vectorized": "verl `grpo_vectorized`",
     "copy": "a copy",
 }
+
+
+def title(peer: str) -> str:
+    return TITLES.get(peer, peer)
 
 
 def time(microseconds: float) -> str:
@@ -50,11 +55,15 @@ def extents(shape: Sequence[int]) -> str:
 
 
 def shapes_of(table: dict[str, Any]) -> list[list[int]]:
-    found = []
-    for case in table["cases"]:
-        if case["shape"] not in found:
-            found.append(case["shape"])
-    return found
+    return [list(shape) for shape in dict.fromkeys(tuple(case["shape"]) for case in table["cases"])]
+
+
+def peers_of(table: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(case["peer"] for case in table["cases"]))
+
+
+def in_threads(number: int) -> str:
+    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def cell(entry: Entry | None) -> str:
@@ -82,14 +91,14 @@ def comparison(name: str, table: dict[str, Any], threads: int, peers: Sequence[s
         ours, best = entries["gapo"], fastest_peer(form, entries)
         ratio = f"{best / ours['median']:.1f}×" if best and ours else MISSING
         rows.append([extents(shape), *(cell(entries[peer]) for peer in shown), ratio])
-    return grid([SHAPES[name], *(TITLES.get(peer, peer) for peer in shown), "fastest peer / this op"], rows)
+    return grid([SHAPES[name], *map(title, shown), "fastest peer / this op"], rows)
 
 
 def by_threads(name: str, table: dict[str, Any]) -> str:
     """``comparison`` for every number of threads, with who was left out and where it was measured."""
     parts = []
     for threads in sorted({case["threads"] for case in table["cases"]}):
-        parts += [f"{threads} thread{'s' if threads > 1 else ''}:", comparison(name, table, threads)]
+        parts += [f"{in_threads(threads)}:", comparison(name, table, threads)]
     return "\n\n".join([*parts, *footnotes(table)])
 
 
@@ -97,27 +106,27 @@ def dtypes(table: dict[str, Any]) -> str:
     kinds = list(dict.fromkeys(case["dtype"] for case in table["cases"]))
     rows = []
     for shape in shapes_of(table):
-        for peer in dict.fromkeys(case["peer"] for case in table["cases"]):
+        for peer in peers_of(table):
             entries = [find(table, peer=peer, shape=shape, dtype=dtype) for dtype in kinds]
-            rows.append([extents(shape), TITLES.get(peer, peer), *map(cell, entries)])
+            rows.append([extents(shape), title(peer), *map(cell, entries)])
     return "\n\n".join([grid(["shape", "", *kinds], rows), *footnotes(table)])
 
 
 def sweep(table: dict[str, Any]) -> str:
     """Time per reward, in nanoseconds: it shows what grows although it should not."""
-    peers = list(dict.fromkeys(case["peer"] for case in table["cases"]))
+    peers = peers_of(table)
     rows = []
     for shape in shapes_of(table):
         entries = [find(table, peer=peer, shape=shape) for peer in peers]
         each = [f"{one['median'] * 1e3 / shape[0] / shape[1]:.3g}" if one else MISSING for one in entries]
         rows.append([extents(shape), *each])
-    header = ["shape", *(f"{TITLES.get(peer, peer)}, ns a reward" for peer in peers)]
+    header = ["shape", *(f"{title(peer)}, ns a reward" for peer in peers)]
     return "\n\n".join([grid(header, rows), *footnotes(table)])
 
 
 def memory(table: dict[str, Any]) -> str:
     rows = [
-        [f"`{case['form']}` {extents(case['shape'])}", TITLES.get(case["peer"], case["peer"]), size(case["beyond"])]
+        [f"`{case['form']}` {extents(case['shape'])}", title(case["peer"]), size(case["beyond"])]
         for case in table["cases"]
     ]
     return "\n\n".join([grid(["call", "", "beyond inputs and result"], rows), *footnotes(table)])
@@ -146,7 +155,7 @@ def noise(results: Results) -> str:
 def footnotes(table: dict[str, Any]) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for peer, reason in table["left_out"].items():
-        reasons.setdefault(reason, []).append(TITLES.get(peer, peer))
+        reasons.setdefault(reason, []).append(title(peer))
     left = [f"Not measured: {', '.join(peers)} ({reason})." for reason, peers in reasons.items()]
     return [*left, origin(table["provenance"])]
 
@@ -191,7 +200,7 @@ def short(results: Results) -> str:
         [
             comparison("dense", dense, 1, shown),
             f"`token_advantage` for {shape[0]:,} groups × {shape[1]} rows × {shape[2]:,} tokens, int64 mask:",
-            grid(["threads", *(TITLES.get(peer, peer) for peer in measured)], rows),
+            grid(["threads", *map(title, measured)], rows),
             f"float32, one thread in the first table. {origin(dense['provenance'])}",
         ]
     )
@@ -200,13 +209,13 @@ def short(results: Results) -> str:
 def gpu(results: Results) -> str:
     """Device times from a cold cache, with the share of a copy's bandwidth and the host's time a call."""
     if not results:
-        return "Not measured yet."
+        return NOT_MEASURED
     parts = []
-    for name in ("dense", "tokens", "unordered", "ragged"):
+    for name in MAIN_TABLES:
         table = results.get(name, {"cases": []})
         if not table["cases"]:
             continue
-        peers = list(dict.fromkeys(case["peer"] for case in table["cases"]))
+        peers = peers_of(table)
         rows = []
         for shape in shapes_of(table):
             entries = {peer: find(table, peer=peer, shape=shape) for peer in peers}
@@ -214,6 +223,8 @@ def gpu(results: Results) -> str:
             share = ours["traffic"] / (ours["median"] / 1e6) / table["copy_bandwidth"] if ours else None
             known = [MISSING] * 3 if ours is None else [time(ours["warm"]), time(ours["host"]), f"{share:.0%}"]
             rows.append([extents(shape), *map(cell, entries.values()), *known])
-        titles = [TITLES.get(peer, peer) for peer in peers]
-        parts += [grid([name, *titles, "warm L2", "host, a call", "of a copy's bandwidth"], rows), *footnotes(table)]
+        parts += [
+            grid([name, *map(title, peers), "warm L2", "host, a call", "of a copy's bandwidth"], rows),
+            *footnotes(table),
+        ]
     return "\n\n".join(parts)

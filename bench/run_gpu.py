@@ -21,14 +21,14 @@ import torch
 from bench import results_file
 from bench.device_time import Record, device_time, host_dispatch, record_calls, record_graph, record_waiting, rotation
 from bench.forms import FORMS, Inputs, Peer
+from bench.markdown import peers_of, shapes_of
 from bench.results_file import Entry
-from bench.tables import SMALL, TABLES, Case, cases
+from bench.tables import MAIN_TABLES, SMALL, TABLES, Case, cases
 from gapo_kernels.backends import list_backends
 from gapo_trainer.provenance import provenance
 
 RESULTS = results_file.FOLDER / "gpu.json"
-# the first ones matter most
-ORDER = ("dense", "tokens", "unordered", "ragged", "dtypes", "token_dtypes", "by_size", "by_batch")
+ORDER = (*MAIN_TABLES, "dtypes", "token_dtypes", "by_size", "by_batch")
 OWN = ("gapo", "triton")  # this package's kernels
 COMPILED = ("triton", "torch.compile")  # seconds for every shape: after all tables of the others
 REPLAYS = 25
@@ -213,12 +213,11 @@ def run(
 def short_table(results: results_file.Results) -> str:
     """Microseconds a call from a cold cache, a line for every shape: the end of a log tells what matters."""
     lines = []
-    for name in ("dense", "tokens", "unordered", "ragged"):
-        entries = results[name]["cases"]
-        names = list(dict.fromkeys(entry["peer"] for entry in entries))
-        lines.append(f"{name:<20}" + "".join(f"{peer[:13]:>14}" for peer in names))
-        for shape in dict.fromkeys(tuple(entry["shape"]) for entry in entries):
-            row = [results_file.find(results[name], peer=peer, shape=list(shape)) for peer in names]
+    for name in MAIN_TABLES:
+        peers = peers_of(results[name])
+        lines.append(f"{name:<20}" + "".join(f"{peer[:13]:>14}" for peer in peers))
+        for shape in shapes_of(results[name]):
+            row = [results_file.find(results[name], peer=peer, shape=shape) for peer in peers]
             cells = "".join(f"{entry['median']:>14.2f}" if entry else f"{'-':>14}" for entry in row)
             lines.append(f"{'x'.join(map(str, shape)):<20}" + cells)
     return "\n".join(lines)

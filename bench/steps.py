@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.markdown import grid, origin, time
+from bench.markdown import grid, in_threads, origin, time
 
 ESTIMATORS = {"grpo": "verl's `grpo`", "grpo_vectorized": "verl's `grpo_vectorized`", "gapo": "this package's `gapo`"}
 
@@ -21,8 +21,7 @@ def verl(results: dict[str, Any]) -> str:
         found = {case["threads"]: case for case in results["cases"] if case["estimator"] == name}
         quartiles = [tuple(map(milliseconds, found[n][clock])) for n in threads for clock in ("wall_ms", "cpu_ms")]
         rows.append([title, *(f"{median} ({q1} – {q3})" for q1, median, q3 in quartiles)])
-    names = [f"{number} thread{'s' if number > 1 else ''}" for number in threads]
-    header = ["estimator", *(f"{name}, {clock}" for name in names for clock in ("wall", "CPU"))]
+    header = ["estimator", *(f"{in_threads(number)}, {clock}" for number in threads for clock in ("wall", "CPU"))]
     load = f"Load average before: {results['load_before']:.1f}; where it exceeds the cores, wall times are too long"
     shape = f"{results['prompts']} prompts × {results['group_size']} completions × {results['tokens']:,} tokens"
     return f"{shape}, quartiles in brackets:\n\n{grid(header, rows)}\n\n{load}. {origin(results['provenance'])}"

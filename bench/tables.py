@@ -56,6 +56,8 @@ TABLES = {
     ),
 }
 
+MAIN_TABLES = ("dense", "tokens", "unordered", "ragged")  # one a form, the most important first
+
 QUICK = ("gapo", "triton", "torch", "numpy", "numpy.sort", "copy", "empty call", "empty kernel")  # nothing to compile
 SMALL = {
     "dense": Table("advantage", [(16, 8), (2, 64)], QUICK),

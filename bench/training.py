@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.markdown import grid, source, versions
+from bench.markdown import grid, in_threads, source, versions
 from gapo_trainer.names import SCORE_NAMES, SPLIT_NAMES
 from gapo_trainer.stats import Mean, mean_of_seeds, paired_test
 
@@ -59,5 +59,4 @@ def signed(mean: Mean) -> str:
 
 def _where(results: dict[str, Any]) -> str:
     facts = results["provenance"]
-    threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
-    return f"{facts['device']}, {threads}, {versions(facts)}, {source(facts)}"
+    return f"{facts['device']}, {in_threads(facts['threads'])}, {versions(facts)}, {source(facts)}"
