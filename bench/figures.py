@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from bench import markdown, trainer_vs_trl
 from bench.forms import FORMS
-from bench.markdown import TITLES, extents, shapes_of
+from bench.markdown import extents, peers_of, shapes_of
 from bench.results_file import Results, find
 from bench.tables import SIZE, TABLES, TOTAL
 
@@ -28,6 +29,7 @@ COLOURS = {
     "verl grpo": "#b05fb5",
     "verl grpo_vectorized": "#7d6bd0",
 }
+TRAINERS = (("trl", COLOURS["torch"], "TRL GRPOTrainer"), ("engine", COLOURS["gapo"], "this engine"))
 FLOOR_STYLES = {"copy": "--", "numpy.sort": "-."}  # floors are grey; what does nothing is dotted
 STYLE = {
     "svg.fonttype": "none",
@@ -43,7 +45,7 @@ Line = tuple[list[float], list[float]]
 
 def title(peer: str, floor: bool = False) -> str:
     """A peer's label. ``numpy.sort`` is not called a floor: the op may take less time for that part than NumPy does."""
-    return TITLES.get(peer, peer).replace("`", "") + (" (floor)" if floor and peer != "numpy.sort" else "")
+    return markdown.title(peer).replace("`", "") + (" (floor)" if floor and peer != "numpy.sort" else "")
 
 
 def line(table: dict[str, Any], peer: str, axis: int, value: Callable[[dict[str, Any]], float]) -> Line:
@@ -52,19 +54,28 @@ def line(table: dict[str, Any], peer: str, axis: int, value: Callable[[dict[str,
     return [case["shape"][axis] for case in cases], [value(case) for case in cases]
 
 
-def draw_line(axes: Axes, points: Line, peer: str, form: str = "advantage") -> None:
-    floor = FORMS[form].peers[peer].floor
+def draw_line(axes: Axes, points: Line, peer: str) -> None:
+    floor = FORMS["advantage"].peers[peer].floor
     floor_style = {"linestyle": FLOOR_STYLES.get(peer, ":"), "linewidth": 1.5}
     style = floor_style if floor else {"marker": "o", "markersize": 3.5, "linewidth": 1.8}
     axes.plot(*points, color=COLOURS.get(peer, GREY), label=title(peer, floor), **style)
 
 
+def tidy(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+    axes.grid(axis=grid)
+    axes.minorticks_off()
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def logarithmic(axes: Axes, xlabel: str, ylabel: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     axes.set_xscale("log", base=2)
-    axes.grid()
-    axes.minorticks_off()
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
+
+
+def on_one_thread(table: dict[str, Any]) -> dict[str, int]:
+    """What ``find`` is to look for beside peer and shape: on a GPU there are no threads."""
+    return {"threads": 1} if "threads" in table["cases"][0] else {}
 
 
 def time_by_size(results: Results) -> Figure:
@@ -72,7 +83,7 @@ def time_by_size(results: Results) -> Figure:
     figure = Figure(figsize=(9.5, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axes, name, axis in ((left, "by_size", 1), (right, "by_batch", 0)):
-        for peer in dict.fromkeys(case["peer"] for case in results[name]["cases"]):
+        for peer in peers_of(results[name]):
             draw_line(axes, line(results[name], peer, axis, lambda case: case["median"] / 1e3), peer)
     logarithmic(left, f"group size, {TOTAL:,} rewards in all", "ms a call")
     logarithmic(right, f"groups of {SIZE}", "ms a call")
@@ -89,14 +100,16 @@ def speed_up(results: Results) -> Figure:
     shapes = shapes_of(table)
     figure = Figure(figsize=(9.5, 3.9), layout="constrained")
     axes = figure.subplots()
+    facts = on_one_thread(table)
     for peer, who in FORMS[TABLES["dense"].form].peers.items():
-        facts = {"threads": 1} if "threads" in table["cases"][0] else {}
+        if peer == "gapo" or (who.floor and peer != "numpy.sort"):
+            continue
         pairs = [
             (place, find(table, peer=peer, shape=shape, **facts), find(table, peer="gapo", shape=shape, **facts))
             for place, shape in enumerate(shapes)
         ]
         known = [(place, other["median"] / ours["median"]) for place, other, ours in pairs if other and ours]
-        if peer == "gapo" or (who.floor and peer != "numpy.sort") or not known:
+        if not known:
             continue
         places, ratios = zip(*known, strict=True)
         shape = {"marker": "_", "markersize": 12, "markeredgewidth": 2.5} if who.floor else {"marker": "o"}
@@ -108,9 +121,7 @@ def speed_up(results: Results) -> Figure:
     axes.set(yscale="log", ylabel="times as long as this op")
     axes.set_xticks(range(len(shapes)), [extents(shape).replace(" × ", "\n× ") for shape in shapes], fontsize=8)
     axes.set_yticks([1, 10, 100, 1000, 10000], ["1", "10", "100", "1,000", "10,000"])
-    axes.minorticks_off()
-    axes.grid(axis="y")
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes, "y")
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return figure
 
@@ -119,17 +130,23 @@ def bandwidth(results: Results) -> Figure:
     """The share of a copy's bandwidth: the copy of as many bytes takes that share of the time."""
     figure = Figure(figsize=(9.5, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    sizes = results["by_size"]
-    copies = {tuple(case["shape"]): case["median"] for case in sizes["cases"] if case["peer"] == "copy"}
-    for peer in dict.fromkeys(case["peer"] for case in sizes["cases"]):
-        points = line(sizes, peer, 1, lambda case: 100 * copies[tuple(case["shape"])] / case["median"])
-        draw_line(left, points, peer)
-    logarithmic(left, f"group size, {TOTAL:,} rewards in all", "% of a copy's bandwidth")
-    left.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    draw_dense_bandwidth(left, results["by_size"])
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False)
+    draw_token_bandwidth(right, results["tokens"])
+    return figure
 
-    tokens = results["tokens"]
-    facts = {"threads": 1} if "threads" in tokens["cases"][0] else {}
+
+def draw_dense_bandwidth(axes: Axes, sizes: dict[str, Any]) -> None:
+    copies = {tuple(case["shape"]): case["median"] for case in sizes["cases"] if case["peer"] == "copy"}
+    for peer in peers_of(sizes):
+        points = line(sizes, peer, 1, lambda case: 100 * copies[tuple(case["shape"])] / case["median"])
+        draw_line(axes, points, peer)
+    logarithmic(axes, f"group size, {TOTAL:,} rewards in all", "% of a copy's bandwidth")
+    axes.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+
+
+def draw_token_bandwidth(axes: Axes, tokens: dict[str, Any]) -> None:
+    facts = on_one_thread(tokens)
     names = [
         peer
         for peer, who in FORMS["token_advantage"].peers.items()
@@ -143,17 +160,40 @@ def bandwidth(results: Results) -> Figure:
             if entry and copied:
                 share = 100 * copied["median"] / entry["median"]
                 colour = COLOURS.get(peer.partition(",")[0], GREY)
-                right.barh(row + (place - 1) * 0.26, share, 0.24, color=colour, alpha=SHADES[place])
-    right.set_yticks(range(len(names)), list(map(title, names)), fontsize=9)
-    right.invert_yaxis()
-    right.axvline(100, color=GREY, linestyle="--", linewidth=1.2)
-    right.set_xlabel("token_advantage, % of a copy's bandwidth")
+                axes.barh(row + (place - 1) * 0.26, share, 0.24, color=colour, alpha=SHADES[place])
+    axes.set_yticks(range(len(names)), list(map(title, names)), fontsize=9)
+    axes.invert_yaxis()
+    axes.axvline(100, color=GREY, linestyle="--", linewidth=1.2)
+    axes.set_xlabel("token_advantage, % of a copy's bandwidth")
     shades = [
         Patch(color=GREY, alpha=shade, label=extents(shape)) for shade, shape in zip(SHADES, shapes, strict=False)
     ]
-    right.legend(handles=shades, loc="lower right", frameon=False, fontsize=9)
-    right.grid(axis="x")
-    right.spines[["top", "right"]].set_visible(False)
+    axes.legend(handles=shades, loc="lower right", frameon=False, fontsize=9)
+    tidy(axes, "x")
+
+
+def trainer_step(results: dict[str, Any], over: str) -> Figure:
+    """Time and memory of a trainer's step over one of ``trainer_vs_trl.AXES``."""
+    cases, field, label = trainer_vs_trl.AXES[over]
+    figure = Figure(figsize=(9.5, 3.9), layout="constrained")
+    for axes, quantity, unit in zip(
+        figure.subplots(1, 2),
+        ("step_s", "memory_above_start_mb"),
+        ("step, CPU seconds", "memory above start, MB"),
+        strict=True,
+    ):
+        for side, colour, name in TRAINERS:
+            points = [
+                (getattr(case, field), one[side][quantity])
+                for case in cases
+                if (one := trainer_vs_trl.find(results["cases"], case)) and side in one
+            ]
+            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=name)
+        sizes = [getattr(case, field) for case in cases]
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel=unit)
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        tidy(axes)
+    figure.axes[0].legend(frameon=False)
     return figure
 
 
@@ -171,6 +211,13 @@ def save(results: Results, prefix: str, folder: Path) -> list[Path]:
         if all(results.get(table, {}).get("cases") for table in needed):
             paths += save_figure(functools.partial(draw, results), folder / f"{prefix}_{name}")
     return paths
+
+
+def save_trainer_steps(results: dict[str, Any], folder: Path) -> None:
+    """A figure over each of ``trainer_vs_trl.AXES``, once all sizes were measured."""
+    if results and trainer_vs_trl.is_complete(results):
+        for over in trainer_vs_trl.AXES:
+            save_figure(functools.partial(trainer_step, results, over), folder / f"trainer_vs_trl_by_{over}")
 
 
 def save_figure(draw: Callable[[], Figure], path: Path) -> list[Path]:

@@ -7,7 +7,6 @@ A test fails where a document and the results differ.
 from __future__ import annotations
 
 import argparse
-import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +32,6 @@ DOCUMENTS = [
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
     if MARK.search(path.read_text(encoding="utf-8"))
 ]
-NOT_MEASURED = "Not measured yet."
 PLAIN: dict[str, Callable[[dict[str, Any]], str]] = {  # a result file that is one table
     "verl_step": steps.verl,
     "verl_step_xeon": steps.verl,
@@ -58,7 +56,7 @@ def tables() -> dict[str, Callable[[], str]]:
 
     def plain(name: str) -> str:
         found = results_file.read(results_file.FOLDER / f"{name}.json")
-        return PLAIN[name](found) if found else NOT_MEASURED
+        return PLAIN[name](found) if found else markdown.NOT_MEASURED
 
     return {
         "cpu.short": lambda: markdown.short(cpu),
@@ -101,11 +99,7 @@ def main() -> None:
         for prefix in ("cpu", "gpu"):
             if found := results_file.read(results_file.FOLDER / f"{prefix}.json"):
                 figures.save(found, prefix, results_file.FOLDER)
-        found = results_file.read(trainer_vs_trl.RESULTS)
-        if found and trainer_vs_trl.is_complete(found):
-            for over in trainer_vs_trl.AXES:
-                path = trainer_vs_trl.RESULTS.with_name(f"trainer_vs_trl_by_{over}.svg")
-                figures.save_figure(functools.partial(trainer_vs_trl.draw, found, over), path)
+        figures.save_trainer_steps(results_file.read(trainer_vs_trl.RESULTS), results_file.FOLDER)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,12 @@ import os
 import statistics
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from bench import ROOT, results_file
 from bench.markdown import grid, origin
 from bench.trainer_step_worker import MODEL, NEW_TOKENS
 from gapo_trainer.provenance import provenance, write_result
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RESULTS = results_file.FOLDER / "trainer_vs_trl.json"
 PACKAGES = ("torch", "transformers", "trl", "accelerate")
@@ -53,7 +50,6 @@ AXES = {  # what the figures are drawn over: cases, their field, its label
     "group": (BY_GROUP, "group", "completions a step (prompt of 384 tokens)"),
     "prompt": (BY_PROMPT, "prompt_length", "prompt length in tokens (64 completions a step)"),
 }
-SIDES = (("trl", "#e07b39", "TRL GRPOTrainer"), ("engine", "#2a9d8f", "this engine"))  # as drawn
 CASES = list(dict.fromkeys([*ANCHORS, *BY_GROUP, *BY_PROMPT, KEEPING]))
 
 
@@ -143,35 +139,6 @@ def table(results: dict[str, Any]) -> str:
     header = ["", "TRL GRPOTrainer", "this engine", "step, faster by"]
     header += ["generation, faster by", "faster than `generate` by", "memory"]
     return f"{grid(header, rows)}\n\nOne thread. {origin(results['provenance'])}"
-
-
-def draw(results: dict[str, Any], over: str) -> Figure:
-    """Time and memory of a step over one of ``AXES``."""
-    from matplotlib.figure import Figure
-
-    cases, field, label = AXES[over]
-    figure = Figure(figsize=(9.5, 3.9), layout="constrained")
-    for axes, quantity, unit in zip(
-        figure.subplots(1, 2),
-        ("step_s", "memory_above_start_mb"),
-        ("step, CPU seconds", "memory above start, MB"),
-        strict=True,
-    ):
-        for side, colour, title in SIDES:
-            points = [
-                (getattr(case, field), one[side][quantity])
-                for case in cases
-                if (one := find(results["cases"], case)) and side in one
-            ]
-            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=title)
-        sizes = [getattr(case, field) for case in cases]
-        axes.set(xscale="log", yscale="log", xlabel=label, ylabel=unit)
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        axes.minorticks_off()
-        axes.grid()
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(frameon=False)
-    return figure
 
 
 def main() -> None:
