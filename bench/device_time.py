@@ -24,6 +24,7 @@ MOST_CALLS = 4096  # in a recording: a graph of more nodes takes seconds to make
 LEAST_CALLS, MOST_BYTES = 20, 4 << 30  # the least number of calls, unless they would need that much memory
 SLEEP_CYCLES = 1_000_000  # half a millisecond, in which the host launches a graph: its time is not the device's
 MOST_SLEEP_CYCLES = 64 * SLEEP_CYCLES  # for a host that takes longer
+DISPATCH_ROUNDS = 5  # of which the host's dispatch is the median
 LEAST_REPLAYS, ENOUGH_SECONDS = 5, 1.0  # no more replays than these, once they have taken so long
 
 
@@ -126,12 +127,11 @@ def device_time(calls: Sequence[Call], record: Record, replays: int, keep: bool 
 def host_dispatch(
     calls: Sequence[Call],
     synchronise: Callable[[], None],
-    rounds: int = 5,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Microseconds until an eager call returns to Python, the device still at work; the median of some rounds."""
     each = []
-    for _ in range(rounds):
+    for _ in range(DISPATCH_ROUNDS):
         synchronise()
         start = clock()
         for call in calls:

@@ -18,18 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TAU = 0.5
-EPS = 1e-6
+from gapo_numpy.estimators import EPS, TAU
 
 
-def window_size(group_size: int, tau: float) -> int:
-    return max(1, math.ceil(tau * group_size))
+def window_size(group_size: int) -> int:
+    return max(1, math.ceil(TAU * group_size))
 
 
-def vectorised_torch(rewards: Tensor, tau: float = TAU, eps: float = EPS) -> Tensor:
+def vectorised_torch(rewards: Tensor) -> Tensor:
     """GAPO in torch operations over the last dimension: sort, slice, argmin, gather. rewards: [B, G]."""
     size = rewards.shape[-1]
-    k = window_size(size, tau)
+    k = window_size(size)
     ordered = rewards.sort(dim=-1).values
     widths = ordered[:, k - 1 :] - ordered[:, : size - k + 1]
     start = widths.argmin(dim=-1, keepdim=True)
@@ -37,7 +36,7 @@ def vectorised_torch(rewards: Tensor, tau: float = TAU, eps: float = EPS) -> Ten
     high = ordered.gather(-1, start + k // 2)
     deviations = rewards - (low + high) / 2
     scale = (deviations.square().sum(-1, keepdim=True) / (size - 1)).sqrt()
-    return deviations / (scale + eps)
+    return deviations / (scale + EPS)
 
 
 @functools.cache
@@ -53,20 +52,20 @@ def no_compiler() -> str:
     return "" if found else "torch.compile needs a C++ compiler, and none was found"
 
 
-def vectorised_numpy(rewards: np.ndarray, tau: float = TAU, eps: float = EPS) -> np.ndarray:
+def vectorised_numpy(rewards: np.ndarray) -> np.ndarray:
     """``vectorised_torch`` in NumPy. rewards: [B, G]."""
     size = rewards.shape[-1]
-    k = window_size(size, tau)
+    k = window_size(size)
     ordered = np.sort(rewards, axis=-1)
     start = (ordered[:, k - 1 :] - ordered[:, : size - k + 1]).argmin(axis=-1)
     rows = np.arange(len(rewards))
     centre = (ordered[rows, start + (k - 1) // 2] + ordered[rows, start + k // 2]) / 2
     deviations = rewards - centre[:, None]
     scale = np.sqrt(np.square(deviations).sum(axis=-1, keepdims=True) / (size - 1))
-    return deviations / (scale + np.asarray(eps, rewards.dtype))
+    return deviations / (scale + np.asarray(EPS, rewards.dtype))
 
 
-def padded_torch(rewards: Tensor, offsets: Tensor, max_group_size: int, tau: float = TAU, eps: float = EPS) -> Tensor:
+def padded_torch(rewards: Tensor, offsets: Tensor, max_group_size: int) -> Tensor:
     """Ragged GAPO in torch operations: every group padded by infinities to the largest.
 
     rewards: [N]; offsets: [B + 1]; max_group_size: that of the largest group.
@@ -76,7 +75,7 @@ def padded_torch(rewards: Tensor, offsets: Tensor, max_group_size: int, tau: flo
     inside = columns < sizes
     padded = rewards.new_full(inside.shape, torch.inf).masked_scatter_(inside, rewards)
     ordered = padded.sort(dim=-1).values
-    k = (tau * sizes).ceil().long().clamp(min=1)
+    k = (TAU * sizes).ceil().long().clamp(min=1)
     last = columns + k - 1
     widths = ordered.gather(-1, last.clamp(max=max_group_size - 1)) - ordered
     start = widths.masked_fill(last >= sizes, torch.inf).argmin(dim=-1, keepdim=True)
@@ -85,7 +84,7 @@ def padded_torch(rewards: Tensor, offsets: Tensor, max_group_size: int, tau: flo
     centre = ((low + high) / 2).masked_fill(alone, 0)
     deviations = (padded - centre).masked_fill(~inside, 0)
     scale = (deviations.square().sum(-1, keepdim=True) / (sizes - 1).clamp(min=1)).sqrt().masked_fill(alone, 1)
-    return (deviations / (scale + eps))[inside]
+    return (deviations / (scale + EPS))[inside]
 
 
 def sorted_and_padded_torch(rewards: Tensor, group_ids: Tensor) -> Tensor:
@@ -102,7 +101,6 @@ def authors_loop(
     rewards: Tensor,
     ids: Sequence[object],
     tau: float = TAU,
-    eps: float = EPS,
     center: str = "median",
     normalize: bool = True,
 ) -> Tensor:
@@ -136,7 +134,7 @@ def authors_loop(
         scales[name] = torch.sqrt(torch.sum((group - centres[name]) ** 2) / (len(rows) - 1))
     for row in range(len(scores)):
         deviation = scores[row] - centres[ids[row]]
-        scores[row] = deviation / (scales[ids[row]] + eps) if normalize else deviation
+        scores[row] = deviation / (scales[ids[row]] + EPS) if normalize else deviation
     return scores
 
 
