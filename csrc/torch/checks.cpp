@@ -55,12 +55,23 @@ bool is_integer(const Tensor& tensor) {
          type == ScalarType::UInt64;
 }
 
+// "[4, 2]": the first `dims` extents.
+std::string shape_of(const Tensor& tensor, int64_t dims) {
+  std::string text = "[";
+  for (int64_t d = 0; d < dims; ++d) text += (d ? ", " : "") + std::to_string(tensor.size(d));
+  return text + "]";
+}
+
 // "int64 [4, 2]": dtype and shape, as a user knows them.
 std::string describe(const Tensor& tensor) {
   if (!tensor.defined()) return "None";
-  std::string text = std::string(dtype_name(tensor.scalar_type())) + " [";
-  for (int64_t d = 0; d < tensor.dim(); ++d) text += (d ? ", " : "") + std::to_string(tensor.size(d));
-  return text + "]";
+  return std::string(dtype_name(tensor.scalar_type())) + " " + shape_of(tensor, tensor.dim());
+}
+
+bool has_shape(const Tensor& tensor, const Tensor& like, int64_t dims) {
+  bool same = tensor.dim() == dims;
+  for (int64_t d = 0; same && d < dims; ++d) same = tensor.size(d) == like.size(d);
+  return same;
 }
 
 std::string device_name(const Tensor& tensor) {
@@ -105,22 +116,16 @@ void check_same_device(const char* op, const char* argument, const Tensor& tenso
 
 void check_valid(const char* op, const std::optional<Tensor>& valid, const Tensor& rewards, int64_t dims) {
   if (!valid) return;
-  bool same = valid->dim() == dims;
-  for (int64_t d = 0; same && d < dims; ++d) same = valid->size(d) == rewards.size(d);
-  std::string shape;
-  for (int64_t d = 0; d < dims; ++d) shape += (d ? ", " : "") + std::to_string(rewards.size(d));
-  GAPO_CHECK(same && valid->scalar_type() == ScalarType::Bool, op, " expects bool valid [", shape, "], got ",
-             describe(*valid));
+  GAPO_CHECK(has_shape(*valid, rewards, dims) && valid->scalar_type() == ScalarType::Bool, op, " expects bool valid ",
+             shape_of(rewards, dims), ", got ", describe(*valid));
   check_same_device(op, "valid", *valid, rewards);
 }
 
 void check_mask(const char* op, const Tensor& mask, const Tensor& token_rewards) {
   const bool typed =
       is_floating(mask) || is_integer(mask) || (mask.defined() && mask.scalar_type() == ScalarType::Bool);
-  const bool same =
-      typed && mask.dim() == 2 && mask.size(0) == token_rewards.size(0) && mask.size(1) == token_rewards.size(1);
-  GAPO_CHECK(same, op, " expects a bool, integer or float mask [", token_rewards.size(0), ", ", token_rewards.size(1),
-             "], got ", describe(mask));
+  GAPO_CHECK(typed && has_shape(mask, token_rewards, 2), op, " expects a bool, integer or float mask ",
+             shape_of(token_rewards, 2), ", got ", describe(mask));
   check_same_device(op, "mask", mask, token_rewards);
 }
 

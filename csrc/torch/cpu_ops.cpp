@@ -92,22 +92,31 @@ struct Prepared {
   ScalarType result_type;
 };
 
-int64_t groups_of(const Tensor& rewards) {
+// Groups that lie one after the other, described as Groups has them. stats: [count, 4] to be filled, or none.
+Tensor side_by_side(const Rule& rule, const Prepared& call, const int64_t* offsets, int64_t group_size, int64_t count,
+                    const std::optional<Tensor>& valid, const std::optional<Tensor>& stats) {
+  const Valid mask(valid);
+  with_precision(call.precision, [&](auto zero) {
+    using T = decltype(zero);
+    const Groups<T> groups{data<T>(call.rewards), offsets, group_size, count};
+    const Output<T> out{mutable_data<T>(call.advantage), stats ? mutable_data<T>(*stats) : nullptr};
+    contiguous_advantage<T>(rule, groups, mask.get(), out, torch_threads());
+  });
+  return call.result();
+}
+
+Tensor dense(const Rule& rule, const Tensor& rewards, const std::optional<Tensor>& valid, const Prepared& call,
+             const std::optional<Tensor>& stats) {
   const int64_t size = rewards.size(rewards.dim() - 1);
-  return size == 0 ? 0 : rewards.numel() / size;
+  // groups without rewards still have a row of statistics, NaN
+  const int64_t count = stats ? stats->numel() / kStatistics : size == 0 ? 0 : rewards.numel() / size;
+  return side_by_side(rule, call, nullptr, size, count, valid, stats);
 }
 
 Tensor advantage(const Tensor& rewards, double tau, const Text& center, const Text& scale, double eps,
                  const std::optional<Tensor>& valid) {
   const Rule rule = check_advantage(rewards, {tau, center, scale, eps, valid});
-  const Prepared call(rewards);
-  const Valid mask(valid);
-  with_precision(call.precision, [&](auto zero) {
-    using T = decltype(zero);
-    const Groups<T> groups{data<T>(call.rewards), nullptr, rewards.size(rewards.dim() - 1), groups_of(rewards)};
-    contiguous_advantage<T>(rule, groups, mask.get(), {mutable_data<T>(call.advantage), nullptr}, torch_threads());
-  });
-  return call.result();
+  return dense(rule, rewards, valid, Prepared(rewards), std::nullopt);
 }
 
 Tensor advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t max_group_size, double tau,
@@ -116,14 +125,7 @@ Tensor advantage_varlen(const Tensor& rewards, const Tensor& offsets, int64_t ma
   const Tensor bounds = as_type(offsets, ScalarType::Long);
   const int64_t count = bounds.size(0) - 1;
   check_offsets("advantage_varlen", data<int64_t>(bounds), count, rewards.size(0), max_group_size);
-  const Prepared call(rewards);
-  const Valid mask(valid);
-  with_precision(call.precision, [&](auto zero) {
-    using T = decltype(zero);
-    const Groups<T> groups{data<T>(call.rewards), data<int64_t>(bounds), 0, count};
-    contiguous_advantage<T>(rule, groups, mask.get(), {mutable_data<T>(call.advantage), nullptr}, torch_threads());
-  });
-  return call.result();
+  return side_by_side(rule, Prepared(rewards), data<int64_t>(bounds), 0, count, valid, std::nullopt);
 }
 
 // stats: [N, 4] to be filled, or none.
@@ -152,21 +154,9 @@ std::tuple<Tensor, Tensor> advantage_stats(const Tensor& rewards, const std::opt
   const Rule rule = check_advantage_stats(rewards, group_ids, {tau, center, scale, eps, valid});
   const Prepared call(rewards);
   const Tensor stats = empty(stats_shape(rewards, group_ids.has_value()), call.precision);
-  const auto rounded = [&] { return as_type(stats, call.result_type); };
-  if (group_ids) {
-    const Tensor advantage = by_id(rule, rewards, *group_ids, valid, call, stats);
-    return {advantage, rounded()};
-  }
-  const Valid mask(valid);
-  with_precision(call.precision, [&](auto zero) {
-    using T = decltype(zero);
-    // groups without rewards still have a row of statistics, NaN
-    const Groups<T> groups{data<T>(call.rewards), nullptr, rewards.size(rewards.dim() - 1),
-                           stats.numel() / kStatistics};
-    contiguous_advantage<T>(rule, groups, mask.get(), {mutable_data<T>(call.advantage), mutable_data<T>(stats)},
-                            torch_threads());
-  });
-  return {call.result(), rounded()};
+  const Tensor advantage =
+      group_ids ? by_id(rule, rewards, *group_ids, valid, call, stats) : dense(rule, rewards, valid, call, stats);
+  return {advantage, as_type(stats, call.result_type)};
 }
 
 Tensor token_advantage(const Tensor& token_rewards, const Tensor& mask, const Tensor& group_ids, double tau,

@@ -56,7 +56,7 @@ struct Valid {
 inline std::vector<int64_t> stats_shape(const Tensor& rewards, bool by_row) {
   std::vector<int64_t> shape = sizes_of(rewards);
   if (!by_row) shape.pop_back();
-  shape.push_back(4);
+  shape.push_back(kStatistics);
   return shape;
 }
 
