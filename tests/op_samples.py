@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from same_bits import as_tuple
 
 from gapo_kernels.backends import OPS
 from gapo_kernels.reference import CENTERS, SCALES
 
 __all__ = ["CENTERS", "OPS", "SCALES"]
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-
-
-def as_tuple(result: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """What an op returned, whatever the op."""
-    return result if isinstance(result, tuple) else (result,)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from op_samples import CENTERS, SAMPLES, SCALES, as_tuple, ids_of, rewards_of
+from op_samples import CENTERS, SAMPLES, SCALES, ids_of, offsets_of, rewards_of
+from same_bits import assert_same_bits
 
 import gapo_numpy
 
-THREADS = (1, 2, 4)
 CAPABILITIES = ("baseline", "avx2", "avx512")  # each CPU that has one has those before it
 HERE = CAPABILITIES.index(gapo_numpy.build_info()["cpu_capability"])
 
@@ -33,18 +33,12 @@ def restore_threads():
     torch.set_num_threads(threads)
 
 
-def bits(tensor: torch.Tensor) -> torch.Tensor:
-    """Bit patterns, in which NaN equals itself and 0 differs from -0."""
-    return tensor.contiguous().view(torch.uint8)
-
-
 def assert_same_for_all_threads(call) -> None:
-    expected = None
-    for threads in (*THREADS, 1):  # the last one is the run-to-run comparison
+    torch.set_num_threads(1)
+    expected = call()
+    for threads in (2, 4, 1):  # the last one is the run-to-run comparison
         torch.set_num_threads(threads)
-        found = [bits(tensor) for tensor in as_tuple(call())]
-        assert expected is None or all(map(torch.equal, found, expected)), f"{threads} threads"
-        expected = expected or found
+        assert_same_bits(call(), expected, f"{threads} threads")
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
@@ -87,13 +81,8 @@ def ragged(dtype: torch.dtype) -> list[torch.Tensor]:
 
 def varlen(groups: list[torch.Tensor], **options) -> list[torch.Tensor]:
     sizes = [len(group) for group in groups]
-    offsets = torch.tensor([0, *sizes]).cumsum(0)
-    return list(torch.ops.gapo.advantage_varlen(torch.cat(groups), offsets, max(SIZES), **options).split(sizes))
-
-
-def assert_same_groups(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
-    for result, wanted in zip(found, expected, strict=True):
-        assert torch.equal(bits(result), bits(wanted)), len(wanted)
+    result = torch.ops.gapo.advantage_varlen(torch.cat(groups), offsets_of(*sizes), max(SIZES), **options)
+    return list(result.split(sizes))
 
 
 @every_float
@@ -102,8 +91,8 @@ def test_a_group_alone_or_in_a_ragged_batch(dtype, center, scale):
     options = {"center": center, "scale": scale}
     groups = ragged(dtype)
     batch = varlen(groups, **options)
-    assert_same_groups([varlen([group], **options)[0] for group in groups], batch)
-    assert_same_groups(varlen(groups[::-1], **options)[::-1], batch)
+    assert_same_bits([varlen([group], **options)[0] for group in groups], batch)
+    assert_same_bits(varlen(groups[::-1], **options)[::-1], batch)
 
 
 @every_float
@@ -116,8 +105,7 @@ def test_a_group_alone_or_in_a_dense_batch(dtype, center, scale):
         batch, statistics = torch.ops.gapo.advantage_stats(rewards, center=center, scale=scale)
         for group in range(19):
             alone = torch.ops.gapo.advantage_stats(rewards[group], center=center, scale=scale)
-            assert torch.equal(bits(alone[0]), bits(batch[group]))
-            assert torch.equal(bits(alone[1]), bits(statistics[group]))
+            assert_same_bits(alone, (batch[group], statistics[group]))
 
 
 @every_float
@@ -130,7 +118,7 @@ def test_a_mean_is_the_same_whatever_else_is_asked_of_its_group(dtype, center):
             for scale in SCALES:
                 advantage = torch.ops.gapo.advantage(rewards, center=center, scale=scale)
                 reported = torch.ops.gapo.advantage_stats(rewards, center=center, scale=scale)[0]
-                assert torch.equal(bits(advantage), bits(reported)), (size, scale)
+                assert_same_bits(advantage, reported, (size, scale))
 
 
 @every_float
@@ -149,9 +137,7 @@ def test_shuffled_groups(dtype, center, scale):
     )
     for ids in (group_of_row, group_of_row.flip(0).max() - group_of_row, ids_for(group_of_row)):
         result = torch.ops.gapo.advantage_by_id(rewards, ids, center=center, scale=scale)
-        assert_same_groups(
-            [result[group_of_row == g] for g in range(len(groups))], list(in_order.split(sizes.tolist()))
-        )
+        assert_same_bits([result[group_of_row == g] for g in range(len(groups))], in_order.split(sizes.tolist()))
 
 
 def ids_for(numbers: torch.Tensor) -> torch.Tensor:
@@ -199,7 +185,7 @@ def test_an_infinite_centre_gives_the_same_bits_in_every_form():
     options = {"center": "median", "scale": "mad"}
     dense = torch.ops.gapo.advantage(rewards.repeat(20, 1), **options)
     beside = torch.ops.gapo.advantage_varlen(torch.cat([torch.rand(2), rewards]), torch.tensor([0, 2, 5]), 3, **options)
-    assert torch.equal(bits(dense), bits(beside[2:].repeat(20, 1)))
+    assert_same_bits(dense, beside[2:].repeat(20, 1))
     many = rewards_of(16, 1500)
     many[:, ::2] = math.inf
     assert_same_for_all_threads(lambda: torch.ops.gapo.advantage_stats(many, **options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from device_ops import moved, needs_gpu
-from op_samples import DTYPES, SAMPLES, WITHOUT_NAN, as_tuple, ids_of, offsets_of, rewards_of
+from op_samples import DTYPES, SAMPLES, WITHOUT_NAN, ids_of, offsets_of, rewards_of
+from same_bits import as_tuple, assert_same_bits
 
 from gapo_kernels.backends import list_backends
 
@@ -26,13 +28,7 @@ def on_gpu(sample, device: str = "cuda"):
     """The sample's call with everything on the device, ready to be made."""
     args = moved(sample.args, device)
     options = {name: moved(value, device) for name, value in sample.options.items()}
-
-    return lambda: as_tuple(sample.packet(*args, **options))
-
-
-def assert_same_bits(found, wanted) -> None:
-    for result, expected in zip(found, wanted, strict=True):
-        assert torch.equal(result.cpu().contiguous().view(torch.uint8), expected.cpu().contiguous().view(torch.uint8))
+    return lambda: sample.packet(*args, **options)
 
 
 def large_calls(dtype: torch.dtype = torch.float32) -> dict:
@@ -43,21 +39,21 @@ def large_calls(dtype: torch.dtype = torch.float32) -> dict:
     whole = total // 256 * 256
     tokens, mask = rewards_of(500, 130, dtype=dtype).cuda(), rewards_of(500, 130, seed=1).cuda() > 0.1
     ops = torch.ops.gapo
-    calls = {f"dense {n}": lambda n=n: (ops.advantage(rewards[: 3 * n].view(3, n)),) for n in (4, 64, 1024, 4096, 9000)}
+    calls = {f"dense {n}": lambda n=n: ops.advantage(rewards[: 3 * n].view(3, n)) for n in (4, 64, 1024, 4096, 9000)}
     return calls | {
-        "varlen": lambda: (ops.advantage_varlen(rewards, offsets, max(SIZES)),),
+        "varlen": lambda: ops.advantage_varlen(rewards, offsets, max(SIZES)),
         "by id": lambda: ops.advantage_stats(rewards, ids),
         "few ids": lambda: ops.advantage_stats(rewards, ids // 1_000_003 % 3),
-        **{f"by id {n}": lambda n=n: (ops.advantage_by_id(rewards[:n], ids[:n]),) for n in (40, 3000, 8000)},
+        **{f"by id {n}": lambda n=n: ops.advantage_by_id(rewards[:n], ids[:n]) for n in (40, 3000, 8000)},
         **{f"varlen {n}": lambda n=n: equal_groups_as_ragged(rewards[:whole], n) for n in (32, 64, 256)},
         "mad": lambda: ops.advantage_stats(rewards[:50_000].view(5, 10_000), scale="mad"),
-        "tokens": lambda: (ops.token_advantage(tokens, mask, ids[:500]),),
+        "tokens": lambda: ops.token_advantage(tokens, mask, ids[:500]),
     }
 
 
-def equal_groups_as_ragged(rewards: torch.Tensor, size: int) -> tuple[torch.Tensor]:
+def equal_groups_as_ragged(rewards: torch.Tensor, size: int) -> torch.Tensor:
     offsets = torch.arange(0, len(rewards) + 1, size, device=rewards.device)
-    return (torch.ops.gapo.advantage_varlen(rewards, offsets, size),)
+    return torch.ops.gapo.advantage_varlen(rewards, offsets, size)
 
 
 def test_who_serves():
@@ -71,10 +67,7 @@ def test_run_to_run(dtype):
     for name, call in large_calls(dtype).items():
         first = call()
         for _ in range(5):
-            try:
-                assert_same_bits(call(), first)
-            except AssertionError as error:
-                raise AssertionError(name) from error
+            assert_same_bits(call(), first, name)
 
 
 @every_sample
@@ -91,7 +84,7 @@ def test_graph_replay_through_every_kernel(dtype):
         assert_same_bits(replayed(call), expected)
 
 
-def replayed(call) -> tuple[torch.Tensor, ...]:
+def replayed(call):
     """The call's results out of a graph that ran three times."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -117,18 +110,18 @@ def test_calls_that_feed_each_other(size):
         lambda rewards: ops.advantage(rewards.view(-1, 16)).flatten(),
         lambda rewards: ops.advantage_by_id(rewards, ids),
         lambda rewards: ops.advantage(rewards.view(-1, 1024)).flatten(),
-        lambda rewards: equal_groups_as_ragged(rewards, 128)[0],
+        lambda rewards: equal_groups_as_ragged(rewards, 128),
         lambda rewards: ops.token_advantage(rewards.view(-1, 4), mask, ids[: size // 4]).flatten(),
         lambda rewards: rewards.roll(5) - 0.5 * given,
     )
 
-    def chain(after: Callable[[], None]) -> tuple[torch.Tensor]:
+    def chain(after: Callable[[], None]) -> torch.Tensor:
         rewards = given
         for _ in range(20):
             for step in steps:
                 rewards = step(rewards)
                 after()
-        return (rewards,)
+        return rewards
 
     expected = chain(torch.cuda.synchronize)
     for _ in range(3):
@@ -174,16 +167,16 @@ def test_the_first_call_may_be_captured():
 
 def test_a_graph_reads_its_inputs_anew():
     rewards, offsets = rewards_of(100).cuda(), offsets_of(60, 40).cuda()
-    call = lambda: (torch.ops.gapo.advantage_varlen(rewards, offsets, 90),)  # noqa: E731
+    call = functools.partial(torch.ops.gapo.advantage_varlen, rewards, offsets, 90)
     call()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        (result,) = call()
+        result = call()
     rewards.copy_(rewards_of(100, seed=5))
     offsets.copy_(offsets_of(10, 90))
     graph.replay()
     torch.cuda.synchronize()
-    assert_same_bits((result,), call())
+    assert_same_bits(result, call())
 
 
 @every_dtype
@@ -249,7 +242,7 @@ def test_a_side_stream():
         result = torch.ops.gapo.advantage(rewards)
     assert not stream.query()
     stream.synchronize()
-    assert_same_bits((result,), (expected,))
+    assert_same_bits(result, expected)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device")
@@ -258,7 +251,7 @@ def test_a_second_device(sample):
     assert torch.cuda.current_device() == 0
     results = on_gpu(sample, "cuda:1")()
     assert torch.cuda.current_device() == 0
-    assert all(result.device == torch.device("cuda", 1) for result in results)
+    assert all(result.device == torch.device("cuda", 1) for result in as_tuple(results))
     assert_same_bits(results, on_gpu(sample)())
 
 
@@ -299,4 +292,4 @@ def test_opcheck(sample):
 def test_a_bound_beyond_all_rewards():
     rewards, offsets = rewards_of(14_000).cuda(), offsets_of(9000, 5000).cuda()
     expected = torch.ops.gapo.advantage_varlen(rewards, offsets, 9000)
-    assert_same_bits((torch.ops.gapo.advantage_varlen(rewards, offsets, 2**40),), (expected,))
+    assert_same_bits(torch.ops.gapo.advantage_varlen(rewards, offsets, 2**40), expected)

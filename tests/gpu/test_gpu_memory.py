@@ -6,7 +6,8 @@ import pytest
 import torch
 from device_ops import INTERPRETED, needs_gpu, needs_gpu_or_interpreter
 from op_samples import DTYPES, ids_of, offsets_of, rewards_of
-from test_gpu_execution import assert_same_bits, large_calls
+from same_bits import as_tuple, assert_same_bits
+from test_gpu_execution import large_calls
 from tolerances import TOLERANCE
 
 from gapo_kernels import plan
@@ -25,7 +26,7 @@ def assert_same(found, wanted) -> None:
     """Bit by bit. Triton chooses by alignment how many values a lane takes, and with it the order of sums."""
     if CUDA_LIBRARY:
         return assert_same_bits(found, wanted)
-    for result, expected in zip(found, wanted, strict=True):
+    for result, expected in zip(as_tuple(found), as_tuple(wanted), strict=True):
         tolerance = TOLERANCE[expected.dtype]
         torch.testing.assert_close(result, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
 
@@ -48,12 +49,10 @@ def shifted(values: torch.Tensor, offset: int) -> torch.Tensor:
 @pytest.mark.parametrize("size", SIZES)
 def test_misaligned_groups(size, dtype):
     rewards, valid = rewards_of(5, size, dtype=dtype), rewards_of(5, size, seed=1) > 0.1
-    short, statistics = (
-        (OPS.advantage(rewards.to(DEVICE)),),
-        OPS.advantage_stats(rewards.to(DEVICE), valid=valid.to(DEVICE)),
-    )
+    short = OPS.advantage(rewards.to(DEVICE))
+    statistics = OPS.advantage_stats(rewards.to(DEVICE), valid=valid.to(DEVICE))
     for offset in OFFSETS:
-        assert_same((OPS.advantage(shifted(rewards, offset)),), short)
+        assert_same(OPS.advantage(shifted(rewards, offset)), short)
         found = OPS.advantage_stats(shifted(rewards, offset), valid=shifted(valid, offset))
         assert_same(found, statistics)
 
@@ -67,7 +66,7 @@ def test_misaligned_ragged_groups(dtype):
         expected = OPS.advantage_varlen(rewards.to(DEVICE), offsets.to(DEVICE), max(sizes))
         for offset in OFFSETS:
             found = OPS.advantage_varlen(shifted(rewards, offset), shifted(offsets, offset), max(sizes))
-            assert_same((found,), (expected,))
+            assert_same(found, expected)
     for kind in (torch.int32, torch.int64):
         expected = OPS.advantage_stats(rewards.to(DEVICE), ids.to(kind).to(DEVICE))
         for offset in OFFSETS:
@@ -82,8 +81,8 @@ def test_misaligned_tokens(length, dtype):
         mask = (rewards_of(30, length, seed=1) > 0.1).to(kind)
         expected = OPS.token_advantage(tokens.to(DEVICE), mask.to(DEVICE), ids)
         for offset in OFFSETS:
-            assert_same((OPS.token_advantage(shifted(tokens, offset), mask.to(DEVICE), ids),), (expected,))
-            assert_same((OPS.token_advantage(tokens.to(DEVICE), shifted(mask, offset), ids),), (expected,))
+            assert_same(OPS.token_advantage(shifted(tokens, offset), mask.to(DEVICE), ids), expected)
+            assert_same(OPS.token_advantage(tokens.to(DEVICE), shifted(mask, offset), ids), expected)
 
 
 @every_dtype
@@ -97,15 +96,15 @@ def test_strides(dtype):
         rewards[0].expand(4, 96),
         rewards.flip(0).t(),
     ):
-        assert_same((OPS.advantage(view),), (OPS.advantage(view.contiguous()),))
+        assert_same(OPS.advantage(view), OPS.advantage(view.contiguous()))
         valid = view > 0.1
         assert_same(OPS.advantage_stats(view, valid=valid), OPS.advantage_stats(view.contiguous(), valid=valid))
     column, every_second = rewards[:, 5], ids_of(128, 7).to(DEVICE)[::2]
     expected = OPS.advantage_by_id(column.contiguous(), every_second.contiguous())
-    assert_same((OPS.advantage_by_id(column, every_second),), (expected,))
+    assert_same(OPS.advantage_by_id(column, every_second), expected)
     tokens, mask = rewards.t()[:64], (rewards > 0.2).t()[:64]
     expected = OPS.token_advantage(tokens.contiguous(), mask.contiguous(), ids)
-    assert_same((OPS.token_advantage(tokens, mask, ids),), (expected,))
+    assert_same(OPS.token_advantage(tokens, mask, ids), expected)
 
 
 @pytest.mark.parametrize("size", [8, 100, 300, 1000, 3000, 9000])
@@ -118,10 +117,10 @@ def test_groups_that_reach_behind_the_rewards_are_left_alone(size, kind):
         return OPS.advantage_varlen(rewards, torch.tensor(offsets, dtype=kind).to(DEVICE), 2 * size)[:size]
 
     alone = scored(0, size)
-    assert_same((scored(-size, 0, size, 2 * size + size // 2),), (alone,))
+    assert_same(scored(-size, 0, size, 2 * size + size // 2), alone)
     result = scored(0, size, 2 * size + size // 2, 2 * size, -size, size)
     if not withdrawn(size):
-        assert_same((result,), (alone,))
+        assert_same(result, alone)
 
 
 @pytest.mark.parametrize("size", [2000, 9000, 20_000])
@@ -131,12 +130,12 @@ def test_overlapping_groups_touch_nothing_else(size):
     back_and_forth = torch.tensor([0, size, 0, size, 0, size, 0, size, size + 8], device=DEVICE)
     result = OPS.advantage_varlen(rewards, back_and_forth, size)
     behind = OPS.advantage_varlen(rewards[size:].clone(), torch.tensor([0, 8], device=DEVICE), size)
-    assert_same((result[size:],), (behind,))
+    assert_same(result[size:], behind)
     alone = OPS.advantage_varlen(rewards, back_and_forth[:2], size)
     if withdrawn(size):
         assert not torch.equal(result[:size], alone[:size])
     else:
-        assert_same((result[:size],), (alone[:size],))
+        assert_same(result[:size], alone[:size])
 
 
 @needs_gpu
