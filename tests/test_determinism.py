@@ -14,6 +14,7 @@ from same_bits import assert_same_bits
 
 import gapo_numpy
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # of which the tests make several
 CAPABILITIES = ("baseline", "avx2", "avx512")  # each CPU that has one has those before it
 HERE = CAPABILITIES.index(gapo_numpy.build_info()["cpu_capability"])
 
@@ -24,13 +25,6 @@ some_rules = pytest.mark.parametrize(
     ("center", "scale"), [(center, SCALES[i % 3]) for i, center in enumerate(CENTERS)] + [("hdi_median", "mad")]
 )
 every_float = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-
-
-@pytest.fixture(autouse=True)
-def restore_threads():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def assert_same_for_all_threads(call) -> None:

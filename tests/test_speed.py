@@ -19,6 +19,7 @@ import torch
 
 from bench.forms import FORMS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TURNS = 15
 LEADS = [
     # (form, peer, shape, how many times longer the peer takes at least)
@@ -31,14 +32,6 @@ LEADS = [
     ("advantage_by_id", "torch", (512, 16), 17.0),
     ("token_advantage", "torch", (16, 16, 256), 1.1),
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def lead(slower: Callable[[], Any], faster: Callable[[], Any]) -> float:

@@ -84,9 +84,5 @@ def files_of_at_most():
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread(one_thread):
     """Small models gain nothing from threads, and sums have one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
