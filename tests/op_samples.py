@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -43,14 +44,19 @@ def rewards_of(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -
     return ((drawn * 30).round() / 100).to(dtype)
 
 
-def ids_of(rows: int, groups: int, seed: int = 0) -> torch.Tensor:
+def ids_of(rows: int, groups: int) -> torch.Tensor:
     """Scattered ids in no order: large, negative, with gaps."""
-    drawn = torch.randint(groups, (rows,), generator=torch.Generator().manual_seed(seed))
+    drawn = torch.randint(groups, (rows,), generator=torch.Generator().manual_seed(0))
     return drawn * 1_000_003 - 7
 
 
 def offsets_of(*sizes: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
     return torch.tensor([0, *sizes]).cumsum(0).to(dtype)
+
+
+def group_of_row(sizes: Sequence[int]) -> torch.Tensor:
+    """The number of each row's group, where groups of these sizes lie one after the other."""
+    return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
 
 
 def _valid(*shape: int) -> torch.Tensor:

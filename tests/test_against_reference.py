@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from tolerances import as_precision, assert_close
+from op_samples import CENTERS, DTYPES, SCALES, group_of_row, offsets_of
+from tolerances import assert_close, by_definition
 
-from gapo_kernels import reference
+from gapo_kernels.rule import Rule
 
 EXAMPLES = int(os.environ.get("GAPO_FUZZ_EXAMPLES", "2000"))
 RUN = {"examples": 0}
@@ -25,8 +26,6 @@ EDGES = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129,
 EDGES += [2047, 2048, 4095, 4096]
 LARGE = [2049, 3000, 4097, 5000] * 3 + [8193, 16_385, 32_769]  # the largest take long
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from(EDGES), st.integers(1, 300), st.sampled_from(LARGE))
-
-DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 
 
 def uniform(rng, n):
@@ -98,7 +97,7 @@ KINDS = [
 
 @st.composite
 def calls(draw):
-    """Groups of one call: their rewards as float64 arrays, and the op's options."""
+    """One call: rewards, which of them are valid, the groups' sizes, the rule, the form, and what draws the rest."""
     first = draw(SIZES)
     budget = max(1, min(40, 4000 // first))
     sizes = [first] * draw(st.integers(1, budget)) if draw(st.booleans()) else [first]
@@ -111,11 +110,11 @@ def calls(draw):
     rewards = torch.from_numpy(np.concatenate(groups)).to(dtype)
     valid = torch.from_numpy(rng.random(len(rewards)) < 0.8) if draw(st.integers(0, 3)) == 0 else None
     tau = draw(st.one_of(st.sampled_from([0.5, 0.5, 0.25, 0.55, 0.8, 1.0, 1e-6]), st.floats(0.01, 1.0)))
-    center = draw(st.sampled_from(["hdi_median", *reference.CENTERS]))
-    scale = draw(st.sampled_from(["rms", *reference.SCALES]))
+    center = draw(st.sampled_from(["hdi_median", *CENTERS]))
+    scale = draw(st.sampled_from(["rms", *SCALES]))
     eps = draw(st.sampled_from([1e-6, 1e-6, 1e-3, 0.0]))
     form = draw(st.sampled_from(["dense", "varlen", "by_id", "stats", "stats_by_id"]))
-    return rewards, sizes, (tau, center, scale, eps, valid), form, rng
+    return rewards, valid, sizes, Rule(tau, center, scale, eps), form, rng
 
 
 @given(calls())
@@ -131,50 +130,37 @@ def test_the_op_agrees_with_the_reference(call):
 
 def compare(call, ops=torch.ops.gapo) -> None:
     """Runs one call through ``ops`` and through the reference."""
-    rewards, sizes, options, form, rng = call
+    rewards, valid, sizes, rule, form, rng = call
     RUN["examples"] += 1
-    ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    dense = len(set(sizes)) == 1
-    if form == "dense" and not dense:
+    if form == "dense" and len(set(sizes)) > 1:
         form = "varlen"
+    if form == "stats" and len(set(sizes)) > 1:
+        sizes = [len(rewards)]
+    ids = group_of_row(sizes)
     if "by_id" in form:
         order = torch.from_numpy(rng.permutation(len(rewards)))
         scattered = torch.from_numpy(rng.integers(-(2**62), 2**62, len(sizes)))
-        ids, rewards = ids[order], rewards[order]
-        if options[-1] is not None:
-            options = (*options[:-1], options[-1][order])
+        ids, rewards, valid = ids[order], rewards[order], None if valid is None else valid[order]
         given_ids = scattered[ids] if rng.random() < 0.5 else ids
-    tau, center, scale, eps, valid = options
-    expected, stats = reference.advantage(
-        as_precision(rewards), ids.numpy(), tau=tau, center=center, scale=scale, eps=eps,
-        valid=None if valid is None else valid.numpy(),
-    )  # fmt: skip
+    expected, stats = by_definition(rewards, ids, valid, **rule._asdict())
 
+    shape = (len(sizes), sizes[0])  # of the dense forms
     if form == "dense":
-        shape = (len(sizes), sizes[0])
         mask = None if valid is None else valid.view(shape)
-        result = ops.advantage(rewards.view(shape), tau, center, scale, eps, mask).flatten()
+        result = ops.advantage(rewards.view(shape), *rule, mask).flatten()
     elif form == "varlen":
-        offsets = torch.tensor([0, *np.cumsum(sizes)], dtype=torch.int32 if rng.random() < 0.5 else torch.int64)
-        result = ops.advantage_varlen(rewards, offsets, max(sizes), *options)
+        offsets = offsets_of(*sizes, dtype=torch.int32 if rng.random() < 0.5 else torch.int64)
+        result = ops.advantage_varlen(rewards, offsets, max(sizes), *rule, valid)
     elif form == "by_id":
-        result = ops.advantage_by_id(rewards, given_ids, *options)
+        result = ops.advantage_by_id(rewards, given_ids, *rule, valid)
     elif form == "stats_by_id":
-        result, got = ops.advantage_stats(rewards, given_ids, *options)
-        assert_close(got, stats, rewards.dtype, "stats")
+        result, found = ops.advantage_stats(rewards, given_ids, *rule, valid)
+        assert_close(found, stats, rewards.dtype, "stats")
     else:
-        shape = (len(sizes), sizes[0]) if dense else (1, len(rewards))
-        if not dense:
-            expected, stats = reference.advantage(
-                as_precision(rewards), np.zeros(len(rewards)), tau=tau, center=center, scale=scale, eps=eps,
-                valid=None if valid is None else valid.numpy(),
-            )  # fmt: skip
-            sizes = [len(rewards)]
         mask = None if valid is None else valid.view(shape)
-        result, got = ops.advantage_stats(rewards.view(shape), tau=tau, center=center, scale=scale, eps=eps, valid=mask)
+        result, found = ops.advantage_stats(rewards.view(shape), None, *rule, mask)
         result = result.flatten()
-        first_rows = np.cumsum([0, *sizes[:-1]])
-        assert_close(got, stats[first_rows], rewards.dtype, "stats")
+        assert_close(found, stats[:: sizes[0]], rewards.dtype, "stats")
     assert_close(result, expected, rewards.dtype, "advantage")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from op_samples import CENTERS, SAMPLES, SCALES, ids_of, offsets_of, rewards_of
+from op_samples import CENTERS, SAMPLES, SCALES, group_of_row, ids_of, offsets_of, rewards_of
 from same_bits import assert_same_bits
 
 import gapo_numpy
@@ -120,18 +120,17 @@ def test_a_mean_is_the_same_whatever_else_is_asked_of_its_group(dtype, center):
 def test_shuffled_groups(dtype, center, scale):
     """Groups may lie anywhere among the others' rows and have any ids; a group's own rows keep their order."""
     groups = ragged(dtype)
-    sizes = torch.tensor([len(group) for group in groups])
-    order = torch.randperm(int(sizes.sum()), generator=torch.Generator().manual_seed(0))
-    group_of_row = torch.repeat_interleave(torch.arange(len(groups)), sizes)[order]
-    rewards = torch.empty(len(order), dtype=dtype)
+    sizes = [len(group) for group in groups]
+    in_order, together = group_of_row(sizes), torch.cat(groups)
+    order = torch.randperm(len(together), generator=torch.Generator().manual_seed(0))
+    shuffled = in_order[order]
+    rewards = torch.empty_like(together)
     for g, group in enumerate(groups):
-        rewards[group_of_row == g] = group
-    in_order = torch.ops.gapo.advantage_by_id(
-        torch.cat(groups), torch.repeat_interleave(torch.arange(len(groups)), sizes), center=center, scale=scale
-    )
-    for ids in (group_of_row, group_of_row.flip(0).max() - group_of_row, ids_for(group_of_row)):
+        rewards[shuffled == g] = group
+    expected = torch.ops.gapo.advantage_by_id(together, in_order, center=center, scale=scale).split(sizes)
+    for ids in (shuffled, shuffled.flip(0).max() - shuffled, ids_for(shuffled)):
         result = torch.ops.gapo.advantage_by_id(rewards, ids, center=center, scale=scale)
-        assert_same_bits([result[group_of_row == g] for g in range(len(groups))], in_order.split(sizes.tolist()))
+        assert_same_bits([result[shuffled == g] for g in range(len(groups))], expected)
 
 
 def ids_for(numbers: torch.Tensor) -> torch.Tensor:

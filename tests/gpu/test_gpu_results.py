@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 import os
 
-import numpy as np
 import pytest
 import torch
 from device_ops import INTERPRETED, gpu_ops, needs_gpu, needs_gpu_or_interpreter
 from golden_cases import CASES, assert_golden
 from hypothesis import HealthCheck, given, seed, settings
-from op_samples import CENTERS, DTYPES, SAMPLES, SCALES, ids_of, offsets_of, rewards_of
+from op_samples import CENTERS, DTYPES, SAMPLES, SCALES, group_of_row, ids_of, offsets_of, rewards_of
 from same_bits import as_tuple, assert_same_bits
 from test_against_reference import calls, compare
-from tolerances import TOLERANCE, as_precision, assert_close
+from tolerances import TOLERANCE, assert_close, by_definition
 
-from gapo_kernels import reference
 from gapo_numpy import _core
 
 pytestmark = [pytest.mark.gpu, needs_gpu_or_interpreter]
@@ -69,7 +67,7 @@ def test_the_boundaries_of_the_tiers(size, dtype):
     groups = FEW if size > 1024 else MANY  # of the small ones several blocks, the last one not full
     rewards = rewards_of(groups, size, dtype=dtype, seed=size)
     for tau, center, scale in ((0.5, "hdi_median", "rms"), (0.8, "hdi_mean", "mad"), (0.3, "quantile", "none")):
-        expected, stats = reference.advantage(as_precision(rewards), tau=tau, center=center, scale=scale)
+        expected, stats = by_definition(rewards, tau=tau, center=center, scale=scale)
         assert_close(GPU.advantage(rewards, tau, center, scale), expected, dtype, "advantage")
         result, found = GPU.advantage_stats(rewards, None, tau, center, scale)
         assert_close(result, expected, dtype, "advantage with statistics")
@@ -82,36 +80,14 @@ def test_one_huge_group(size):
     rewards = rewards_of(1, size).double().add_(torch.randn(1, size, generator=torch.Generator().manual_seed(0)) * 1e-3)
     for dtype in (torch.float32, torch.float64):
         given_rewards = rewards.to(dtype)
-        expected, stats = reference.advantage(as_precision(given_rewards))
+        expected, stats = by_definition(given_rewards)
         result, found = GPU.advantage_stats(given_rewards)
         assert_close(result, expected, dtype, "advantage")
         assert_close(found, stats, dtype, "statistics")
 
 
-SIZES = (
-    64,
-    5,
-    9000,
-    1,
-    16,
-    17,
-    2048,
-    0,
-    2049,
-    3,
-    31,
-    1024,
-    1025,
-    4096,
-    4097,
-    32,
-    33,
-    7,
-    min(40_000, LARGEST // 3),
-    8,
-    2,
-    0,
-)
+SIZES = (64, 5, 9000, 1, 16, 17, 2048, 0, 2049, 3, 31, 1024, 1025, 4096, 4097, 32, 33, 7)
+SIZES += (min(40_000, LARGEST // 3), 8, 2, 0)
 
 
 @every_dtype
@@ -119,14 +95,11 @@ SIZES = (
 def test_tiny_and_huge_groups_in_one_batch(dtype, masked):
     total = sum(SIZES)
     rewards, valid = rewards_of(total, dtype=dtype), rewards_of(total, seed=1) > 0.1 if masked else None
-    ids = torch.repeat_interleave(torch.arange(len(SIZES)), torch.tensor(SIZES))
+    ids = group_of_row(SIZES)
     order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
     for center, scale in (("hdi_median", "rms"), ("loo_mean", "mad"), ("median", "rms")):
-        mask = None if valid is None else valid.numpy()
-        expected, stats = reference.advantage(
-            as_precision(rewards), ids.numpy(), center=center, scale=scale, valid=mask
-        )
         options = {"center": center, "scale": scale}
+        expected, stats = by_definition(rewards, ids, valid, **options)
         for kind in (torch.int32, torch.int64):
             result = GPU.advantage_varlen(rewards, offsets_of(*SIZES, dtype=kind), max(SIZES), valid=valid, **options)
             assert_close(result, expected, dtype, "varlen")
@@ -142,14 +115,13 @@ def test_ragged_groups_up_to_a_bound(most, masked):
     sizes = torch.randint(0, most + 1, (MANY,), generator=torch.Generator().manual_seed(most)).tolist()
     sizes += [most, 0, most, 1]
     total = sum(sizes)
-    ids = np.repeat(np.arange(len(sizes)), sizes)
+    ids = group_of_row(sizes)
     valid = rewards_of(total, seed=1) > 0.1 if masked else None
     for dtype in DTYPES:
         rewards = rewards_of(total, dtype=dtype)
-        mask = None if valid is None else valid.numpy()
         for center, scale in (("hdi_median", "rms"), ("loo_mean", "mad")):
             options = {"center": center, "scale": scale}
-            expected = reference.advantage(as_precision(rewards), ids, valid=mask, **options)[0]
+            expected = by_definition(rewards, ids, valid, **options)[0]
             result = GPU.advantage_varlen(rewards, offsets_of(*sizes), most, valid=valid, **options)
             assert_close(result, expected, dtype, f"{center}, {scale}")
 
@@ -169,7 +141,7 @@ def test_unordered_ids_of_any_number(rows):
         order = torch.argsort(ids, stable=True)
         offsets = offsets_of(*torch.unique_consecutive(ids[order], return_counts=True)[1].tolist())
         for options in ({}, {"center": "mean"}):  # a sum in the order of the rows
-            expected = reference.advantage(as_precision(rewards), ids.numpy(), **options)[0]
+            expected = by_definition(rewards, ids, **options)[0]
             result = GPU.advantage_by_id(rewards, ids, **options)
             assert_close(result, expected, torch.float32, name)
             # to the bit as where they lie side by side, without a bound, as the ids have none
@@ -211,10 +183,10 @@ CORNERS = [
 def test_corner_cases(dtype, center, scale):
     sizes = [len(group) for group in CORNERS]
     rewards = torch.tensor([value for group in CORNERS for value in group], dtype=torch.float64).to(dtype)
-    ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    ids = group_of_row(sizes)
     for tau, eps in ((0.5, 1e-6), (0.55, 0.0), (1.0, 1e-3))[:RULES]:
         options = {"tau": tau, "center": center, "scale": scale, "eps": eps}
-        expected, stats = reference.advantage(as_precision(rewards), ids.numpy(), **options)
+        expected, stats = by_definition(rewards, ids, **options)
         assert_close(
             GPU.advantage_varlen(rewards, offsets_of(*sizes), max(sizes), **options), expected, dtype, "varlen"
         )
@@ -281,6 +253,6 @@ def test_more_rewards_than_an_int32_of_bytes():
     rewards = torch.zeros(rows, 1024, dtype=torch.float16, device="cuda")
     rewards[-1] = torch.arange(1024)
     result = torch.ops.gapo.advantage(rewards)
-    expected = reference.advantage(np.arange(1024, dtype=np.float32))[0]
+    expected = by_definition(torch.arange(1024.0))[0]
     assert_close(result[-1].cpu(), expected, torch.float16, "last group")
     assert not result[0].any()

@@ -9,12 +9,12 @@ from collections import defaultdict
 import pytest
 import torch
 from golden_cases import CASES, assert_golden, needs_golden, options
-from op_samples import CENTERS, SAMPLES, SCALES, ids_of, offsets_of, rewards_of
+from op_samples import CENTERS, SAMPLES, SCALES, group_of_row, ids_of, offsets_of, rewards_of
 from same_bits import as_tuple, assert_same_bits
-from tolerances import TOLERANCE, as_precision, assert_close
+from tolerances import TOLERANCE, assert_close, by_definition
 
 import gapo_kernels
-from gapo_kernels import reference, reference_ops
+from gapo_kernels import reference_ops
 from gapo_kernels.triton_kernels import launch_shared, tiers
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of inf - inf
@@ -22,10 +22,10 @@ RULES = list(itertools.product(CENTERS, SCALES))
 INF, NAN = math.inf, math.nan
 
 
-def assert_reference(rewards, center, scale, *, tau=0.5, eps=1e-6, valid=None) -> None:
-    mask = None if valid is None else valid.numpy()
-    expected = reference.advantage(as_precision(rewards), tau=tau, center=center, scale=scale, eps=eps, valid=mask)
-    found = torch.ops.gapo.advantage_stats(rewards, None, tau, center, scale, eps, valid)
+def assert_reference(rewards, center, scale, *, tau=0.5, valid=None) -> None:
+    rule = {"tau": tau, "center": center, "scale": scale}
+    expected = by_definition(rewards, valid=valid, **rule)
+    found = torch.ops.gapo.advantage_stats(rewards, valid=valid, **rule)
     for result, wanted in zip(found, expected, strict=True):
         assert_close(result, wanted, rewards.dtype)
 
@@ -152,12 +152,10 @@ LONGEST = max(RAGGED)
 @pytest.mark.parametrize(("center", "scale", "masked"), [("hdi_median", "rms", False), ("mean", "mad", True)])
 def test_ragged_and_by_id(center, scale, masked):
     rewards, offsets = rewards_of(sum(RAGGED)), offsets_of(*RAGGED, dtype=torch.int32)
-    ids = torch.repeat_interleave(torch.arange(len(RAGGED)), torch.tensor(RAGGED))
+    ids = group_of_row(RAGGED)
     keep = rewards_of(len(rewards), seed=4) > 0.05 if masked else None
-    expected, stats = reference.advantage(
-        rewards.numpy(), ids.numpy(), center=center, scale=scale, valid=None if keep is None else keep.numpy()
-    )
     named = {"center": center, "scale": scale, "valid": keep}
+    expected, stats = by_definition(rewards, ids, **named)
     assert_close(torch.ops.gapo.advantage_varlen(rewards, offsets, LONGEST, **named), expected, torch.float32)
 
     order = torch.randperm(len(rewards), generator=torch.Generator().manual_seed(0))
@@ -227,8 +225,8 @@ def test_a_group_longer_than_promised_is_nan(most, size):
 def test_blocks_that_score_several_long_groups(sizes, monkeypatch):
     monkeypatch.setattr(tiers, "LONG_BLOCKS", 1)
     rewards = rewards_of(sum(sizes))
-    ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    expected = reference.advantage(rewards.numpy(), ids.numpy())[0]
+    ids = group_of_row(sizes)
+    expected = by_definition(rewards, ids)[0]
     ragged = torch.ops.gapo.advantage_varlen(rewards, offsets_of(*sizes), max(sizes))
     assert_close(ragged, expected, torch.float32)
     assert_close(torch.ops.gapo.advantage_by_id(rewards, ids), expected, torch.float32)
@@ -266,7 +264,7 @@ def test_token_rows_of_several_tiles():
     ids, sums = torch.tensor([1, 0, 1]), tokens.double().sum(1).float()
     tokens[1, 7] = NAN
     sums[1] = NAN
-    values = torch.from_numpy(reference.advantage(sums.numpy(), ids.numpy())[0]).float()
+    values = torch.from_numpy(by_definition(sums, ids)[0]).float()
     expected = torch.where(mask == 0, 0.0, values[:, None] * mask)
     for typed in (mask, (mask.to(torch.uint8) * 255).view(torch.bool)):  # any byte but 0 is true
         result = torch.ops.gapo.token_advantage(tokens, typed, ids)

@@ -11,11 +11,10 @@ import os
 import ptx_driver  # before anything is launched
 import pytest
 import torch
-from op_samples import CENTERS, SCALES, ids_of, offsets_of, rewards_of
+from op_samples import CENTERS, SCALES, group_of_row, ids_of, offsets_of, rewards_of
 from same_bits import assert_same_bits
-from tolerances import as_precision, assert_close
+from tolerances import assert_close, by_definition
 
-from gapo_kernels import reference
 from gapo_kernels.triton_kernels import ops
 from gapo_kernels.triton_kernels.options import target_of
 
@@ -33,7 +32,7 @@ RULE = (0.5, "hdi_median", "rms", 1e-6)
 @pytest.mark.parametrize("size", [16, 13, 40, 200, 1000, 2500, 5000])
 def test_dense(size):
     rewards = rewards_of(11 if size < 2000 else 2, size, seed=size)
-    expected, _ = reference.advantage(as_precision(rewards))
+    expected, _ = by_definition(rewards)
     assert_close(ops.advantage(rewards, *RULE, None), expected, rewards.dtype, "advantage")
 
 
@@ -49,7 +48,7 @@ if os.environ.get("GAPO_EVERY_RULE"):
 @pytest.mark.parametrize(("size", "center", "scale"), RULES)
 def test_rules(size, center, scale):
     rewards = rewards_of(7, size, seed=2)
-    expected, stats = reference.advantage(as_precision(rewards), tau=0.7, center=center, scale=scale, eps=1e-3)
+    expected, stats = by_definition(rewards, tau=0.7, center=center, scale=scale, eps=1e-3)
     result, found = ops.advantage_stats(rewards, None, 0.7, center, scale, 1e-3, None)
     assert_close(result, expected, rewards.dtype, "advantage")
     assert_close(found, stats, rewards.dtype, "statistics")
@@ -58,7 +57,7 @@ def test_rules(size, center, scale):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 def test_other_dtypes_and_rewards_left_out(dtype):
     rewards, valid = rewards_of(9, 50, dtype=dtype), rewards_of(9, 50, seed=1) > 0.05
-    expected, _ = reference.advantage(as_precision(rewards), valid=valid.numpy())
+    expected, _ = by_definition(rewards, valid=valid)
     assert_close(ops.advantage(rewards, *RULE, valid), expected, dtype, "advantage")
 
 
@@ -73,8 +72,7 @@ def test_where_the_rewards_lie_decides_nothing():
 def test_ragged():
     sizes = (5, 40, 0, 300, 1, 700, 16, 2500)
     rewards = rewards_of(sum(sizes))
-    ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    expected, _ = reference.advantage(as_precision(rewards), ids.numpy())
+    expected, _ = by_definition(rewards, group_of_row(sizes))
     result = ops.advantage_varlen(rewards, offsets_of(*sizes), max(sizes), *RULE, None)
     assert_close(result, expected, rewards.dtype, "advantage")
 
