@@ -11,9 +11,10 @@ import difflib
 import math
 import typing
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 
@@ -31,6 +32,24 @@ DAPO: dict[str, Any] = {
 }
 
 
+class _Range(NamedTuple):
+    """What a setting may be."""
+
+    words: str  # with {name} for its name
+    holds: Callable[[float], bool]
+    may_be_infinite: bool = False
+
+
+Natural = Annotated[int, _Range("a value >= 0", lambda value: value >= 0)]
+Count = Annotated[int, _Range("a value >= 1", lambda value: value >= 1)]
+NonNegative = Annotated[float, _Range("a value >= 0", lambda value: value >= 0)]
+Positive = Annotated[float, _Range("a value > 0", lambda value: value > 0)]
+Share = Annotated[float, _Range("0 <= {name} <= 1", lambda value: 0 <= value <= 1)]
+# as these two, or infinite, which sets no bound
+NonNegativeBound = Annotated[float, _Range("a value >= 0", lambda value: value >= 0, may_be_infinite=True)]
+PositiveBound = Annotated[float, _Range("a value > 0", lambda value: value > 0, may_be_infinite=True)]
+
+
 @dataclass(frozen=True)
 class Config:
     """One run. ``gapo-train run --help`` prints the names with their defaults."""
@@ -41,81 +60,76 @@ class Config:
     skip_bad: bool = False  # pass over malformed rows of the data and count them, instead of stopping
     format: FormatName = "auto"  # prompt format; "auto": what the tokenizer has tokens for
     thinking: bool = True  # false: chat templates that know enable_thinking, as Qwen3's, are given it as false
-    max_tasks: int = 4096  # of the training split; 0: all
-    max_prompt_tokens: int = 512  # longer prompts are left out, and counted
+    max_tasks: Natural = 4096  # of the training split; 0: all
+    max_prompt_tokens: Count = 512  # longer prompts are left out, and counted
     reward: str = "edem"  # em, ed, edem, bleu, or module:function of your own
-    reward_timeout: float = 10.0  # seconds that your own reward may take for one completion
-    reward_workers: int = 1  # processes that score
-    reward_noise: float = 0.0  # share of rewards replaced by an outlier (0), to study estimators
+    reward_timeout: PositiveBound = 10.0  # seconds that your own reward may take for one completion
+    reward_workers: Count = 1  # processes that score
+    reward_noise: Share = 0.0  # share of rewards replaced by an outlier (0), to study estimators
 
     # rollout
-    prompts_per_step: int = 8
-    group_size: int = 64  # completions a prompt, over all ranks
-    generation_batch: int = 64  # completions decoded together, to bound memory; in evaluation never more than 64
-    max_new_tokens: int = 32
-    temperature: float = 1.0
+    prompts_per_step: Count = 8
+    group_size: Count = 64  # completions a prompt, over all ranks
+    generation_batch: Count = 64  # completions decoded together, to bound memory; in evaluation never more than 64
+    max_new_tokens: Count = 32
+    temperature: Positive = 1.0
     rollout_engine: Literal["torch", "vllm"] = "torch"
 
     # advantage
     estimator: str = "gapo"
     tau: float = TAU
     dynamic_sampling: bool = False  # DAPO: replace groups whose rewards, before any overlong penalty, are all equal
-    max_resamples: int = 3  # rounds of replacement a step
-    overlong_buffer: float = 0.0  # DAPO: the last share of max_new_tokens, punished linearly up to -overlong_penalty
-    overlong_penalty: float = 1.0
+    max_resamples: Natural = 3  # rounds of replacement a step
+    overlong_buffer: Share = 0.0  # DAPO: the last share of max_new_tokens, punished linearly up to -overlong_penalty
+    overlong_penalty: NonNegative = 1.0
 
     # update
-    mini_batches: int = 1  # optimiser steps a rollout, each on prompts_per_step / mini_batches groups
-    epochs: int = 1  # passes over a rollout
-    micro_batch: int = 64  # completions a forward; gradients accumulate, the result does not depend on it
+    mini_batches: Count = 1  # optimiser steps a rollout, each on prompts_per_step / mini_batches groups
+    epochs: Count = 1  # passes over a rollout
+    micro_batch: Count = 64  # completions a forward; gradients accumulate, the result does not depend on it
     loss: Literal["sequence", "token", "constant"] = "sequence"  # GRPO's mean of means, DAPO's over tokens, Dr. GRPO's
-    clip_low: float = 0.2
-    clip_high: float = 0.2  # DAPO: 0.28
-    dual_clip: float = 0.0  # bound on -ratio * advantage for negative advantages, e.g. 3; 0: none
-    kl_coef: float = 0.0  # weight of the k3 estimate of KL(policy || reference), the policy that training started from
+    clip_low: NonNegativeBound = 0.2
+    clip_high: NonNegativeBound = 0.2  # DAPO: 0.28
+    dual_clip: NonNegativeBound = 0.0  # bound on -ratio * advantage for negative advantages, e.g. 3; 0: none
+    kl_coef: NonNegative = 0.0  # weight of the k3 estimate of KL(policy || reference), where training started
     track_kl: bool = True  # keep the reference and log KL even where kl_coef is 0
     entropy_coef: float = 0.0  # weight of the bonus for entropy
     track_entropy: bool = True  # log the entropy even where entropy_coef is 0
-    lr: float = 5e-4
-    warmup_steps: int = 5
+    lr: Positive = 5e-4
+    warmup_steps: Natural = 5
     schedule: Literal["constant", "cosine"] = "cosine"
-    min_lr: float = 0.1  # the cosine's end, as a share of lr
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    max_bad_updates: int = 5  # updates in a row with NaN or inf, or with nothing scored, before the run stops
+    min_lr: Share = 0.1  # the cosine's end, as a share of lr
+    weight_decay: NonNegative = 0.01
+    max_grad_norm: PositiveBound = 1.0
+    max_bad_updates: Count = 5  # updates in a row with NaN or inf, or with nothing scored, before the run stops
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the forward pass; weights stay float32
     gradient_checkpointing: bool = False
 
     # run
-    steps: int = 100
-    seed: int = 0
+    steps: Count = 100
+    seed: Natural = 0
     out: str = "runs/train"
     device: str = "auto"  # cuda where there is one
-    checkpoint_every: int = 20
-    keep_checkpoints: int = 2
-    eval_every: int = 20
-    eval_tasks: int = 256  # of each evaluation split
-    groups_every: int = 10  # how often a group is kept whole for the report
+    checkpoint_every: Count = 20
+    keep_checkpoints: Count = 2
+    eval_every: Count = 20
+    eval_tasks: Count = 256  # of each evaluation split
+    groups_every: Count = 10  # how often a group is kept whole for the report
     wandb: str = ""  # a Weights & Biases project; "": off
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, before anything is loaded."""
-        for name, low in _AT_LEAST.items():
-            if not getattr(self, name) >= low:  # a NaN is refused too
-                raise UserError(f"{name} expects a value >= {low}, got {getattr(self, name)}")
+        for name, allowed in _RANGES.items():
+            if not allowed.holds(getattr(self, name)):  # of a NaN nothing holds
+                raise UserError(f"{name} expects {allowed.words.format(name=name)}, got {getattr(self, name)}")
+        for name, kind in _TYPES.items():
+            may_be_infinite = name in _RANGES and _RANGES[name].may_be_infinite
+            if kind is float and not may_be_infinite and not math.isfinite(getattr(self, name)):
+                raise UserError(f"{name} expects a finite number, got {getattr(self, name)}")
         if not self.out:
             raise UserError("out expects a folder, got ''")
         if self.seed >= 2**63:  # what torch's generators take
             raise UserError(f"seed expects a value < 2^63, got {self.seed}")
-        for name in ("lr", "temperature", "reward_timeout", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} expects a value > 0, got {getattr(self, name)}")
-        for name in ("reward_noise", "min_lr", "overlong_buffer"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} expects 0 <= {name} <= 1, got {getattr(self, name)}")
-        for name, kind in _TYPES.items():
-            if kind is float and name not in _MAY_BE_INFINITE and not math.isfinite(getattr(self, name)):
-                raise UserError(f"{name} expects a finite number, got {getattr(self, name)}")
         if 0 < self.dual_clip <= 1:
             raise UserError(f"dual_clip expects 0, for none, or a value > 1, got {self.dual_clip}")
         try:
@@ -138,37 +152,12 @@ class Config:
         return self.track_entropy or self.entropy_coef != 0
 
 
-_AT_LEAST = {
-    "max_tasks": 0,
-    "max_prompt_tokens": 1,
-    "reward_workers": 1,
-    "prompts_per_step": 1,
-    "group_size": 1,
-    "generation_batch": 1,
-    "max_new_tokens": 1,
-    "max_resamples": 0,
-    "overlong_penalty": 0,
-    "mini_batches": 1,
-    "epochs": 1,
-    "micro_batch": 1,
-    "clip_low": 0,
-    "clip_high": 0,
-    "dual_clip": 0,
-    "kl_coef": 0,
-    "warmup_steps": 0,
-    "weight_decay": 0,
-    "max_bad_updates": 1,
-    "steps": 1,
-    "seed": 0,
-    "checkpoint_every": 1,
-    "keep_checkpoints": 1,
-    "eval_every": 1,
-    "eval_tasks": 1,
-    "groups_every": 1,
-}
-_MAY_BE_INFINITE = ("clip_low", "clip_high", "dual_clip", "max_grad_norm", "reward_timeout")  # no bound then
-
 _TYPES = typing.get_type_hints(Config)
+_RANGES: dict[str, _Range] = {
+    name: hint.__metadata__[0]
+    for name, hint in typing.get_type_hints(Config, include_extras=True).items()
+    if typing.get_origin(hint) is Annotated
+}
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
