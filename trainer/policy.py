@@ -31,6 +31,7 @@ from gapo_trainer.data.extraction import UPDATED
 from gapo_trainer.data.formats import PromptFormat, make_format
 from gapo_trainer.data.task import Task
 from gapo_trainer.engine.fsdp import gathered
+from gapo_trainer.engine.generation import evaluating
 from gapo_trainer.errors import UserError
 
 EMBEDDED_POLICY = "tiny"  # the name of the embedded policy
@@ -98,11 +99,10 @@ class Policy:
         ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
         unfiltered = {"top_k": 0, "top_p": 1.0} if how.get("do_sample") else {"top_k": None, "top_p": None}
-        training, settings = self.model.training, self.model.generation_config
+        settings = self.model.generation_config
         self.model.generation_config = GenerationConfig()  # the model's would be merged into any that is passed
-        self.model.eval()  # in training mode gradient checkpointing would switch the cache off
         try:
-            with gathered(self.model):
+            with evaluating(self.model), gathered(self.model):
                 rows = self.model.generate(  # type: ignore[operator]  # transformers' mixins confuse mypy
                     input_ids=ids,
                     attention_mask=mask,
@@ -114,7 +114,6 @@ class Policy:
                     **how,
                 )
         finally:
-            self.model.train(training)
             self.model.generation_config = settings
         return [self._until_end(row) for row in rows[:, width:].tolist()]
 

@@ -62,7 +62,7 @@ def generate(
     check_length(model, len(prompt_ids), sampling.max_new_tokens)
     on = generator.device if generator is not None else "cpu"
     draws = torch.rand(group_size, sampling.max_new_tokens, generator=generator, device=on)[rows].to(prompt_ids.device)
-    with _evaluating(model), gathered(model):
+    with evaluating(model), gathered(model):
         check_example(model, prompt_ids.device)
         with attention_through(model):
             keys, logits = prompt_pass(model, prompt_ids, lambda **inputs: model(**inputs).logits)
@@ -143,7 +143,7 @@ def _joined(slices: list[Samples]) -> Samples:
 
 
 @contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode within the block: gradient checkpointing in training mode would drop the completions' cache."""
     training = model.training
     model.eval()
