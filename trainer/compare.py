@@ -28,6 +28,8 @@ from gapo_trainer.stats import mean_of_seeds, paired_test
 from gapo_trainer.threads import settle_threads
 from gapo_trainer.train import train
 
+Scores = dict[tuple[str, str], float]  # of one run: by split and name
+
 COMPARED = [(split, score) for split in SPLIT_NAMES for score in ("em", "ed")]
 
 
@@ -65,7 +67,7 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
     )  # before hours of training
     origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
-    results: dict[str, list[dict[tuple[str, str], float]]] = {name: [] for name in names}
+    results: dict[str, list[Scores]] = {name: [] for name in names}
     for name, seed, one in runs:
         tell(console, f"{name}, seed {seed}: {one.out}")
         results[name].append(_final_scores(_trained(one, console)))
@@ -75,7 +77,7 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
         console.print(_tests(results, names))
 
 
-def _as_json(config: Config, results: dict[str, list[dict[tuple[str, str], float]]]) -> dict[str, Any]:
+def _as_json(config: Config, results: dict[str, list[Scores]]) -> dict[str, Any]:
     """The shared settings, and for every recipe the final greedy scores of each seed."""
     scores = {
         name: [{f"{split}_{score}": value for (split, score), value in run.items()} for run in runs]
@@ -117,12 +119,12 @@ def is_complete(folder: Path, config: Config) -> bool:
     return found is not None and found[1].step == config.steps
 
 
-def _final_scores(folder: Path) -> dict[tuple[str, str], float]:
+def _final_scores(folder: Path) -> Scores:
     last = {row["split"]: row for row in read_log(folder, EVALS)}
     return {(split, score): last[split][score] for split, score in COMPARED if split in last}
 
 
-def _means(results: dict[str, list[dict[tuple[str, str], float]]], seeds: int) -> Table:
+def _means(results: dict[str, list[Scores]], seeds: int) -> Table:
     table = Table(title=f"greedy scores at the end, over {seeds} seeds", title_style="bold")
     keys = [key for key in COMPARED if all(key in scores for runs in results.values() for scores in runs)]
     for heading in ("", "score"):
@@ -140,7 +142,7 @@ def _score_name(key: tuple[str, str]) -> str:
     return f"{SPLIT_NAMES[split]} {SCORE_NAMES[score]}"
 
 
-def _tests(results: dict[str, list[dict[tuple[str, str], float]]], names: Sequence[str]) -> Table:
+def _tests(results: dict[str, list[Scores]], names: Sequence[str]) -> Table:
     first = names[0]
     title = f"{first} minus the others, seed by seed: mean [95% interval], Student's paired test"
     table = Table(title=title, title_style="bold")
