@@ -36,7 +36,12 @@ def load_cases() -> list[dict]:
     return cases
 
 
+def name_of(case: dict) -> str:
+    return f"{case['case']}-{case['kind']}"
+
+
 CASES = load_cases()
+every_case = pytest.mark.parametrize("case", CASES, ids=name_of)
 
 
 def options(case: dict) -> dict:

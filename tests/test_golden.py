@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
-from golden_cases import CASES, assert_golden, needs_golden, options
+from golden_cases import CASES, assert_golden, every_case, needs_golden, options
+from op_samples import offsets_of
 
 import gapo_kernels
 
@@ -16,21 +16,21 @@ def test_all_cases_are_there():
     assert {case["mode"] for case in CASES} == {"equal", "ragged", "shuffled"}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']}-{case['kind']}")
+@every_case
 def test_by_id(case):
     assert_golden(gapo_kernels.advantage_by_id(case["rewards"], case["group"], **options(case)), case["advantage"])
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']}-{case['kind']}")
+@every_case
 def test_varlen(case):
     order = torch.argsort(case["group"], stable=True)
-    sizes = torch.bincount(case["group"])
-    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)]).to(torch.int32)
-    result = gapo_kernels.advantage_varlen(case["rewards"][order], offsets, int(sizes.max()), **options(case))
+    sizes = torch.bincount(case["group"]).tolist()
+    offsets = offsets_of(*sizes, dtype=torch.int32)
+    result = gapo_kernels.advantage_varlen(case["rewards"][order], offsets, max(sizes), **options(case))
     assert_golden(result, case["advantage"][order])
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']}-{case['kind']}")
+@every_case
 def test_dense(case):
     order = torch.argsort(case["group"], stable=True)
     rewards, expected = case["rewards"][order], case["advantage"][order]

@@ -12,7 +12,7 @@ import os
 import pytest
 import torch
 from device_ops import INTERPRETED, gpu_ops, needs_gpu, needs_gpu_or_interpreter
-from golden_cases import CASES, assert_golden
+from golden_cases import assert_golden, every_case
 from hypothesis import HealthCheck, given, seed, settings
 from op_samples import CENTERS, DTYPES, SAMPLES, SCALES, group_of_row, ids_of, offsets_of, rewards_of
 from same_bits import as_tuple, assert_same_bits
@@ -36,7 +36,7 @@ every_center = pytest.mark.parametrize("center", CENTERS)
 every_scale = pytest.mark.parametrize("scale", SCALES)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['case']}-{case['kind']}")
+@every_case
 def test_golden(case):
     options = {"tau": case["tau"], "center": f"hdi_{case['center']}", "scale": "rms" if case["normalize"] else "none"}
     assert_golden(GPU.advantage_by_id(case["rewards"], case["group"], **options), case["advantage"])

@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 import torch
-from golden_cases import CASES, assert_golden, needs_golden, options
+from golden_cases import CASES, assert_golden, name_of, needs_golden, options
 from op_samples import CENTERS, SAMPLES, SCALES, group_of_row, ids_of, offsets_of, rewards_of
 from same_bits import as_tuple, assert_same_bits
 from tolerances import TOLERANCE, assert_close, by_definition
@@ -286,7 +286,7 @@ for case in CASES:
 
 
 @needs_golden
-@pytest.mark.parametrize("case", EQUAL, ids=lambda case: f"{case['case']}-{case['kind']}")
+@pytest.mark.parametrize("case", EQUAL, ids=name_of)
 def test_golden_equal(case):
     rewards = case["rewards"].view(-1, case["sizes"][0])
     assert_golden(gapo_kernels.advantage(rewards, **options(case)).flatten(), case["advantage"])
@@ -307,7 +307,7 @@ def test_golden_ragged_and_shuffled(batch):
         try:
             assert_golden(found, case["advantage"])
         except AssertionError as error:
-            raise AssertionError(f"case {case['case']}, {case['kind']}") from error
+            raise AssertionError(name_of(case)) from error
 
 
 @needs_golden
