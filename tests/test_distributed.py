@@ -41,7 +41,7 @@ def check(rank: int, world: int, counts: tuple[int, ...]) -> None:
     assert not distributed.advantage(rewards[mine], numbers[mine].to(torch.int32)).requires_grad
 
 
-def check_a_smaller_group(rank: int, world: int) -> None:
+def check_a_smaller_group(rank: int) -> None:
     """Ranks 0 and 1 alone: the others' rows are not theirs."""
     pair = dist.new_group([0, 1])
     if rank < 2:
@@ -152,7 +152,7 @@ def main(rank: int, world: int, store: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
     for counts in COUNTS[world]:
         check(rank, world, counts)
-    check_a_smaller_group(rank, world)
+    check_a_smaller_group(rank)
     check_the_last_ranks_alone(rank, world)
     check_a_rank_without_rows(rank)
     check_ids_that_are_equal_to_themselves_alone(rank)
