@@ -54,6 +54,8 @@ PositiveBound = Annotated[float, _Range("a value > 0", lambda value: value > 0, 
 class Config:
     """One run. ``gapo-train run --help`` prints the names with their defaults."""
 
+    # Natural: 0, 1, …; Count: 1, 2, …; Share: 0 to 1; a …Bound may be .inf, which sets none
+
     # what is trained, on what
     model: str = "tiny"  # "tiny": the embedded policy; else a folder or a hub name
     data: str = "stdlib"  # "stdlib": the embedded tasks; else a JSONL or Parquet file, or a data set's name
