@@ -29,8 +29,15 @@ def test_the_paired_test_sees_what_pairing_shows():
     assert test.difference.mean == pytest.approx(0.025)
     assert test.p < 0.01
     assert paired_test(ours, ours).p == 1.0
+    assert math.isnan(paired_test([0.5], [0.5]).p)
     assert math.isnan(paired_test([0.5, 0.75], [0.25, 0.5]).p)  # every pair differs by the same: no spread to test by
     assert paired_test(theirs, ours).difference.high < 0
+
+
+def test_differences_that_only_rounding_tells_apart_are_the_same():
+    assert 0.3 - 0.2 != 0.2 - 0.1
+    assert math.isnan(paired_test([0.3, 0.2], [0.2, 0.1]).p)
+    assert paired_test([0.1 + 0.2, 0.5], [0.3, 0.5]).p == 1.0
 
 
 def test_a_mean_goes_through_a_log_row():
