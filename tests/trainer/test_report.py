@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,6 +47,12 @@ def test_runs_without_evaluations_are_named_too(runs):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
     assert not any("greedy" in axis.get_title() for axis in figure.axes)
     assert len(figure.axes) + 2 == len(draw_curves([load_run(runs / "a")]).axes)
+
+
+def test_a_run_is_named_whatever_its_folder_is_called(runs, monkeypatch):
+    monkeypatch.chdir(runs / "a")
+    found = [load_run(Path(".")), replace(load_run(runs / "b"), name="_b")]
+    assert [text.get_text() for text in draw_curves(found).legends[0].get_texts()] == ["a", "_b"]
 
 
 def test_what_a_model_or_a_repository_wrote_is_escaped(runs, tmp_path):

@@ -46,11 +46,11 @@ def draw_curves(runs: Sequence[Run]) -> Figure:
         for index, run in enumerate(runs):
             steps, values = [row["step"] for row in run.metrics], [row[key] for row in run.metrics]
             values = [float("nan") if value is None else value for value in values]
-            axis.plot(steps, values, f"C{index}", linewidth=1.2, label=run.name)
+            axis.plot(steps, values, f"C{index}", linewidth=1.2)
     for unused in axes:
         unused.remove()
-    handles, labels = axis.get_legend_handles_labels()  # every run has drawn in the last panel
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
+    names = [run.name for run in runs]  # given, since matplotlib leaves out those that begin with "_"
+    figure.legend(axis.lines, names, loc="outside upper center", ncols=min(6, len(names)), frameon=False)  # the last's
     return figure
 
 

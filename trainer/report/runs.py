@@ -48,4 +48,4 @@ def load_run(folder: Path) -> Run:
     check_run("report expects folders of runs", folder)
     config = load_config(folder / CONFIG)
     metrics, timings, evals, groups = (read_log(folder, name) for name in (METRICS, TIMINGS, EVALS, GROUPS))
-    return Run(folder.name, config, metrics, timings, evals, groups)
+    return Run(folder.resolve().name, config, metrics, timings, evals, groups)
