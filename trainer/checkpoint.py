@@ -50,8 +50,8 @@ class Progress(NamedTuple):
 
 
 def sync_folder(path: Path) -> None:
-    """Flush every file of ``path`` and the folder itself to the disk."""
-    for entry in [*path.iterdir(), path]:
+    """Flush everything in ``path`` and the folder itself to the disk."""
+    for entry in [*path.rglob("*"), path]:
         descriptor = os.open(entry, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -108,7 +108,8 @@ def save_checkpoint(
         policy.model.save_pretrained(partial, state_dict=weights)
         _save_tokenizer(policy, partial)
         save_file(_flat(moments["state"]), partial / OPTIMIZER)
-        files = {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in sorted(partial.iterdir())}
+        written = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+        files = {str(p.relative_to(partial)): {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in written}
         state = {"format": FORMAT, "version": VERSION, **progress._asdict(), "files": files}
         (partial / STATE).write_text(json.dumps(state | {"sha256": _digest(state)}, indent=1))
         sync_folder(partial)

@@ -181,6 +181,20 @@ def test_a_foreign_checkpoint_is_refused(copied, state, message):
         read_progress(copied / "step_000006")
 
 
+def test_a_tokenizer_may_have_several_chat_templates(small, tmp_path):
+    """All but the first lie in a folder of their own."""
+    policy = load_policy(small().model)
+    policy.tokenizer.chat_template = {"default": "a", "tool_use": "b"}
+    optimizer = torch.optim.AdamW(policy.model.parameters())
+    checkpoints.save_checkpoint(tmp_path, Progress(3, 0, 0, {}), policy, optimizer, 2)
+    saved = tmp_path / "step_000003"
+    assert read_progress(saved).step == 3
+    assert load_policy(str(saved)).tokenizer.chat_template == policy.tokenizer.chat_template
+    next(saved.glob("*/tool_use*")).write_text("c")
+    with pytest.raises(UserError, match=r"tool_use.* differs from what was written"):
+        read_progress(saved)
+
+
 def test_a_tokenizer_that_a_full_disk_refuses(small, tmp_path, monkeypatch):
     """Its library raises a bare Exception; anything else is no full disk."""
     policy = load_policy(small().model)
