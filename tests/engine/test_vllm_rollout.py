@@ -45,6 +45,21 @@ def rollout(monkeypatch):
     return VllmRollout("some/model", max_model_len=64)
 
 
+def test_the_engine_is_started_as_asked_with_the_logprobs_of_what_it_draws_from(rollout):
+    assert rollout._llm.options == {"model": "some/model", "logprobs_mode": "processed_logprobs", "max_model_len": 64}
+
+
+def test_the_engine_runs_in_this_process_unless_told_otherwise(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandInLLM, SamplingParams=SimpleNamespace))
+    environment = {}
+    monkeypatch.setattr("os.environ", environment)
+    VllmRollout("some/model")
+    assert environment == {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
+    VllmRollout("some/model")
+    assert environment == {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+
+
 def test_samples_are_those_of_the_request(rollout):
     sampling = Sampling(3, (1, 2), temperature=0.7, top_p=0.9, top_k=5)
     samples = rollout.generate(torch.tensor([4, 5]), 2, sampling, torch.Generator().manual_seed(0))
@@ -54,7 +69,8 @@ def test_samples_are_those_of_the_request(rollout):
     (prompt,), asked = rollout._llm.asked
     assert prompt == {"prompt_token_ids": [4, 5]}
     assert (asked.n, asked.max_tokens, asked.temperature, asked.top_p, asked.top_k) == (2, 3, 0.7, 0.9, 5)
-    assert asked.stop_token_ids == [1, 2]
+    assert (asked.stop_token_ids, asked.ignore_eos) == ([1, 2], True)
+    assert asked.logprobs == 0  # of the token that was drawn alone
     assert (asked.stop, asked.detokenize) == ([], False)
 
 
@@ -81,7 +97,9 @@ def test_the_generator_decides_the_seed(rollout):
 def test_weights_are_loaded_by_name_and_the_cache_forgotten(rollout, build_model):
     model = build_model("qwen2")
     rollout.load_weights(model)
-    assert rollout._llm.loaded.keys() == dict(model.named_parameters()).keys()
+    expected = dict(model.named_parameters())
+    assert rollout._llm.loaded.keys() == expected.keys()
+    assert all(torch.equal(weights, expected[name]) for name, weights in rollout._llm.loaded.items())
     assert rollout._llm.caches_reset == 1
 
 

@@ -1,5 +1,6 @@
 """Two processes never write one run."""
 
+import errno
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -71,6 +72,31 @@ def test_a_new_run_leaves_a_folder_alone_that_is_no_run(tmp_path):
     with ExitStack() as held:  # which held only the lock
         assert claim_new(out, held) == tmp_path / "mine-2"
     assert [entry.name for entry in out.iterdir()] == ["result.json"]
+
+
+def test_a_new_run_leaves_one_alone_that_ended_just_before_its_claim(tmp_path, monkeypatch):
+    def claim_late(folder):
+        if folder == tmp_path / "run":
+            folder.joinpath(CONFIG).touch()
+        return claim(folder)
+
+    monkeypatch.setattr("gapo_trainer.claim.claim", claim_late)
+    with ExitStack() as held:
+        assert claim_new(tmp_path / "run", held) == tmp_path / "run-2"
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
+    def lockf(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", lockf)
+    with claim(tmp_path):
+        pass
+
+
+def test_a_folder_that_nothing_can_be_written_to(tmp_path):
+    with pytest.raises(UserError, match="absent cannot be written to: "), claim(tmp_path / "absent"):
+        pass
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

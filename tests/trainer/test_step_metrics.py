@@ -51,3 +51,11 @@ def test_a_kept_group_has_its_most_frequent_edits_with_the_mean_of_their_scored_
         {"text": "c", "count": 1, "reward": 0.0},
     ]
     assert kept["advantages"] == [2.0, 0.0, 0.0, -0.5]
+    assert kept["rewards"] == pytest.approx([1.0, 0.5, math.nan, 0.0], nan_ok=True)
+
+
+def test_a_kept_group_has_few_edits_however_large_it_is(tasks):
+    many = group(
+        tasks[0], [1.0] * 99, [1] * 99, [True] * 99, [0.0] * 99, [0.0] * 99, [str(row) for row in range(99)]
+    )  # fmt: skip
+    assert len(kept_group(many, torch.zeros(99))["edits"]) == 6
