@@ -6,6 +6,8 @@ from transformers import (
     BertModel,
     DiffLlamaConfig,
     DiffLlamaForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     PhimoeConfig,
@@ -20,6 +22,7 @@ from transformers import (
 
 from gapo_trainer.engine import Completions, Sampling, UnsupportedModelError, generate, prompt_once
 from gapo_trainer.engine.example_check import check_example
+from gapo_trainer.engine.model_check import longest_sequence
 from gapo_trainer.engine.shared_prefix import PromptKeys, shared_prefix_attention
 
 TINY = {
@@ -87,10 +90,11 @@ def test_dropout_of_hidden_states_in_training():
     generate(model.eval(), PROMPT, 2, Sampling(2, ()))
 
 
-def test_a_router_with_noise_in_training():
-    config = PhimoeConfig(**TINY, num_local_experts=2, sliding_window=None)
-    model = PhimoeForCausalLM(config)
-    refused(model.train(), "config.router_jitter_noise expects 0 in training mode, got 0.01")
+@pytest.mark.parametrize("noise", ["router_jitter_noise", "input_jitter_noise"])
+def test_a_router_with_noise_in_training(noise):
+    noises = {"router_jitter_noise": 0.0, "input_jitter_noise": 0.0, noise: 0.01}
+    model = PhimoeForCausalLM(PhimoeConfig(**TINY, **noises, num_local_experts=2, sliding_window=None))
+    refused(model.train(), f"config.{noise} expects 0 in training mode, got 0.01")
     generate(model.eval(), PROMPT, 2, Sampling(2, ()))
 
 
@@ -113,6 +117,18 @@ def test_rotary_frequencies_that_depend_on_length(build_model, rope_type):
         with pytest.raises(UnsupportedModelError, match="takes at most 13 tokens at once"):
             shared.logprobs(Completions.from_lists([[1, 2, 3, 4]]))
     torch.testing.assert_close(found, plain_logprobs(model, torch.arange(10), completions)[0])
+
+
+def test_rotary_frequencies_that_are_stretched_once_and_for_all_set_no_bound(build_model):
+    rope = {"rope_type": "yarn", "factor": 2.0, "rope_theta": 10000.0, "original_max_position_embeddings": 13}
+    assert longest_sequence(build_model("llama", rope_parameters=rope, max_position_embeddings=26)) == 26
+
+
+def test_rotary_frequencies_of_one_type_of_layer_set_the_bound():
+    dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0, "original_max_position_embeddings": 13}
+    rope = {"full_attention": dynamic, "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}
+    config = Gemma3TextConfig(**TINY, head_dim=8, max_position_embeddings=26, rope_parameters=rope)
+    assert longest_sequence(Gemma3ForCausalLM(config)) == 13
 
 
 def changed(model, change):
@@ -199,6 +215,7 @@ def test_attention_of_a_models_own():
 
 def test_dropout_that_is_no_module():
     model = SeedOssForCausalLM(SeedOssConfig(**TINY, head_dim=8, attention_dropout=0.0, residual_dropout=0.5))
+    generate(model.eval(), PROMPT, 2, Sampling(2, ()))
     with pytest.raises(UnsupportedModelError, match="it drops out in training"), prompt_once(model.train(), PROMPT):
         pass
     generate(model.eval(), PROMPT, 2, Sampling(2, ()))
