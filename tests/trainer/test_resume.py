@@ -1,6 +1,7 @@
 """Runs that are killed, checkpoints that are damaged, disks that are full."""
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -164,6 +165,14 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_a_whole_one(settings, who
     train(replace(settings, steps=5, keep_checkpoints=1), tmp_path, "cpu", resume=True)
     assert os.listdir(folder) == ["step_000005"]
     assert read_progress(folder / "step_000005").step == 5
+
+
+def test_skipped_updates_are_counted_on_by_the_run_that_resumes(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("gapo_trainer.ranks.gradient_norm", lambda *_: math.nan)
+    config = small(steps=1, max_bad_updates=2)
+    train(config, tmp_path, "cpu")
+    with pytest.raises(UserError, match="2 updates in a row had NaN or inf"):
+        train(replace(config, steps=2), tmp_path, "cpu", resume=True)
 
 
 @pytest.mark.parametrize(

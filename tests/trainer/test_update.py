@@ -194,6 +194,20 @@ def test_every_pass_over_every_mini_batch_is_a_step(small, model_folder, tasks):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_the_optimiser_has_the_settings_decay_and_each_steps_learning_rate(small, tmp_path, monkeypatch):
+    used = []
+
+    def seen(model, optimizer, *rest):
+        used.extend((group["weight_decay"], group["lr"]) for group in optimizer.param_groups)
+        return update(model, optimizer, *rest)
+
+    monkeypatch.setattr("gapo_trainer.train.update", seen)
+    train(small(steps=3, lr=0.1, warmup_steps=2, weight_decay=0.3, prompts_per_step=1), tmp_path, "cpu")
+    logged = [json.loads(line)["lr"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert used == [(0.3, lr) for lr in logged]
+    assert logged == pytest.approx([0.05, 0.1, 0.1])
+
+
 @pytest.mark.parametrize("track_entropy", [True, False])
 def test_the_ratio_starts_at_one_at_any_temperature(small, model_folder, tasks, track_entropy):
     config, policy = small(temperature=0.5, track_entropy=track_entropy), load_policy(model_folder)
@@ -240,3 +254,16 @@ def test_statistics_count_every_copy(small, model_folder, tasks):
     optimizer = SGD(policy.model.parameters(), lr=0.0)
     stats = update(policy.model, optimizer, [group], [torch.ones(8)], config)
     assert stats.clip_ratio == pytest.approx((7 * completions.lengths[0] / completions.lengths.sum()).item(), rel=1e-5)
+
+
+def test_statistics_are_over_all_updates_of_a_step(small, model_folder, tasks):
+    policy = load_policy(model_folder)
+    episodes = rollout(policy, tasks, small())
+    episodes[0].samples.logprobs.sub_(1.0)  # clipped, and those of the other group are not
+    advantages = [torch.ones(8) for _ in episodes]
+
+    def statistics(**settings):
+        stats = update(policy.model, SGD(policy.model.parameters(), lr=0.0), episodes, advantages, small(**settings))
+        return stats.clip_ratio, stats.entropy
+
+    assert statistics(mini_batches=2, epochs=2) == pytest.approx(statistics())
