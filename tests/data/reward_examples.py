@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +22,11 @@ def in_a_pool(completion, target):
     """Runs code at a distance, as rewards do that give it a time limit of their own."""
     with multiprocessing.Pool(1) as pool:
         return pool.apply(len, (completion,))
+
+
+def leaves_a_program_behind(completion, target):
+    """Notes its process in the file that the completion names."""
+    Path(completion).write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
 
 
 def by_number(completion, target):

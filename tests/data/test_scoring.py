@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,11 +19,13 @@ from gapo_trainer.errors import UserError
 
 TASK = Task("id", "r", "MIT", "python", "a.py", "c", 0, "train", (), "", "old\n", "", "new()\n")
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the process in /proc")
+
 
 @pytest.mark.parametrize("reward", ["edem", "bleu"])
 def test_processes_give_the_same_rewards_in_the_same_order(reward):
     completions = [f"new({i})" for i in range(23)] + ["new()", ""]
-    with Scorer(reward, workers=2) as pool, Scorer(reward) as here:
+    with Scorer(reward, workers=2, time_limit=1e-9) as pool, Scorer(reward) as here:  # the limit is for a user's own
         np.testing.assert_array_equal(pool(completions, TASK), here(completions, TASK))
         assert pool([], TASK).shape == (0,)
         assert pool.tally == here.tally == Tally(scored=25)
@@ -38,6 +42,45 @@ def test_each_failure_is_told_apart_and_the_rest_is_scored():
         assert scorer.tally.first_error
         np.testing.assert_array_equal(scorer(["ok"], TASK), np.float32([0.25]))  # replaced workers still work
         assert scorer.tally.scored == 3
+
+
+def is_running(process: int) -> bool:
+    stat = Path("/proc", str(process), "stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def until_it_ends(process: int) -> None:
+    deadline = time.monotonic() + 20
+    while is_running(process):
+        assert time.monotonic() < deadline, "it does not end"
+        time.sleep(0.05)
+
+
+@needs_proc
+def test_what_a_reward_started_ends_with_it(tmp_path):
+    with Scorer("reward_examples:leaves_a_program_behind") as scorer:
+        scorer([str(tmp_path / "pid")], TASK)
+        program = int((tmp_path / "pid").read_text())
+        assert is_running(program)
+    until_it_ends(program)
+
+
+@needs_proc
+def test_a_reward_that_hangs_ends_when_its_time_is_up():
+    with Scorer("reward_examples:by_command", time_limit=0.1) as scorer:
+        worker = scorer._workers[0]._process.pid
+        scorer(["hang"], TASK)
+        until_it_ends(worker)
+
+
+@needs_proc
+def test_a_process_that_ends_between_two_groups_costs_one_completion():
+    with Scorer("reward_examples:by_command", time_limit=math.inf) as scorer:
+        worker = scorer._workers[0]._process.pid
+        os.kill(worker, signal.SIGKILL)
+        until_it_ends(worker)
+        np.testing.assert_array_equal(scorer(["ok", "ok"], TASK), np.float32([np.nan, 0.25]))
+    assert scorer.tally == Tally(scored=1, raised=1, first_error="the reward ended its process")
 
 
 def test_the_first_error_is_kept_in_one_line():
@@ -114,6 +157,19 @@ def test_a_wrong_name_is_told_at_once(name, message):
         Scorer(name)
 
 
+def test_a_reward_that_cannot_be_imported_in_time_is_told(monkeypatch):
+    monkeypatch.setattr("gapo_trainer.data.reward_worker.START_LIMIT", 0.0)
+    with pytest.raises(UserError, match="reward: importing it takes more than 0 s"):
+        Scorer("reward_examples:by_command")
+
+
+def test_a_reward_that_ends_its_process_when_it_is_imported_is_told(tmp_path, monkeypatch):
+    (tmp_path / "ends.py").write_text("import os\nos._exit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="reward: its process ended while importing it"):
+        Scorer("ends:score")
+
+
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="workers expects a value >= 1, got 0"):
         Scorer("em", workers=0)
@@ -131,17 +187,14 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the process in /proc")
+@needs_proc
 def test_a_reward_that_hangs_ends_with_its_trainer(tmp_path):
     (tmp_path / "trainer.py").write_text(TRAINER)
     here = Path(__file__).parent
     with subprocess.Popen([sys.executable, tmp_path / "trainer.py"], stdout=subprocess.PIPE, cwd=here,
                           env={**os.environ, "PYTHONPATH": str(here)}) as trainer:  # fmt: skip
-        worker = Path("/proc", trainer.stdout.readline().decode().strip(), "stat")
+        worker = int(trainer.stdout.readline())
         time.sleep(0.5)  # it scores
-        assert worker.exists()
+        assert is_running(worker)
         trainer.kill()
-    deadline = time.monotonic() + 20
-    while worker.exists() and worker.read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.monotonic() < deadline, "it outlives its trainer"
-        time.sleep(0.05)
+    until_it_ends(worker)
