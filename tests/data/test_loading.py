@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gapo_trainer.atomic import check_writable
 from gapo_trainer.data.loading import BadRowError, iter_tasks, load_tasks
 from gapo_trainer.data.task import SPLITS, Hunk, Task
 from gapo_trainer.data.writers import SCHEMA, SUFFIXES, write_rows
@@ -163,15 +164,16 @@ def test_without_a_network_a_data_set_is_given_up_at_once(name, monkeypatch):
         load_tasks(name)
 
 
-def test_writing_is_all_or_nothing(tmp_path):
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_writing_is_all_or_nothing(tmp_path, error):
     path = tmp_path / "tasks.jsonl"
     path.write_text("before")
 
     def rows():
         yield TASKS[0].to_row()
-        raise OSError("disk full")
+        raise error("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(error, match="disk full"):
         write_rows(path, rows())
     assert path.read_text() == "before"
     assert [file.name for file in tmp_path.iterdir()] == ["tasks.jsonl"]
@@ -188,3 +190,12 @@ def test_a_link_stays_and_a_pipe_is_written_to(tmp_path):
     assert os.read(reading, 10_000) == (tmp_path / "tasks.jsonl").read_bytes()
     os.close(reading)
     assert (tmp_path / "pipe.jsonl").is_fifo()
+
+
+def test_what_is_written_to_is_what_must_be_writable(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path / "absent" / "file")
+    with pytest.raises(UserError, match=f"can be written, got {tmp_path / 'link'}"):
+        check_writable("--out", tmp_path / "link")
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: pytest.fail("the folder of a pipe is not written to"))
+    check_writable("--out", tmp_path / "pipe")
