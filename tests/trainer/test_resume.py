@@ -106,6 +106,25 @@ def test_the_newest_checkpoints_are_kept_and_hold_no_pickle(whole):
     assert all(name.endswith((".safetensors", ".json")) for name in names)
 
 
+def test_a_checkpoint_and_its_logs_are_on_the_disk_before_it_is_called_one(small, tmp_path, monkeypatch):
+    events, rename = [], os.rename
+    monkeypatch.setattr(os, "fsync", lambda file: events.append(os.readlink(f"/proc/self/fd/{file}")))
+    monkeypatch.setattr(os, "rename", lambda old, new: (events.append("renamed"), rename(old, new)))
+    train(small(steps=1, prompts_per_step=1), tmp_path, "cpu")
+    renamed, folder = events.index("renamed"), tmp_path / "checkpoints"
+    names = {f"checkpoints/.writing_step_000001/{file.name}" for file in folder.glob("*/*")}
+    names |= {"checkpoints/.writing_step_000001", *(f"{log}.jsonl" for log in (*REPEATS_TO_THE_BIT, "timings"))}
+    assert {str(tmp_path / name) for name in names} <= set(events[:renamed])
+    assert str(folder) in events[renamed:]
+
+
+def test_checkpoints_are_in_the_order_of_their_steps(tmp_path):
+    names = ["step_000900", "step_999999", "step_1000000"]
+    for name in [*names, "step_", "step_000900.old"]:
+        (tmp_path / name).mkdir()
+    assert [path.name for path in checkpoints.checkpoints(tmp_path)] == names
+
+
 @pytest.fixture
 def copied(whole, tmp_path):
     for step in (4, 6):
@@ -169,10 +188,19 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_a_whole_one(settings, who
 
 def test_skipped_updates_are_counted_on_by_the_run_that_resumes(small, tmp_path, monkeypatch):
     monkeypatch.setattr("gapo_trainer.ranks.gradient_norm", lambda *_: math.nan)
-    config = small(steps=1, max_bad_updates=2)
+    config = small(steps=1, max_bad_updates=2, prompts_per_step=1)
     train(config, tmp_path, "cpu")
     with pytest.raises(UserError, match="2 updates in a row had NaN or inf"):
         train(replace(config, steps=2), tmp_path, "cpu", resume=True)
+
+
+def test_a_damaged_checkpoint_makes_room_for_that_of_the_same_step(small, tmp_path):
+    policy = load_policy(small().model)
+    optimizer = torch.optim.AdamW(policy.model.parameters())
+    (tmp_path / "step_000003").mkdir()
+    (tmp_path / "step_000003" / "model.safetensors").write_bytes(b"")
+    checkpoints.save_checkpoint(tmp_path, Progress(3, 0, 0, {}), policy, optimizer, 2)
+    assert read_progress(tmp_path / "step_000003").step == 3
 
 
 @pytest.mark.parametrize(
