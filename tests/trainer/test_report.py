@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -6,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
 
 from gapo_trainer.cli import main
 from gapo_trainer.report.curves import draw_curves
 from gapo_trainer.report.diffs import edit_diff
 from gapo_trainer.report.group_figure import draw_group
+from gapo_trainer.report.page import _cost, _shown_group, _spread, differing_settings
 from gapo_trainer.report.runs import load_run
 from gapo_trainer.train import train
 
@@ -38,6 +42,7 @@ def test_the_page_compares_runs_and_needs_nothing_else(runs, tmp_path):
         cells = "".join(f'<td class="left">{value}</td>' for value in values)
         assert f"<tr><td>{setting}</td>{cells}</tr>" in page
     assert "<td>lr</td>" not in page  # the runs agree in it
+    assert page.count("(8), step 4</td>") == 2 * 2  # the last evaluation of each run and split
     assert re.search(r"<pre>--- m\d+.py\n@@ -1 \+1 @@", page)  # which file an earlier change was in
 
 
@@ -73,8 +78,61 @@ def test_what_a_model_or_a_repository_wrote_is_escaped(runs, tmp_path):
     assert "unscorable" in page
 
 
+def test_the_groups_shown_are_spread_over_the_steps():
+    assert _spread(list(range(11)), 6) == [0, 2, 4, 6, 8, 10]
+    assert _spread([1, 2, 3], 6) == [1, 2, 3]
+
+
+def test_a_group_is_shown_with_the_changes_of_the_line_as_it_was(runs, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "gapo_trainer.report.page.draw_group", lambda group, tau, title: (drawn.append(tau), Figure())[1]
+    )
+    run = load_run(runs / "a")
+    (group, *_) = run.groups
+    group["task"] |= {"region": "old", "target": "right"}
+    group["edits"] = [{"text": "new", "count": 1, "reward": 1.0}]
+    shown = _shown_group(replace(run, config=replace(run.config, tau=0.75)), group)
+    assert shown["wanted"] == "<del>old</del><ins>right</ins>"
+    assert shown["edits"][0]["diff"] == "<del>old</del><ins>new</ins>"
+    assert drawn == [0.75]
+
+
+def test_the_cost_of_a_step_is_the_mean_of_its_parts(runs):
+    parts = {"rollout_s": 2.0, "advantage_s": 0.5, "update_s": 1.5, "tokens_per_s": 10.0, "peak_mb": 7.0}
+    later = {"rollout_s": 4.0, "advantage_s": 0.5, "update_s": 3.5, "tokens_per_s": 20.0, "peak_mb": 9.0}
+    assert _cost(replace(load_run(runs / "a"), timings=[parts, later])) == {
+        "steps": 2, "step_s": 6.0, "rollout_s": 3.0, "update_s": 2.5, "advantage_share": 0.5 / 6.0,
+        "tokens_per_s": 15.0, "peak_mb": 9.0,
+    }  # fmt: skip
+    assert _cost(replace(load_run(runs / "a"), timings=[]))["step_s"] == 0
+
+
+def test_a_run_alone_is_shown_with_all_its_settings(runs):
+    (run,) = [load_run(runs / "a")]
+    assert differing_settings([run]) == [(name, [value]) for name, value in vars(run.config).items()]
+
+
+def test_every_run_has_its_colour_and_its_interval(runs):
+    scores = [{"step": step, "split": "test_id", "em": 0.5, "em_low": 0.4, "em_high": 0.7} for step in (0, 4)]
+    unknown = {"step": 2, "split": "test_id", "em": 0.0, "em_low": None, "em_high": None}
+    found = [replace(load_run(runs / name), evals=[scores[0], unknown, scores[1]]) for name in ("a", "b")]
+    found[1].metrics[0]["kl"] = None
+    figure = draw_curves(found)
+    evaluation, *training = figure.axes
+    for axis in figure.axes:
+        assert same_color([line.get_color() for line in axis.lines], ["C0", "C1"])
+    for band in evaluation.collections:
+        corners = band.get_paths()[0].vertices
+        assert sorted(set(corners[:, 1])) == [0.4, 0.7]
+        assert set(corners[:, 0]) == {0, 4}
+    (kl,) = [axis for axis in training if axis.get_title().startswith("KL")]
+    assert math.isnan(kl.lines[1].get_ydata()[0])
+
+
 def test_a_diff_marks_whole_words():
     assert str(edit_diff("f(old, 1)", "f(new, 1, <x>)")) == ("f(<del>old</del><ins>new</ins>, 1<ins>, &lt;x&gt;</ins>)")
+    assert str(edit_diff("a\n", "a\n\n")) == "a<del>\n</del><ins>\n\n</ins>"
 
 
 def test_the_group_figure_draws_the_window_q_and_the_mean():
@@ -86,6 +144,11 @@ def test_the_group_figure_draws_the_window_q_and_the_mean():
     assert window.get_x() == pytest.approx(0.8, abs=0.01)
     assert window.get_x() + window.get_width() == pytest.approx(0.95, abs=0.01)
     assert sum(patch.get_height() for patch in axis.patches if patch is not window) == 6
+
+
+def test_the_group_figure_holds_every_reward():
+    axis = draw_group({"rewards": [-2.0, 0.5, 3.0]}, 0.5, "a group").axes[0]
+    assert sum(patch.get_height() for patch in axis.patches[:40]) == 3
 
 
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
