@@ -1,11 +1,15 @@
-"""What a run tells Weights & Biases, through a stand-in for the package: offline it was run once with the real one."""
+"""What a run tells TensorBoard, and Weights & Biases through a stand-in: offline it was run once with the real one."""
 
 import json
+import math
 import sys
 from types import SimpleNamespace
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from gapo_trainer.cli import main
 from gapo_trainer.config import to_yaml
+from gapo_trainer.runlog import RunLog, read_log
 
 
 class Wandb:
@@ -39,3 +43,20 @@ def test_a_resumed_run_goes_on_where_another_of_its_name_does_not(small, tmp_pat
     rewards = [(step, numbers["metrics/reward"]) for step, numbers in wandb.logged if "metrics/reward" in numbers]
     assert rewards[:2] + rewards[4:] == [(row["step"], row["reward"]) for row in rows]
     assert wandb.finished == 3
+
+
+def test_tensorboard_shows_each_step_of_a_resumed_run_once(small, tmp_path):
+    for done, log_bytes in ((0, {}), (1, {"metrics": 0})):
+        with RunLog(tmp_path, small(), done, log_bytes) as log:
+            for step in range(done + 1, 4 - done):
+                log.write("metrics", {"step": step, "reward": float(done), "kl": math.inf})
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    assert [(event.step, event.value) for event in board.Scalars("metrics/reward")] == [(1, 0.0), (2, 1.0)]
+    assert board.Tags()["scalars"] == ["metrics/reward"]  # what is not finite has no place there
+
+
+def test_a_log_is_strict_json(small, tmp_path):
+    with RunLog(tmp_path, small(), 0, {}) as log:
+        log.write("metrics", {"step": 1, "kl": math.inf, "rewards": [math.nan, -math.inf, {"a": math.nan}]})
+    assert read_log(tmp_path, "metrics") == [{"step": 1, "kl": None, "rewards": [None, None, {"a": None}]}]
