@@ -11,14 +11,24 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import Qwen2Config
 
+from gapo_trainer.checkpoint import Progress
+from gapo_trainer.claim import ClaimedError
 from gapo_trainer.cli import main
-from gapo_trainer.compare import recipe
+from gapo_trainer.compare import _final_scores, _trained, recipe
 from gapo_trainer.config import DAPO, load_config, to_yaml
+from gapo_trainer.data.rewards import bleu, ed
+from gapo_trainer.data.scoring import Tally
 from gapo_trainer.data.stdlib_tasks import stdlib_tasks
 from gapo_trainer.data.writers import write_rows
 from gapo_trainer.errors import UserError
+from gapo_trainer.evaluate import SCORES, answer, scores_row
+from gapo_trainer.metrics import step_metrics
 from gapo_trainer.policy import load_policy
+from gapo_trainer.run import result_table
+from gapo_trainer.runlog import read_log
 from gapo_trainer.sources import load_splits
+from gapo_trainer.stats import mean_of_seeds, paired_test
+from gapo_trainer.train import _tell_failures, train
 
 
 @pytest.fixture
@@ -213,6 +223,31 @@ def test_a_resumed_run_keeps_its_model_and_its_place(config_file, tmp_path, caps
     assert load_config(folder / "config.yaml").steps == 1
 
 
+def test_a_run_that_another_process_writes_is_not_resumed(small, tmp_path, monkeypatch, capsys):
+    def claim(folder):
+        raise ClaimedError(f"{folder} is taken")
+
+    (tmp_path / "config.yaml").write_text(to_yaml(small()))
+    monkeypatch.setattr("gapo_trainer.run.claim", claim)
+    monkeypatch.setattr("gapo_trainer.run.train", lambda *_: pytest.fail("it is trained"))
+    assert main(["run", "--resume", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"gapo-train: {tmp_path} is taken\n"
+
+
+def test_the_table_shows_the_first_and_the_last_evaluation_of_each_split(tmp_path):
+    rows = [
+        {"split": split, "tasks": 9, "em": em, "ed": em / 2, "bleu": em / 4}
+        for em in (0.0, 0.4, 0.8)
+        for split in ("test_ood", "test_id")
+    ]
+    rows[0] |= {"em": 0.2}
+    (tmp_path / "evals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert list(zip(*(column.cells for column in result_table(tmp_path).columns), strict=True)) == [
+        ("in-domain (9 tasks)", "0.000 → 0.800", "0.000 → 0.400", "0.000 → 0.200"),
+        ("held-out (9 tasks)", "0.200 → 0.800", "0.000 → 0.400", "0.000 → 0.200"),
+    ]
+
+
 def test_an_empty_data_set_is_one_line(config_file, tmp_path, capsys):
     (tmp_path / "empty.jsonl").write_text("")
     assert main(["run", "--config", config_file, f"data={tmp_path / 'empty.jsonl'}", f"out={tmp_path / 'run'}"]) == 1
@@ -250,11 +285,57 @@ def test_a_reward_that_scores_nothing_is_told(config_file, tmp_path, monkeypatch
     assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "page.html")]) == 0
     wrong = ["reward=none:score", "max_bad_updates=2", f"out={tmp_path / 'wrong'}"]
     assert main(["run", "--config", config_file, *wrong]) == 1
-    assert "no completion of 2 steps in a row could be scored; reward=none:score" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "no completion of 2 steps in a row could be scored; reward=none:score" in err
+    assert "reward: none of 32 completions could be scored" in out
     assert len((tmp_path / "wrong" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
-def test_eval_scores_by_split_decoding_and_language(config_file, tmp_path, capsys):
+def test_a_reward_that_scores_some_is_no_failure():
+    _tell_failures(Tally(scored=1, unscorable=99), pytest.fail)
+
+
+def test_the_reward_has_the_processes_and_the_time_of_the_settings(small, tmp_path, monkeypatch):
+    def scorer(reward, **options):
+        raise UserError(f"{reward} {options}")
+
+    monkeypatch.setattr("gapo_trainer.train.Scorer", scorer)
+    with pytest.raises(UserError, match=r"^bleu {'workers': 3, 'time_limit': 2\.5}$"):
+        train(small(reward="bleu", reward_workers=3, reward_timeout=2.5), tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(("command", "module"), [("run", "train"), ("eval", "eval_command"), ("compare", "compare")])
+def test_every_command_asks_the_policy_as_the_settings_say(config_file, tmp_path, monkeypatch, capsys, command, module):
+    def load_policy(model, format_name, device="cpu", thinking=True):
+        raise UserError(f"{format_name} {device} {thinking}")
+
+    monkeypatch.setattr(f"gapo_trainer.{module}.load_policy", load_policy)
+    settings = [f"out={tmp_path / 'run'}", "format=plain", "thinking=false"]
+    assert main([command, "--config", config_file, *settings]) == 1
+    assert capsys.readouterr().err == "gapo-train: plain cpu False\n"
+
+
+def test_steps_without_a_score_stop_a_run_only_in_a_row(small, tmp_path, monkeypatch):
+    unscorable = iter([1, 0, 1, 0])
+    monkeypatch.setattr(
+        "gapo_trainer.train.step_metrics", lambda *a: {**step_metrics(*a), "unscorable": next(unscorable)}
+    )
+    train(small(steps=4, max_bad_updates=2, prompts_per_step=1), tmp_path, "cpu")
+
+
+def test_the_last_evaluation_is_the_greedy_one_of_the_policy_that_is_saved(small, tmp_path):
+    config = small(steps=3, prompts_per_step=1)
+    train(config, tmp_path, "cpu")
+    evals = read_log(tmp_path, "evals")
+    assert [row["step"] for row in evals] == [0, 0, 2, 2, 3, 3]
+    policy = load_policy(str(tmp_path / "checkpoints" / "step_000003"))
+    for split, some in load_splits(config, policy, pytest.fail).evaluation.items():
+        (row,) = [row for row in evals[-2:] if row["split"] == split]
+        expected = scores_row(answer(policy, some, "greedy", config.max_new_tokens))
+        assert all(row[score] == expected[score] for score in SCORES)
+
+
+def test_eval_scores_by_split_decoding_and_language(config_file, tasks, tmp_path, capsys):
     answers = tmp_path / "answers.jsonl"
     assert main(["eval", "--config", config_file, "--answers", str(answers)]) == 0
     shown = capsys.readouterr().out
@@ -262,6 +343,9 @@ def test_eval_scores_by_split_decoding_and_language(config_file, tmp_path, capsy
         assert word in shown
     rows = [json.loads(line) for line in answers.read_text().splitlines()]
     assert len(rows) == 2 * 2 * 8
+    targets = {task.id: task.target for task in tasks}
+    assert [row["ed"] for row in rows] == [ed([row["text"]], targets[row["task"]])[0] for row in rows]
+    assert [row["bleu"] for row in rows] == [bleu([row["text"]], targets[row["task"]])[0] for row in rows]
     assert {(row["split"], row["decoding"]) for row in rows} == {
         (split, decoding) for split in ("test_id", "test_ood") for decoding in ("greedy", "sampled")
     }
@@ -309,6 +393,18 @@ def test_eval_computes_as_training_does(config_file, tmp_path, monkeypatch):
     assert seen == [True] * 4 + [False] * 4
 
 
+def test_eval_answers_as_the_settings_say(config_file, monkeypatch):
+    import gapo_trainer.eval_command as command
+
+    seen, answer = [], command.answer
+    monkeypatch.setattr(
+        command, "answer", lambda *a: (seen.append((a[2], *a[3:6], a[7])), answer(*a[:3], 1, *a[4:]))[1]
+    )
+    settings = ["max_new_tokens=6", "temperature=0.7", "seed=3", "generation_batch=5"]
+    assert main(["eval", "--config", config_file, *settings]) == 0
+    assert seen == [(decoding, 6, 0.7, 3, 5) for decoding in ("greedy", "sampled")] * 2
+
+
 def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path, capsys):
     out = tmp_path / "compare"
     command = ["compare", "--estimators", "gapo,dapo", "--seeds", "2", "--reward-noise", "0.2", "--config", config_file]
@@ -334,13 +430,60 @@ def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path,
     command[command.index(str(out))] = os.path.relpath(out)
     assert main(command) == 0  # nor if its place is spelled otherwise
     assert {p: p.stat().st_mtime_ns for p in out.glob("*/metrics.jsonl")} == stamps
-    assert main([*command, "steps=2"]) == 1
-    assert "holds a run of another configuration" in capsys.readouterr().err
+    for setting in ("steps=2", "lr=0.1"):
+        assert main([*command, setting]) == 1
+        assert f"holds a run of another configuration, with {setting[:2]}" in capsys.readouterr().err
+
+
+def test_compare_pairs_the_seeds_of_the_first_with_those_of_the_others(config_file, tmp_path, monkeypatch, capsys):
+    scores = {"gapo": [0.5, 0.7], "grpo": [0.3, 0.6]}
+
+    def final_scores(config):
+        em = scores[config.estimator][config.seed]
+        return {("test_id", "em"): em, ("test_id", "ed"): em / 2}
+
+    monkeypatch.setattr("gapo_trainer.compare._trained", lambda config, console: config)
+    monkeypatch.setattr("gapo_trainer.compare._final_scores", final_scores)
+    assert main(["compare", "--config", config_file, "--seeds", "2", "--out", str(tmp_path)]) == 0
+    lines = [re.sub(r"[│ ]+", " ", line).strip() for line in capsys.readouterr().out.splitlines()]
+    halves = {name: [em / 2 for em in found] for name, found in scores.items()}
+    for score, found in (("exact match", scores), ("edit similarity", halves)):
+        for name, seeds in found.items():
+            assert any(line.endswith(f"in-domain {score} {mean_of_seeds(seeds)}") for line in lines), name
+        test = paired_test(found["gapo"], found["grpo"])
+        assert f"gapo - grpo in-domain {score} {test.difference} {test.p:.3f}" in lines
+
+
+def test_a_run_of_a_comparison_that_was_interrupted_goes_on(small, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr("gapo_trainer.compare.train", lambda *_, resume, console: trained.append(resume))
+    monkeypatch.setattr("gapo_trainer.compare.newest_checkpoint", lambda folder, warn: (folder, Progress(2, 0, 0, {})))
+    for steps in (2, 4):
+        _trained(small(steps=steps, out=str(tmp_path)), None)
+    assert trained == [True]  # that of four
+
+
+def test_a_run_of_a_comparison_that_another_process_trains_is_left_alone(small, tmp_path, monkeypatch):
+    def claim(folder):
+        raise ClaimedError(folder)
+
+    monkeypatch.setattr("gapo_trainer.compare.claim", claim)
+    monkeypatch.setattr("gapo_trainer.compare.train", lambda *_, **how: pytest.fail("it is trained"))
+    with pytest.raises(ClaimedError, match=str(tmp_path)):
+        _trained(small(out=str(tmp_path)), None)
+
+
+def test_a_comparison_is_of_the_scores_at_the_end(tmp_path):
+    rows = [{"step": step, "split": "test_id", "em": step / 8, "ed": step / 4} for step in (0, 2, 4)]
+    (tmp_path / "evals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert _final_scores(tmp_path) == {("test_id", "em"): 0.5, ("test_id", "ed"): 1.0}
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
+        ("--seeds=0", "--seeds expects a value >= 1, got 0"),
+        ("--estimators=gapo,gapo", "--estimators expects each name once, got gapo,gapo"),
         ("seed=7", "compare sets seed for each run: give --seeds, not seed="),
         ("estimator=rloo", "compare sets estimator for each run: give --estimators, not estimator="),
         ("out=here", "compare takes out once: --out or out=, not both"),

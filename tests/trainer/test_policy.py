@@ -1,6 +1,7 @@
 """What a policy answers is decided by its weights."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Moe
 
 from gapo_trainer.data.formats import FIM_TOKENS, Plain, make_format
 from gapo_trainer.errors import UserError
-from gapo_trainer.evaluate import answer
+from gapo_trainer.evaluate import answer, by_language
 from gapo_trainer.policy import Policy, load_policy
 
 
@@ -21,6 +22,26 @@ def test_answers_do_not_depend_on_how_many_are_decoded_at_once(model_folder, tas
     given = [answer(policy, tasks[:10], "greedy", 8, at_once=at_once) for at_once in (10, 4)]
     assert together == [10, 4, 4, 2]
     assert given[0] == given[1]
+
+
+def test_the_languages_come_by_how_many_answers_they_have(tasks):
+    given = [SimpleNamespace(task=replace(tasks[0], lang=language)) for language in ("rust", "c", "go", "go")]
+    assert [(name, len(part)) for name, part in by_language(given).items()] == [("go", 2), ("c", 1), ("rust", 1)]
+
+
+def test_many_prompts_are_decoded_64_at_once_at_most(model_folder, tasks):
+    policy, together, answered = load_policy(model_folder), [], []
+    policy.generate = lambda prompts, *_, **how: (together.append(len(prompts)), [[5]] * len(prompts))[1]
+    answer(policy, tasks[:10] * 10, "greedy", 8, advance=answered.append, at_once=99)
+    assert together == answered == [64, 36]
+
+
+def test_answers_are_sampled_at_the_temperature_that_is_asked_for(model_folder, tasks):
+    policy, asked = load_policy(model_folder), []
+    policy.generate = lambda prompts, *_, **how: (asked.append(how), [[5]])[1]
+    for decoding in ("sampled", "greedy"):
+        answer(policy, tasks[:1], decoding, 8, temperature=0.3)
+    assert asked == [{"do_sample": True, "temperature": 0.3}, {"do_sample": False}]
 
 
 def test_the_models_own_settings_of_generation_change_no_answer():
