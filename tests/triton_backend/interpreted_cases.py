@@ -15,7 +15,7 @@ from tolerances import TOLERANCE, assert_close, by_definition
 
 import gapo_kernels
 from gapo_kernels import reference_ops
-from gapo_kernels.triton_kernels import launch_shared, tiers
+from gapo_kernels.triton_kernels import launch, launch_shared, tiers
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of inf - inf
 RULES = list(itertools.product(CENTERS, SCALES))
@@ -66,6 +66,24 @@ def test_dtypes(dtype):
     assert torch.equal(torch.ops.gapo.advantage(group, 0.5, "median", "none"), group - (1 + 1.5 * step))
 
 
+def test_a_middle_whose_double_would_overflow():
+    group = torch.tensor([1.5e308, 0.0, 1.5e308], dtype=torch.float64)
+    assert torch.equal(torch.ops.gapo.advantage(group, 0.6, scale="none"), group - 1.5e308)
+
+
+def test_a_mean_of_equal_rewards_is_that_reward():
+    """In the window; 0.1 + 0.1 + 0.1 is not 0.3 in float64."""
+    for size in (4, 1030):
+        group = torch.full((size,), 0.1, dtype=torch.float64)
+        group[0] = -5.0
+        assert (torch.ops.gapo.advantage(group, 0.7, "hdi_mean", "none")[1:] == 0).all()
+
+
+def test_groups_of_one():
+    for scale in SCALES:
+        assert_reference(torch.tensor([[2.0], [INF]]), "hdi_median", scale, eps=1.0)
+
+
 def test_infinities(short_spans):
     for size, center, scale in itertools.product((2, 9, 1030), ("hdi_median", "hdi_mean", "mean"), ("rms", "mad")):
         groups = rewards_of(4, size)
@@ -109,7 +127,7 @@ def test_equal_rewards_have_advantage_zero(size):
         result, stats = torch.ops.gapo.advantage_stats(torch.full((1, size), reward), None, 0.5, center, scale, 0.0)
         assert (result == 0).all()
         assert stats[0, 0] == torch.tensor(reward)
-        assert not (stats[0, 0] == 0 and stats[0, 0].signbit())
+        assert not stats[stats == 0].signbit().any()  # nor are the ends of the window
 
 
 def test_of_equal_windows_the_leftmost_wins(short_spans):
@@ -127,8 +145,9 @@ def test_widths_are_compared_in_float64():
 
 
 def test_the_window_holds_the_share():
-    """0.07 * 100 and 0.55 * 100 are a little more than an integer in float64."""
-    for tau, size in ((0.07, 100), (0.55, 100), (1e-6, 8), (1.0, 8), (1 / 3, 9), (0.7, 10), (0.07, 1100)):
+    """0.07 * 100 and 0.55 * 100 are a little more than an integer in float64; how much is, grows with the group."""
+    shares = (0.07, 100), (0.55, 100), (0.5 + 5e-10, 100), (1e-6, 8), (1e-10, 8), (1.0, 8), (1 / 3, 9), (0.7, 10)
+    for tau, size in (*shares, (0.07, 1100)):
         order = torch.randperm(size, generator=torch.Generator().manual_seed(size))
         assert_reference(order.float()[None], "quantile", "rms", tau=tau)
 
@@ -194,7 +213,7 @@ def test_long_groups_that_torch_does_not_sort(size, dtype, monkeypatch):
     groups[1, size // 3] = NAN
     expected = [torch.ops.gapo.advantage_stats(groups, None, valid=valid) for valid in (None, keep)]
     monkeypatch.setattr(torch.version, "hip", "7.0")
-    monkeypatch.setattr(launch_shared, "ROCM_SEGMENTED", 3)
+    monkeypatch.setattr(launch_shared, "ROCM_SEGMENTED", len(groups))
     monkeypatch.setattr(torch.Tensor, "sort", None)
     monkeypatch.setattr(tiers, "LONG_BLOCKS", 2)
     for valid, results in zip((None, keep), expected, strict=True):
@@ -269,6 +288,20 @@ def test_token_rows_of_several_tiles():
     for typed in (mask, (mask.to(torch.uint8) * 255).view(torch.bool)):  # any byte but 0 is true
         result = torch.ops.gapo.token_advantage(tokens, typed, ids)
         torch.testing.assert_close(result, expected, rtol=2e-6, atol=2e-6, equal_nan=True)
+
+
+def test_tokens_are_summed_in_float64():
+    tokens = torch.zeros(1, 2500)
+    tokens[0, 5::1024] = torch.tensor([1e8, 1.0, -1e8])
+    assert launch.sum_rows(tokens) == 1
+
+
+def test_nothing_behind_the_last_row_is_written():
+    rows, length = 3, 5
+    out = torch.full((launch.token_tile(length)[0], length), 7.0)
+    launch.broadcast(torch.ones(rows), torch.ones(rows, length), out[:rows])
+    assert (out[:rows] == 1).all()
+    assert (out[rows:] == 7).all()
 
 
 def test_warmup():
