@@ -23,7 +23,7 @@ def score(
 ) -> None:
     """Fills ``advantage`` and ``stats``. All tensors are contiguous and not empty, on one device."""
     if valid is not None:
-        rewards = rewards.masked_fill(~valid, torch.inf)  # sorted last, and not counted
+        rewards = torch.where(valid, rewards, torch.inf)  # sorted last, and not counted
     pointers = (rewards, valid, groups.begins, groups.ends, groups.rows, advantage, stats)
     numbers = (rule.tau, rule.eps, rule.center, rule.scale)
     extras = (valid, groups.rows, stats)
@@ -68,8 +68,8 @@ def token_tile(length: int) -> tuple[int, int]:
 
 
 def sum_rows(tokens: Tensor) -> Tensor:
-    """[N, L], contiguous -> [N] of the precision."""
-    sums = torch.zeros(tokens.shape[0], dtype=precision_of(tokens.dtype), device=tokens.device)
+    """[N, L], contiguous -> [N] of the precision; anything where L is 0, as no result shows it."""
+    sums = torch.empty(tokens.shape[0], dtype=precision_of(tokens.dtype), device=tokens.device)
     if tokens.numel() > 0:
         rows, columns = token_tile(tokens.shape[1])
         with on_device(tokens.device):
