@@ -86,8 +86,9 @@ def test_groups_of_one():
 
 def test_infinities(short_spans):
     for size, center, scale in itertools.product((2, 9, 1030), ("hdi_median", "hdi_mean", "mean"), ("rms", "mad")):
-        groups = rewards_of(4, size)
+        groups = rewards_of(5, size)
         groups[0, 0], groups[1, : size // 2], groups[2], groups[3, -1] = INF, -INF, INF, -INF
+        groups[4, : size // 3], groups[4, -(size // 3) :] = -INF, INF  # every window's width is infinite or NaN
         assert_reference(groups, center, scale)
 
 
@@ -100,6 +101,8 @@ def test_a_nan_stays_in_its_group(size, short_spans):
     assert result[1].isnan().all()
     assert stats[1].isnan().all()
     assert torch.equal(result[::2], clean[::2])
+    keep = (torch.arange(size) > 0).expand(3, size)
+    assert torch.ops.gapo.advantage(groups, valid=keep)[1, 1:].isnan().all()
 
 
 @pytest.mark.parametrize("nan", [NAN, -NAN])
@@ -134,7 +137,9 @@ def test_of_equal_windows_the_leftmost_wins(short_spans):
     for size in (4, 26, 64, 2050):
         order = torch.randperm(size, generator=torch.Generator().manual_seed(1))
         group = torch.arange(size, dtype=torch.float32)[order]
-        assert torch.equal(torch.ops.gapo.advantage(group, scale="none"), group - (size / 2 - 1) / 2)
+        expected = group - (size / 2 - 1) / 2
+        assert torch.equal(torch.ops.gapo.advantage(group, scale="none"), expected)
+        assert torch.equal(torch.ops.gapo.advantage_varlen(group, offsets_of(size), size, scale="none"), expected)
 
 
 def test_widths_are_compared_in_float64():
