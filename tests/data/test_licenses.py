@@ -8,7 +8,7 @@ import pytest
 from histories import History, quietly
 
 from gapo_trainer.data.mining.license_texts import license_of
-from gapo_trainer.data.mining.licenses import PERMISSIVE, license_doubt
+from gapo_trainer.data.mining.licenses import PERMISSIVE, is_allowed, license_doubt
 from gapo_trainer.data.mining.miner import Options, mine
 
 DEBIAN = Path("/usr/share/common-licenses")
@@ -44,6 +44,22 @@ BERKELEY = (  # of before 1990
 FONT = (
     "Permission is hereby granted, free of charge, to any person obtaining a copy of the Font Software ...\n"
     "Neither the Font Software nor any of its components may be sold by itself."
+)
+NOTICE = "provided that the above copyright notice and this permission notice appear in all copies."
+ISC = "Permission to use, copy, modify, and distribute this software for any purpose is hereby granted, " + NOTICE
+CURL = ISC + (
+    "\n\nExcept as contained in this notice, the name of a copyright holder shall not\nbe used in advertising or "
+    "otherwise to promote the sale, use or other dealings\nin this Software."
+)
+ADVERTISING = (
+    "All advertising materials mentioning features or use of this software must display the following acknowledgement: "
+    "This product includes software developed by {}. "
+)
+BERKELEYS = FORMS + ADVERTISING.format("the University of California, Berkeley and its contributors") + ENDORSE
+PARTS = "Files: *\nCopyright: 2026 A\nLicense: BSD-3-Clause\n\nFile: b.py\nLicense: MIT\n\n" + "c.py\n" * 400
+BLUE_OAK = (
+    "# Blue Oak Model License\n\nVersion 1.0.0\n\nThis license gives everyone as much permission to work with\nthis "
+    "software as possible, while protecting contributors\nfrom liability."
 )
 BUNDLED = "x " * 1000 + "\nbundled: all advertising materials mentioning features ... the complete source code"
 
@@ -102,6 +118,17 @@ BUNDLED = "x " * 1000 + "\nbundled: all advertising materials mentioning feature
         (FORMS + "redistributions come with information on how to get the complete source code", "NOASSERTION"),
         (FORMS + "all advertising materials mentioning features of it must say so", "BSD-4-Clause"),
         (FONT, "NOASSERTION"),
+        (ISC, "ISC"),
+        (CURL, "curl"),
+        (BERKELEYS, "BSD-4-Clause-UC"),
+        (FORMS + ADVERTISING.format("ACME") + ENDORSE, "BSD-4-Clause"),
+        (BLUE_OAK, "BlueOak-1.0.0"),
+        ("It contains parts under the Blue Oak Model License, Version 1.0.0.", "NOASSERTION"),
+        (f"{PARTS}\nLicense: BSD-3-Clause\n\n{FORMS}{ENDORSE}\nLicense: MIT\n\n{MIT}", "BSD-3-Clause AND MIT"),
+        (f"{PARTS}\nLicense: BSD-3-Clause\n\n{FORMS}{ENDORSE}", "NOASSERTION"),
+        (f"{PARTS}\nLicense: MIT\n\n{MIT}\nLicense: BSD-3-Clause\n\n{GPL_3}", "NOASSERTION"),
+        (f"{PARTS}\nLicense: GPL-3\n\nLicense: BSD-3-Clause\n\n{FORMS}{ENDORSE}\nLicense: MIT\n\n{MIT}",
+         "NOASSERTION"),
         ("Permission is hereby granted, free of charge, to any person obtaining a copy of this software, and to permit "
          "persons to whom the Software is furnished to do so.\n\nTHE SOFTWARE IS PROVIDED \"AS IS\"", "MIT-0"),
         ("Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is "
@@ -171,6 +198,38 @@ def test_a_text_that_names_the_choice_offers_it(tmp_path, files, expected, allow
     found, fault = license_and_fault(tmp_path, files)
     assert found == expected
     assert (fault == "") == allowed
+
+
+BLANKS = "YEAR: 2026\nCOPYRIGHT HOLDER: A and others\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected", "allowed"),
+    [
+        ({"LICENSE": BLANKS, "DESCRIPTION": "Package: a\nLicense: MIT + file LICENSE\nURL: b\n"}, "MIT", True),
+        ({"LICENSE": BLANKS + "ORGANIZATION: B\n", "DESCRIPTION": "License: BSD_3_clause + file LICENSE"},
+         "BSD-3-Clause", True),
+        ({"LICENSE": BLANKS, "LICENSE.md": MIT, "DESCRIPTION": "License: MIT + file LICENSE\r\n"}, "MIT", True),
+        ({"LICENSE": BLANKS, "LICENSE.note": "all mine", "DESCRIPTION": "License: MIT + file LICENSE"},
+         "MIT AND NOASSERTION", False),
+        ({"LICENSE": BLANKS + "Not for sale.", "DESCRIPTION": "License: MIT + file LICENSE"}, "NOASSERTION", False),
+        ({"LICENSE": "all mine", "DESCRIPTION": "License: MIT + file LICENSE"}, "NOASSERTION", False),
+        ({"LICENSE": BLANKS, "DESCRIPTION": "License: MIT + file LICENSE\n | GPL-3\n"}, "NOASSERTION", False),
+        ({"LICENSE": BLANKS, "DESCRIPTION": "License: GPL-3 | MIT + file LICENSE"}, "NOASSERTION", False),
+        ({"LICENSE": BLANKS}, "NOASSERTION", False),
+    ],
+)  # fmt: skip
+def test_an_r_packages_licence_is_the_one_it_fills_in(tmp_path, files, expected, allowed):
+    found, fault = license_and_fault(tmp_path, files)
+    assert found == expected
+    assert (fault == "") == allowed
+
+
+def test_all_parts_licences_must_be_allowed(tmp_path):
+    listed = f"{PARTS}\nLicense: BSD-3-Clause\n\n{FORMS}{ENDORSE}\nLicense: MIT\n\n{MIT}"
+    assert license_and_fault(tmp_path / "both", {"LICENSE": listed}) == ("BSD-3-Clause AND MIT", "")
+    assert is_allowed("BSD-3-Clause AND GPL-3.0 OR MIT", ["MIT"])
+    assert not is_allowed("BSD-3-Clause AND GPL-3.0 OR MIT", ["BSD-3-Clause"])
 
 
 @pytest.mark.parametrize(

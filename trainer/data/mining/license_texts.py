@@ -22,8 +22,14 @@ _MORE_THAN_BSD = (
     "may not be called",
     "complete source code",
 )
+# The University took this clause back in 1999, for all that it had published.
+_BERKELEYS = (
+    "all advertising materials mentioning features or use of this software must display the following acknowledgement "
+    "this product includes software developed by the university of california berkeley and its contributors"
+)
 _PURPOSE = "distribute this software for any purpose"
 _PROVIDED = "provided that the above copyright notice"
+_NO_ADVERTISING = "except as contained in this notice the name of a copyright holder shall not be used in advertising"
 
 # Wording in lower case and without punctuation. The first part decides where a licence begins; all parts must be there,
 # and none of those in the third place soon after.
@@ -32,10 +38,12 @@ _WORDING: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("MIT-0", (_ANYONE, "is furnished to do so the software is provided as is"), ("permission notice",)),
     ("Apache-2.0", ("apache license version 2 0 january 2004", "terms and conditions for use reproduction"), ()),
     ("Apache-2.0", ("under the apache license version 2 0 the license",), ()),
-    ("BSD-4-Clause", (_FORMS, "all advertising materials mentioning features"), ()),
+    ("BSD-4-Clause", (_FORMS, "all advertising materials mentioning features"), (_BERKELEYS,)),
+    ("BSD-4-Clause-UC", (_FORMS, _BERKELEYS), ()),
     ("BSD-3-Clause", (_FORMS, _ENDORSE), _MORE_THAN_BSD),
     ("BSD-2-Clause", (_FORMS,), (_ENDORSE, *_MORE_THAN_BSD)),
-    ("ISC", (_PURPOSE, _PROVIDED), ()),
+    ("ISC", (_PURPOSE, _PROVIDED), (_NO_ADVERTISING,)),
+    ("curl", (_PURPOSE, _PROVIDED, _NO_ADVERTISING), ()),
     ("0BSD", (_PURPOSE, "fee is hereby granted the software is provided as is"), (_PROVIDED,)),
     ("AGPL-3.0", ("gnu affero general public license version 3",), ()),
     ("LGPL-3.0", ("gnu lesser general public license version 3",), ()),
@@ -52,6 +60,7 @@ _WORDING: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Unlicense", ("this is free and unencumbered software released into the public domain",), ()),
     ("CC0-1.0", ("cc0 1 0 universal", "affirmer"), ()),
     ("Zlib", ("without any express or implied warranty", "altered source versions must be plainly marked"), ()),
+    ("BlueOak-1.0.0", ("blue oak model license version 1 0 0", "protecting contributors from liability"), ()),
     ("PostgreSQL", ("distribute this software and its documentation for any purpose without fee",), ()),
     ("Python-2.0", ("python software foundation license version 2", "psf is making"), ()),
     ("Python-2.0", ("a history of the software", "python software foundation license version 2", "psf is making"), ()),
@@ -116,14 +125,22 @@ KIND = (
     r"(?:mit|apache|0?bsd|[al]?gpl|mpl|isc|zlib|boost|bsl|cc0|unlicen[cs]e)"
     r"(?:[-_. ]?(?:v?\d+(?!\d)|clause|only|or[-_]later))*"
 )
+# A text that lists which licence each part is under, as Debian does, and then writes them all out.
+_LISTS_PARTS = re.compile(r"^Files: \*$", re.MULTILINE)
+_PART = re.compile(r"^License:[ \t]*(\S.*?)[ \t\r]*$", re.MULTILINE)
+# What an R package has instead of a licence: the blanks of the one that the file beside it names.
+_BLANKS = re.compile(r"\s*YEAR:.*\s+COPYRIGHT HOLDERS?:.*\s*(?:ORGANI[SZ]ATION:.*\s*)?")
+_R_LICENSE = re.compile(r"^License:[ \t]*(MIT|BSD_[23]_clause) \+ file LICEN[CS]E[ \t\r]*$(?!\n[ \t])", re.MULTILINE)
 _OFFER = re.compile(rf"\b(?:under|terms of) either (?:(?:of|the|these|two|or|{KIND}) )*licen[cs]es?\b")
 
 
 def license_of(text: str) -> str:
-    """The SPDX identifier of a licence text; ``NOASSERTION`` where it is not known or restricted further."""
+    """The SPDX identifier of a licence text, or several; ``NOASSERTION`` where it is unknown or restricted further."""
     words = _words(text)
     if _is_restricted(words):
         return UNKNOWN
+    if _LISTS_PARTS.search(text):
+        return _license_of_parts(text)
     above, *below = _TAG.split(text)
     spdx = _worded(_words(above))
     if spdx != UNKNOWN or not below:
@@ -132,6 +149,17 @@ def license_of(text: str) -> str:
     # A text that says more than its tag may only quote it, unless its wording agrees.
     spdx = _worded(words) if _words(_BESIDE_TAG.sub("", text)) else min(tags)
     return spdx if tags == {spdx} and _IDENTIFIER.fullmatch(spdx) else UNKNOWN
+
+
+def is_filled_in(text: str) -> bool:
+    """Whether a text only fills in the licence that ``license_of_r_package`` tells."""
+    return _BLANKS.fullmatch(text) is not None
+
+
+def license_of_r_package(description: str) -> str:
+    """The licence that the ``DESCRIPTION`` of an R package names and its licence file fills in."""
+    named = _R_LICENSE.findall(description)
+    return named[0].replace("_", "-").replace("clause", "Clause") if len(named) == 1 else UNKNOWN
 
 
 def is_offer(text: str) -> bool:
@@ -150,6 +178,14 @@ def _worded(words: str) -> str:
             begins.append((begin, differs, spdx))
     begin, differs, spdx = min(begins, default=(0, True, ""))
     return UNKNOWN if differs or begin > _REACH or "proprietary" in words[:begin] else spdx
+
+
+def _license_of_parts(text: str) -> str:
+    """The licences of all parts, if each is written out."""
+    _, *listed = _PART.split(text)
+    named = set(listed[::2])
+    written = {spdx for spdx, body in zip(listed[::2], listed[1::2], strict=True) if _worded(_words(body)) == spdx}
+    return " AND ".join(sorted(named)) if named and named == written else UNKNOWN
 
 
 def _identifier(tag: str) -> str:

@@ -14,13 +14,21 @@ import pygit2
 from pygit2.enums import FileMode
 
 from gapo_trainer.data.languages import language_of
-from gapo_trainer.data.mining.license_texts import KIND, RECOGNISED, UNKNOWN, is_offer, license_of
+from gapo_trainer.data.mining.license_texts import (
+    KIND,
+    RECOGNISED,
+    UNKNOWN,
+    is_filled_in,
+    is_offer,
+    license_of,
+    license_of_r_package,
+)
 from gapo_trainer.data.mining.objects import GIT_ERRORS, read_blob
 
 NO_LICENSE = "NONE"  # SPDX: there is no licence
 PERMISSIVE = (
-    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC", "MIT", "MIT-0", "PostgreSQL",
-    "Python-2.0", "Unlicense", "Zlib",
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSD-4-Clause-UC", "BSL-1.0", "BlueOak-1.0.0", "CC0-1.0",
+    "ISC", "MIT", "MIT-0", "PostgreSQL", "Python-2.0", "Unlicense", "Zlib", "curl",
 )  # fmt: skip
 
 _NAMED = r".+[-.]licen[cs]e(?:\.(?:txt|md))?"  # MIT-LICENSE
@@ -47,7 +55,10 @@ def repository_license(repo: pygit2.Repository, commit: pygit2.Commit) -> str:
     if any(name.lower().startswith("copying.lesser") for name in texts):  # the LGPL is an addition to the GPL beside it
         texts = {name: text for name, text in texts.items() if name.lower() != "copying"}
     offers = {name for name, text in texts.items() if is_offer(text)}
-    found = sorted({license_of(text) for name, text in texts.items() if name not in offers}) or [UNKNOWN]
+    r_license = license_of_r_package(_text(repo, commit.tree, "DESCRIPTION"))
+    found = sorted(
+        {r_license if is_filled_in(text) else license_of(text) for name, text in texts.items() if name not in offers}
+    ) or [UNKNOWN]
     choice = bool(offers) or all(map(_CHOICE.fullmatch, texts))
     if len(found) > 1 and UNKNOWN in found and offers:
         found.remove(UNKNOWN)  # somebody says that any of them will do: the others still hold
@@ -56,9 +67,7 @@ def repository_license(repo: pygit2.Repository, commit: pygit2.Commit) -> str:
 
 def is_allowed(expression: str, allowed: Collection[str]) -> bool:
     """Whether an expression of ``repository_license`` can be met with the ``allowed`` licences alone."""
-    if " OR " in expression:
-        return any(part in allowed for part in expression.split(" OR "))
-    return all(part in allowed for part in expression.split(" AND "))
+    return any(all(part in allowed for part in choice.split(" AND ")) for choice in expression.split(" OR "))
 
 
 def license_doubt(spdx: str) -> str:
