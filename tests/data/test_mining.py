@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pygit2
 import pytest
 from histories import History, git, numbered
 
-from gapo_trainer.data.mining.changes import split_lines
+from gapo_trainer.data.mining.changes import LARGEST_FILE, split_lines
 from gapo_trainer.data.mining.miner import Options, mine
+from gapo_trainer.data.mining.objects import read_blob
 
 
 def mined(folder: Path, out: Path, options: Options | None = None):
@@ -121,6 +123,21 @@ def test_what_is_left_out_is_counted(history, tmp_path, path, before, after, rea
     rows, summary = mined(history.folder, tmp_path / "out.jsonl")
     assert rows == []
     assert summary.counts.get(reason) == 1
+
+
+@pytest.mark.skipif(not hasattr(pygit2.Odb, "read_header"), reason="this pygit2 reads a blob to tell its size")
+def test_a_large_file_is_not_read(history, tmp_path, monkeypatch):
+    def read_small(repo, object_id):
+        blob = read_blob(repo, object_id)
+        assert blob.size <= LARGEST_FILE
+        return blob
+
+    monkeypatch.setattr("gapo_trainer.data.mining.changes.read_blob", read_small)
+    for lines in (numbered(70_000), numbered(70_000, **TWO_EDITS), numbered(40)):  # too large on both sides, and on one
+        history.put("a.c", lines)
+        history.commit()
+    _, summary = mined(history.folder, tmp_path / "out.jsonl")
+    assert summary.counts["file: large"] == 2
 
 
 @pytest.mark.parametrize(

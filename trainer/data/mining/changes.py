@@ -13,7 +13,7 @@ from pygit2.enums import DeltaStatus, DiffFind, DiffOption, FileMode
 
 from gapo_trainer.data.languages import is_written_in, language_of
 from gapo_trainer.data.mining.file_filters import file_fault, path_fault
-from gapo_trainer.data.mining.objects import read_blob
+from gapo_trainer.data.mining.objects import blob_size, read_blob
 
 HUNKS = range(2, 61)  # a commit with one hunk has no history to learn from, one with more is a sweep or an import
 MOST_RENAMES = 20  # a commit that moves more files reorganises the tree
@@ -129,13 +129,15 @@ def _versions(
             counts["file: in no known language"] += 1
             continue
         fault = path_fault(path)
+        if fault is None and any(blob_size(repo, file.id) > LARGEST_FILE for file in (delta.old_file, delta.new_file)):
+            fault = "large"
         if fault is None:
             new = read_blob(repo, delta.new_file.id)
-            if not is_written_in(path, new.data):  # first of all: translations are many and long
+            if not is_written_in(path, new.data):  # translations are many and long
                 fault = "not in the language of its extension"
         if fault is None:
             old = read_blob(repo, delta.old_file.id)
-            fault = "large" if max(old.size, new.size) > LARGEST_FILE else file_fault(new.data)
+            fault = file_fault(new.data)
         if fault is not None:
             counts[f"file: {fault}"] += 1
             continue

@@ -32,6 +32,17 @@ def read_blob(repo: pygit2.Repository, object_id: pygit2.Oid) -> pygit2.Blob:
     return repo[object_id].peel(pygit2.Blob)
 
 
+def blob_size(repo: pygit2.Repository, object_id: pygit2.Oid) -> int:
+    """The bytes of the blob of that id, which a recent pygit2 need not read for it.
+
+    Raises:
+        GIT_ERRORS: it is missing, damaged or no blob.
+    """
+    if hasattr(repo.odb, "read_header"):  # not in the versions for Python 3.10
+        return repo.odb.read_header(object_id)[1]
+    return read_blob(repo, object_id).size
+
+
 def read_commit(repo: pygit2.Repository, object_id: pygit2.Oid) -> pygit2.Commit:
     """The commit of that id.
 
