@@ -10,6 +10,7 @@ import pytest
 from gapo_trainer.data.mining.text_filters import text_fault
 
 VALUE = "abcd1234efgh5678"
+MIXED = "aB" * 44 + "12"
 DJANGO = "8lu*6g0lg)9z!ba+a$ehk)xt)x%rxgb$i1&022shmi1jcgihb*"
 
 
@@ -53,6 +54,17 @@ def base64_lines(number: int, width: int, pattern: str = "{}") -> str:
         "CLOJARS_" + "0a1b2c" * 10,
         "0a1b2c3d" * 4 + "-us18",
         "AGE-SECRET-KEY-1" + "QGL0S2Z" * 8,
+        "gldt-" + "aBcDe" * 4,
+        "pypi-AgENdGVzdC5weXBp" + "aBcDe" * 4,
+        "xapp-1-A0123456789-1234567890123-" + "0a1b2c" * 10,
+        "https://corp.webhook.office.com/webhookb2/0a1b2c3d-aaaa",
+        "abc8Q~" + "aB-cDe" * 6,
+        "Endpoint=sb://x.servicebus.windows.net/;SharedAccessKey=" + "aBcDe" * 8,
+        "rubygems_" + "0a1b2c" * 8,
+        "PMAK-" + "0a1b2c" * 4,
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----",
+        "figd_POF5vWThLbE5nyO18lzTogpvvQpYRDVExFPX",  # the form of none above
+        "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.RrlEZYT2dYnRPf3yhQCsRGF5zhM",
         "-----END RSA PRIVATE KEY-----",
         "-----BEGIN PGP PRIVATE KEY BLOCK-----",
         'key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"',
@@ -82,11 +94,15 @@ def test_secrets_are_seen(text):
         "TOKEN_A=TOKEN_B_123456789012",
         "token = tokenizer2_next_token_value",
         'raise ValueError("a token expects at most 12 characters")',
-        base64_lines(2, 64),
         "\n".join(["da39a3ee5e6b4b0d3255bfef95601890afd80709"] * 4),
         "\n".join(["/" * 80] * 4),
-        "\n".join(["aB1" * 30, "+" * 3000 + "aB1" * 30, "aB1" * 30 + "#x"]),  # took minutes as one expression
+        "\n".join([MIXED, "+" * 3000 + MIXED, f"{MIXED}#x"]),  # took minutes as one expression
         "\n".join(["src/main/java/com/example/longNamesOfPackages"] * 4),
+        "Http2StreamFlowControlWindowUpdateTest10",
+        "convertUtf8ToUtf16WithoutBom2",
+        "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709",
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+        "glob-to-regular-expression-of-all",
         "this@Http2Stream.notifyAll()",
         "super@Outer.io.run()",
         "y = x@W.to(device)",

@@ -6,28 +6,35 @@ import re
 
 # Keys and tokens in the forms that their issuers document. All are long runs of these characters, so only such runs
 # are tried, which is what makes the filter cheap. A false alarm costs a task, a miss publishes a key.
-_RUN = re.compile(r"[\w.+/=:-]{16,}")
+_RUN = re.compile(r"[\w.+/=:~-]{16,}")
 _TOKEN = re.compile(
     r"\b(?:"
     r"(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b"  # AWS
-    r"|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|glpat-[\w-]{20}"
-    r"|xox[abeoprs]-[\w-]{10,}|hooks\.slack\.com/services/\w+/"
+    r"|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|gl(?:pat|dt|rt|ptt|cbt|agent)-[\w-]{20}"
+    r"|xox[abeoprs]-[\w-]{10,}|xapp-\d-\w+-\d+-|hooks\.slack\.com/services/\w+/|webhook\.office\.com/webhookb2/"
     r"|AIza[\w-]{35}|ya29\.[\w-]{20,}|\d+-\w{32}\.apps\.googleusercontent\.com"
     r"|[srp]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_\w{20,}"  # Stripe
     r"|sk-(?:ant-|proj-|or-)?[\w-]{20,}|hf_[A-Za-z0-9]{30,}|gsk_[A-Za-z0-9]{30,}|r8_[A-Za-z0-9]{30,}"
-    r"|npm_[A-Za-z0-9]{36}|pypi-AgEI[\w-]{20,}|dckr_pat_[\w-]{20,}|dop_v1_[a-f0-9]{64}"
+    r"|npm_[A-Za-z0-9]{36}|pypi-AgE[IN][\w-]{20,}|dckr_pat_[\w-]{20,}"
+    r"|(?:do[opr]_v1|rubygems|sntryu|pul|sbp|PMAK)[-_][a-f0-9]{24,}"
     r"|SG\.[\w-]{16,}\.[\w-]{16,}|SK[a-f0-9]{32}\b|AC[a-f0-9]{32}\b|key-[a-f0-9]{32}\b"  # mail and telephony
     r"|(?:bot)?\d{8,10}:AA[\w-]{33}\b|discord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d+/[\w-]{20,}"  # Telegram before it
     r"|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b"  # Shopify
     r"|GOCSPX-[\w-]{20,}|hvs\.[\w-]{24,}|dapi[a-f0-9]{32}\b|glsa_\w{32,}|sq0csp-[\w-]{30,}|lin_api_\w{32,}"
     r"|MII[\w+/]{3}IB(?:AAK[BC]|ADANBgkqhki)|MHcCAQEEI|MIGHAgEAMBMG|b3BlbnNzaC1rZXkt"  # how private keys begin
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}"  # a JSON web token
-    r"|AccountKey=[A-Za-z0-9+/]{40,}"  # Azure
+    r"|(?:Account|SharedAccess)Key=[A-Za-z0-9+/]{40,}|\w{3}\dQ~[\w.~-]{31,}"  # Azure
     r"|ATATT3[\w=-]{20,}|CLOJARS_[0-9a-f]{60}\b|[0-9a-f]{32}-us\d{1,2}\b"  # Atlassian, Clojars, Mailchimp
     r"|AGE-SECRET-KEY-1[A-Z0-9]{20,}"
     r")"
 )
-_PRIVATE_KEY = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]*PRIVATE KEY")
+# What else is as random: the kind of character changes all the time, as in no name. Digests in hexadecimal do not have
+# letters of both cases.
+_WORD = re.compile(r"[A-Za-z0-9]{24,}")
+_CHANGE = re.compile(r"[a-z][A-Z0-9]|[A-Z][0-9]|[0-9][A-Za-z]")
+_DIGITS = re.compile(r"[0-9]+")
+_CHARACTERS_PER_CHANGE, _NUMBERS = 4, 3  # at most; at least
+_PRIVATE_KEY = re.compile(r"-{4,5} ?(?:BEGIN|END) [A-Z0-9 ]*PRIVATE KEY")
 # Between these lines, where the context shows neither: lines of base64, quoted or not. Certificates look the same.
 _KEY_LINES, _KEY_LINE_LENGTH = 3, 40  # at least
 _KEY_LINE = re.compile(rf"[A-Za-z0-9+/]{{{_KEY_LINE_LENGTH},}}")
@@ -83,7 +90,7 @@ def text_fault(text: str) -> str | None:
 def has_secret(text: str) -> bool:
     """Whether a key, a token or a password stands in ``text``."""
     runs = _RUN.findall(text)
-    if any(_TOKEN.search(run) for run in runs):
+    if any(_TOKEN.search(run) or any(map(_is_random, _WORD.findall(run))) for run in runs):
         return True
     if "://" in text and _PASSWORD_IN_ADDRESS.search(text):
         return True
@@ -93,6 +100,12 @@ def has_secret(text: str) -> bool:
         return True
     lowered = text.lower()
     return any(word in lowered for word in _WORDS) and _names_a_secret(text)
+
+
+def _is_random(word: str) -> bool:
+    if word.islower() or word.isupper() or len(_DIGITS.findall(word)) < _NUMBERS:
+        return False
+    return len(_CHANGE.findall(word)) * _CHARACTERS_PER_CHANGE >= len(word)
 
 
 def _has_key_body(text: str) -> bool:
