@@ -57,6 +57,25 @@ def test_no_task_is_in_two_splits(tmp_path, order):
     assert {summary.name: summary.split for summary in summaries} == {"one": {}, "two": {"test_ood": 16}}
 
 
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_no_edit_of_train_is_in_a_test_split(tmp_path, order):
+    for name in order:
+        history = History(tmp_path / name)
+        history.put("a.py", numbered())
+        history.commit()
+        for i in range(6):  # the first lines differ, and with them the contexts
+            again = {"l30": "  thirty = 30", "l50": f"{name}{i} = 50"} if i % 5 == 0 else {"l50": f"{name}{i} = 50"}
+            history.put("a.py", numbered(l5=f"{name}{i} = 5", l20=f"{name}{i} = 20", **again))
+            history.commit()
+    out = tmp_path / "out.jsonl"
+    mine([tmp_path / name for name in order], out, Options(held_out=("two",), test_share=0.2), quietly)
+    edits = defaultdict(list)
+    for row in rows_of(out):
+        edits[row["region"].split()[0], row["target"].split()[0]].append((row["repo"], row["split"]))
+    assert edits["line_30", "thirty"] == [("one", "train")]
+    assert {split for found in edits.values() for _, split in found} == {"train", "test_id", "test_ood"}
+
+
 @pytest.mark.parametrize("order", [("one", "fork"), ("fork", "one")])
 def test_nothing_of_a_held_out_forks_history_is_learnt(tmp_path, order):
     long_history(tmp_path / "one", 5)

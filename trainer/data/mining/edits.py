@@ -60,7 +60,16 @@ def tasks_of(changes: Sequence[Change], origin: Origin, counts: Counter[str]) ->
 
 def key_of(task: Task) -> bytes:
     """What two tasks share that are the same to a model: prefix, region and target."""
-    return hashlib.sha256("\0".join((task.prefix, task.region, task.target)).encode()).digest()[:16]
+    return _digest(task.prefix, task.region, task.target)
+
+
+def edit_of(task: Task) -> bytes:
+    """What two tasks share that have the same edit, whatever stands around it and however far it is indented."""
+    return _digest(_visible(task.region), _visible(task.target))
+
+
+def _digest(*texts: str) -> bytes:
+    return hashlib.sha256("\0".join(texts).encode()).digest()[:16]
 
 
 def _size_fault(change: Change) -> str | None:

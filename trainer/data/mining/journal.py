@@ -22,9 +22,11 @@ CREATE INDEX waiting ON commits (repo, time DESC, id) WHERE NOT visited;
 CREATE TABLE cut (id BLOB, repo INT, PRIMARY KEY (id, repo)) WITHOUT ROWID;  -- who could not read all of a commit
 CREATE TABLE tasks (
     key BLOB PRIMARY KEY,  -- what makes two tasks the same: prefix, region and target
+    edit BLOB,  -- what makes two edits the same, wherever they stand
     repo INT, time INT, commit_id TEXT, number INT, row TEXT
 );
 CREATE INDEX in_order ON tasks (repo, time, commit_id, number);
+CREATE TABLE learnt (edit BLOB PRIMARY KEY) WITHOUT ROWID;  -- those in train
 CREATE TABLE counts (repo INT, what TEXT, number INT, PRIMARY KEY (repo, what)) WITHOUT ROWID;
 """
 _COMMITS_PER_TRANSACTION = 200
@@ -120,13 +122,13 @@ class Journal:
         else:
             self._database.execute("DELETE FROM cut WHERE id = ?", (commit,))
 
-    def add_task(self, key: bytes, repo: int, number: int, row: Mapping[str, Any]) -> None:
+    def add_task(self, key: bytes, edit: bytes, repo: int, number: int, row: Mapping[str, Any]) -> None:
         """Keep a task; of those with the same key the earliest stays, in whatever order they come."""
         self._database.execute(
-            "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET repo = excluded.repo, "
+            "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET repo = excluded.repo, "
             "time = excluded.time, commit_id = excluded.commit_id, number = excluded.number, row = excluded.row "
             "WHERE (excluded.time, excluded.commit_id, excluded.number) < (time, commit_id, number)",
-            (key, repo, row["time"], row["commit"], number, json.dumps(row)),
+            (key, edit, repo, row["time"], row["commit"], number, json.dumps(row)),
         )
 
     def count(self, repo: int, what: str, number: int = 1) -> None:
@@ -154,12 +156,23 @@ class Journal:
             f"{commits} ORDER BY time DESC, commit_id DESC LIMIT 1 OFFSET ?", (repo, wanted - 1)
         ).fetchone()
 
-    def tasks(self) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
-        """All tasks as (repository, time, commit, row), by repository, time, commit and place in the commit."""
-        for repo, time, commit, row in self._database.execute(
-            "SELECT repo, time, commit_id, row FROM tasks ORDER BY repo, time, commit_id, number"
+    def learn(self, repo: int, before: tuple[int, str] | None) -> None:
+        """Remember the edits of a repository as those of train, but for commits from (time, id) ``before`` on."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO learnt SELECT edit FROM tasks "
+            "WHERE repo = :repo AND (:time IS NULL OR (time, commit_id) < (:time, :commit))",
+            {"repo": repo, **dict(zip(("time", "commit"), before or (None, None), strict=True))},
+        )
+
+    def tasks(self) -> Iterator[tuple[int, int, str, bool, dict[str, Any]]]:
+        """All tasks as (repository, time, commit, whether its edit is learnt, row).
+
+        They come by repository, time, commit and place in the commit.
+        """
+        for repo, time, commit, learnt, row in self._database.execute(
+            "SELECT repo, time, commit_id, edit IN learnt, row FROM tasks ORDER BY repo, time, commit_id, number"
         ):
-            yield repo, time, commit, json.loads(row)
+            yield repo, time, commit, bool(learnt), json.loads(row)
 
     def save(self) -> None:
         """Make sure that everything so far outlives the process."""

@@ -1,7 +1,7 @@
 """Mining repositories into one file: the walk through their histories, then the splits.
 
 Splits are made once all is known: a repository that is held out is ``test_ood``; of every other one the latest commits
-are ``test_id``. All tasks of a commit are in one split, and no task is in two.
+are ``test_id``. All tasks of a commit are in one split, and no task is in two; what is learnt in train tests nothing.
 """
 
 from __future__ import annotations
@@ -111,12 +111,18 @@ def mine(paths: Sequence[Path], out: Path, options: Options, progress: Progress)
 def _split_rows(
     journal: Journal, sources: Sequence[Source], options: Options, splits: Counter[tuple[int, str]]
 ) -> Iterator[dict[str, Any]]:
-    first_test = {number: journal.latest_commits(number, options.test_share) for number in range(len(sources))}
-    for number, time, commit, row in journal.tasks():
+    held_out = [source.name in options.held_out for source in sources]
+    first_test = [journal.latest_commits(number, options.test_share) for number in range(len(sources))]
+    for number, boundary in enumerate(first_test):
+        if not held_out[number]:
+            journal.learn(number, before=boundary)
+    for number, time, commit, learnt, row in journal.tasks():
         boundary = first_test[number]
-        if sources[number].name in options.held_out:
+        if held_out[number]:
             row["split"] = "test_ood"
         elif boundary is not None and (time, commit) >= boundary:
             row["split"] = "test_id"
+        if learnt and row["split"] != "train":
+            continue
         splits[number, row["split"]] += 1
         yield row

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 import pygit2
 
 from gapo_trainer.data.mining.changes import FIRST, Change, Skipped, commit_changes
-from gapo_trainer.data.mining.edits import Origin, key_of, tasks_of
+from gapo_trainer.data.mining.edits import Origin, edit_of, key_of, tasks_of
 from gapo_trainer.data.mining.journal import Journal
 from gapo_trainer.data.mining.objects import GIT_ERRORS, read_commit
 from gapo_trainer.data.mining.sources import Source
@@ -70,7 +70,7 @@ class Walk:
                 for place, task in self._commit_tasks(commit_id, number, counts):
                     if not self._languages or task.lang in self._languages:
                         counts["tasks"] += 1
-                        self._journal.add_task(key_of(task), number, place, task.to_row())
+                        self._journal.add_task(key_of(task), edit_of(task), number, place, task.to_row())
                 for what, n in counts.items():
                     self._journal.count(number, what, n)
                 cut = not _CUT.isdisjoint(counts) or (FIRST in counts and self._repos[number].is_shallow)
