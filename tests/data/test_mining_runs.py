@@ -381,6 +381,16 @@ def test_a_failed_run_leaves_no_file_and_an_unknown_licence_is_told(tmp_path, ca
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
+def test_an_empty_result_says_what_was_left_out(tmp_path, capsys):
+    long_history(tmp_path / "one", 3)
+    command = ["mine", str(tmp_path / "one"), "--out", str(tmp_path / "out.jsonl"), "--quiet"]
+    assert main([*command, "--lang", "zig"]) == 0
+    expected = "no task was found; left out: hunk: in another language (6), commit: first of the history (1)"
+    assert capsys.readouterr().err == f"gapo-data: {expected}\n"
+    assert main([*command, "--lang", "zig,python"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_clone_that_adds_nothing_is_reported(tmp_path, capsys):
     long_history(tmp_path / "one", 3)
     git(tmp_path, "clone", "-q", "one", "copy")

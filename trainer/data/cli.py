@@ -7,6 +7,7 @@ import io
 import os
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -135,6 +136,15 @@ def _mine(options: argparse.Namespace) -> None:
         raise UserError("none of the repositories could be mined")
     total = sum(sum(summary.split.values()) for summary in summaries)
     console.print(f"{total:,} tasks in {options.out}", soft_wrap=True, markup=False)
+    if not total:
+        print(f"gapo-data: no task was found; left out: {_most_left_out(summaries)}", file=sys.stderr)
+
+
+def _most_left_out(summaries: Sequence[RepositorySummary]) -> str:
+    left_out = Counter[str]()
+    for summary in summaries:
+        left_out.update({what: number for what, number in summary.counts.items() if what not in ("commits", "tasks")})
+    return ", ".join(f"{what} ({number:,})" for what, number in left_out.most_common(3))
 
 
 def _summary_table(summary: RepositorySummary) -> Table:

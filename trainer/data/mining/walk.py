@@ -68,9 +68,11 @@ class Walk:
             counts = Counter({"commits": 1})
             with self._journal.visit():
                 for place, task in self._commit_tasks(commit_id, number, counts):
-                    if not self._languages or task.lang in self._languages:
-                        counts["tasks"] += 1
-                        self._journal.add_task(key_of(task), edit_of(task), number, place, task.to_row())
+                    if self._languages and task.lang not in self._languages:
+                        counts["hunk: in another language"] += 1
+                        continue
+                    counts["tasks"] += 1
+                    self._journal.add_task(key_of(task), edit_of(task), number, place, task.to_row())
                 for what, n in counts.items():
                     self._journal.count(number, what, n)
                 cut = not _CUT.isdisjoint(counts) or (FIRST in counts and self._repos[number].is_shallow)
