@@ -25,6 +25,7 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
     "dart": (".dart",),
     "elixir": (".ex", ".exs"),
     "erlang": (".erl", ".hrl"),
+    "fortran": (".f", ".f90", ".f95", ".f03", ".f08"),
     "fsharp": (".fs", ".fsx"),
     "go": (".go",),
     "groovy": (".groovy", ".gradle"),
@@ -36,7 +37,7 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
     "lua": (".lua",),
     "objective-c": (".m", ".mm"),
     "ocaml": (".ml", ".mli"),
-    "perl": (".pl", ".pm"),
+    "perl": (".pl", ".pm", ".t"),
     "php": (".php",),
     "python": (".py", ".pyi"),
     "r": (".r",),
@@ -50,7 +51,11 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
 }
 
 # Extensions that others use too, and how to tell by the content: what must be there, or must not.
-_MUST_HAVE = {".m": re.compile(rb"^\s*(?:#\s*(?:import|include)|@(?:interface|implementation|protocol|class))\b", re.M)}
+_MUST_HAVE = {
+    ".m": re.compile(rb"^\s*(?:#\s*(?:import|include)|@(?:interface|implementation|protocol|class))\b", re.M),
+    ".f": re.compile(rb"^\s*(?:end\s+)?(?:program|module|subroutine|function)\b", re.M | re.I),  # or Forth
+    ".t": re.compile(rb"\A#!.*\bperl\b|^\s*use [\w:.]+[^\n]*;", re.M),  # tests; or another's templates
+}
 _MUST_NOT_HAVE = {
     ".ts": re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<(?:\?xml|!DOCTYPE)"),  # Qt's translations
     ".fs": re.compile(rb"^\s*#version\s|\bvoid\s+main\s*\(|\bgl_Frag", re.M),  # fragment shaders

@@ -40,7 +40,7 @@ _GENERATED_MARK = re.compile(
 )
 # The comments and blank lines that a file begins with, to the end of what is looked at.
 _FIRST_COMMENTS = re.compile(
-    rb"(?:\s+|\xef\xbb\xbf|#[^\n]*|//[^\n]*|--[^\n]*|;[^\n]*|%[^\n]*|/\*.*?(?:\*/|\Z)|<!--.*?(?:-->|\Z)"
+    rb"(?:\s+|\xef\xbb\xbf|#[^\n]*|//[^\n]*|--[^\n]*|;[^\n]*|%[^\n]*|![^\n]*|/\*.*?(?:\*/|\Z)|<!--.*?(?:-->|\Z)"
     rb"|\"\"\".*?(?:\"\"\"|\Z)|'''.*?(?:'''|\Z))*",
     re.DOTALL,
 )
