@@ -22,8 +22,8 @@ RULES = list(itertools.product(CENTERS, SCALES))
 INF, NAN = math.inf, math.nan
 
 
-def assert_reference(rewards, center, scale, *, tau=0.5, valid=None) -> None:
-    rule = {"tau": tau, "center": center, "scale": scale}
+def assert_reference(rewards, center, scale, *, valid=None, **options) -> None:
+    rule = {"center": center, "scale": scale, **options}
     expected = by_definition(rewards, valid=valid, **rule)
     found = torch.ops.gapo.advantage_stats(rewards, valid=valid, **rule)
     for result, wanted in zip(found, expected, strict=True):
