@@ -61,12 +61,12 @@ def compare(config: Config, names: Sequence[str], seeds: int, console: Console) 
         raise UserError(f"--seeds expects a value >= 1, got {seeds}")
     if len(set(names)) < len(names):
         raise UserError(f"--estimators expects each name once, got {','.join(names)}")
-    settle_threads(config.model)
-    evaluation_tasks(
-        config, load_policy(config.model, config.format, thinking=config.thinking), lambda line: None
-    )  # before hours of training
-    origin = provenance(resolve_device(config.device))
     runs = [(name, seed, _run_config(config, name, seed)) for name in names for seed in range(seeds)]
+    for _, _, one in runs:  # before hours of training, as the tasks
+        _check_same(one)
+    settle_threads(config.model)
+    evaluation_tasks(config, load_policy(config.model, config.format, thinking=config.thinking), lambda line: None)
+    origin = provenance(resolve_device(config.device))
     results: dict[str, list[Scores]] = {name: [] for name in names}
     for name, seed, one in runs:
         tell(console, f"{name}, seed {seed}: {one.out}")
@@ -96,15 +96,15 @@ def _trained(config: Config, console: Console) -> Path:
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     with claim(folder):
-        if (folder / CONFIG).exists():
-            _check_same(load_config(folder / CONFIG), config)
         if not is_complete(folder, config):
             train(config, folder, resolve_device(config.device), resume=True, console=console)
     return folder
 
 
-def _check_same(kept: Config, config: Config) -> None:
+def _check_same(config: Config) -> None:
     """Refuse to go on with a run of other settings; where its folder lies, and how that is spelled, is none."""
+    file = Path(config.out) / CONFIG
+    kept = load_config(file) if file.exists() else config
     for name, was in vars(dataclasses.replace(kept, out=config.out)).items():
         if was != getattr(config, name):
             raise UserError(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -433,6 +434,9 @@ def test_compare_trains_every_recipe_with_every_seed_once(config_file, tmp_path,
     for setting in ("steps=2", "lr=0.1"):
         assert main([*command, setting]) == 1
         assert f"holds a run of another configuration, with {setting[:2]}" in capsys.readouterr().err
+    shutil.rmtree(out / "gapo_seed0")  # the first
+    assert main([*command, "lr=0.1"]) == 1
+    assert not (out / "gapo_seed0").exists()  # none is trained where a later one is refused
 
 
 def test_compare_pairs_the_seeds_of_the_first_with_those_of_the_others(config_file, tmp_path, monkeypatch, capsys):
