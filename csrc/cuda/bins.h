@@ -71,6 +71,14 @@ struct Bin {
     uint32_t slot;
   };
 
+  // While `first` is still the number.
+  GAPO_DEVICE Range<T> counted() const { return {low, high, first}; }
+  GAPO_DEVICE void set(const Range<T>& rewards) {
+    low = rewards.low;
+    high = rewards.high;
+    first = rewards.count;
+  }
+
   GAPO_DEVICE bool constant() const { return low == high; }
   GAPO_DEVICE double smallest() const { return from_key<T>(low); }
   GAPO_DEVICE double largest() const { return from_key<T>(high); }
@@ -168,89 +176,126 @@ GAPO_DEVICE void choose_map(Block& block, const LargeGroup<T>& group, const Exch
                        table.map.bins);
 }
 
-// Fills counts and extremes of all bins, then turns the counts into first ranks. Returns the group's range. A NaN lies
-// in the first bin.
 template <typename T, typename Block>
-GAPO_DEVICE Range<T> fill_bins(Block& block, const LargeGroup<T>& group, BinTable<T>& table,
-                               const Exchange<T>& exchange) {
-  using Key = KeyOf<T>;
-  const uint32_t bins = table.map.bins;
+GAPO_DEVICE void clear_bins(Block& block, const BinTable<T>& table) {
   block.each([&](int thread) {
-    for (uint32_t bin = thread; bin < bins; bin += Block::kThreads) {
-      Bin<T>& one = table[bin];
-      one.low = kLargestKey<Key>;
-      one.high = 0;
-      one.first = one.next = 0;
-      one.need = {0, false, false};
+    for (uint32_t number = thread; number < table.map.bins; number += Block::kThreads) {
+      Bin<T>& bin = table[number];
+      bin.set(Range<T>::none());
+      bin.next = 0;
+      bin.need = {0, false, false};
     }
   });
-  group.each_reward(block, [&](T reward) {
-    Bin<T>& bin = table[table.map(reward)];
-    const Key key = to_key(reward);
-    atomic_add(&bin.first, 1u);
-    // most change nothing, and cost a load
-    if (key < atomic_peek(&bin.low)) atomic_lower(&bin.low, key);
-    if (key > atomic_peek(&bin.high)) atomic_raise(&bin.high, key);
+}
+
+// Counts and extremes of this block's rewards. A NaN lies in the first bin.
+template <typename T, typename Block>
+GAPO_DEVICE void count_rewards(Block& block, const LargeGroup<T>& group, const BinTable<T>& table) {
+  using Key = KeyOf<T>;
+  constexpr int count = LargeGroup<T>::kBatch;  // bins that are waited for together
+  group.each_batch(block, [&](const T* rewards) {
+    Bin<T>* bins[count];
+    Key low[count], high[count];
+#pragma unroll
+    for (int j = 0; j < count; ++j) {
+      bins[j] = &table[table.map(rewards[j])];
+      low[j] = atomic_peek(&bins[j]->low);
+      high[j] = atomic_peek(&bins[j]->high);
+    }
+#pragma unroll
+    for (int j = 0; j < count; ++j) {
+      if (!is_reward(rewards[j])) continue;
+      const Key key = to_key(rewards[j]);
+      atomic_add(&bins[j]->first, 1u);
+      // most change nothing
+      if (key < low[j]) atomic_lower(&bins[j]->low, key);
+      if (key > high[j]) atomic_raise(&bins[j]->high, key);
+    }
   });
-  if (block.count > 1) {
-    block.each([&](int thread) {
-      constexpr int batch = 4;  // atomics that are waited for together
-      // Every block begins elsewhere, so that not all wait for the same memory. The number of bins is a power of two.
-      const uint32_t turn = static_cast<uint32_t>(block.rank) * kWarp;
-      const auto number_at = [&](uint32_t place) { return (place + turn) & (bins - 1); };
-      for (uint32_t from = thread; from < bins; from += batch * Block::kThreads) {
-        uint32_t before[batch] = {};
+}
+
+// Adds the block's bins to those of all blocks, and notes how many rewards the blocks before it have in each.
+template <typename T, typename Block>
+GAPO_DEVICE void add_bins(Block& block, const BinTable<T>& table, const Exchange<T>& exchange) {
+  constexpr int batch = 4;  // atomics that are waited for together
+  const uint32_t bins = table.map.bins;
+  // Every block begins elsewhere, so that not all wait for the same memory. The number of bins is a power of two.
+  const uint32_t turn = static_cast<uint32_t>(block.rank) * kWarp;
+  const auto number_at = [&](uint32_t place) { return (place + turn) & (bins - 1); };
+  block.each([&](int thread) {
+    for (uint32_t from = thread; from < bins; from += batch * Block::kThreads) {
+      uint32_t before[batch] = {};
 #pragma unroll
-        for (int j = 0; j < batch; ++j) {
-          const uint32_t place = from + j * Block::kThreads, number = number_at(place);
-          if (place >= bins || table[number].first == 0) continue;
-          const Bin<T>& bin = table[number];
-          before[j] = atomic_add(exchange.bin_count + number, bin.first);
-          atomic_lower(exchange.bin_low + number, bin.low);
-          atomic_raise(exchange.bin_high + number, bin.high);
-        }
-#pragma unroll
-        for (int j = 0; j < batch; ++j) {
-          const uint32_t place = from + j * Block::kThreads;
-          if (place < bins) table[number_at(place)].next = before[j];
-        }
+      for (int j = 0; j < batch; ++j) {
+        const uint32_t place = from + j * Block::kThreads, number = number_at(place);
+        if (place >= bins || table[number].first == 0) continue;
+        const Bin<T>& bin = table[number];
+        before[j] = atomic_add(exchange.bin_count + number, bin.first);
+        atomic_lower(exchange.bin_low + number, bin.low);
+        atomic_raise(exchange.bin_high + number, bin.high);
       }
-    });
+#pragma unroll
+      for (int j = 0; j < batch; ++j) {
+        const uint32_t place = from + j * Block::kThreads;
+        if (place < bins) table[number_at(place)].next = before[j];
+      }
+    }
+  });
+}
+
+// Turns the counts into first ranks. count: of all bins' rewards.
+template <typename T, typename Block>
+GAPO_DEVICE void rank_bins(Block& block, const BinTable<T>& table, uint32_t count) {
+  block.scan(
+      [&](int thread) {
+        uint32_t own = 0;
+        table.template own_bins<Block::kThreads>(thread, [&](uint32_t bin) { own += table[bin].first; });
+        return own;
+      },
+      [&](int thread, uint32_t rank) {
+        table.template own_bins<Block::kThreads>(thread, [&](uint32_t bin) {
+          const uint32_t own = table[bin].first;
+          table[bin].first = rank;
+          rank += own;
+        });
+        if (thread == 0) table[table.map.bins].first = count;
+      });
+}
+
+// Finds first ranks and extremes of all bins. Returns the group's range.
+template <typename T, typename Block>
+GAPO_DEVICE Range<T> fill_bins(Block& block, const LargeGroup<T>& group, const BinTable<T>& table,
+                               const Exchange<T>& exchange) {
+  constexpr int batch = 4;  // reads that are waited for together
+  const uint32_t bins = table.map.bins;
+  clear_bins(block, table);
+  count_rewards(block, group, table);
+  const bool shared = block.count > 1;
+  if (shared) {
+    add_bins(block, table, exchange);
     block.meet();
-    block.each([&](int thread) {
-#pragma unroll 4
-      for (uint32_t number = thread; number < bins; number += Block::kThreads) {
-        Bin<T>& bin = table[number];
-        bin.first = exchange.bin_count[number];
-        bin.low = exchange.bin_low[number];
-        bin.high = exchange.bin_high[number];
-      }
-    });
   }
   const Range<T> range = block.reduce(
       [&](int thread) {
         Range<T> own = Range<T>::none();
-        table.template own_bins<Block::kThreads>(thread, [&](uint32_t number) {
-          const Bin<T>& bin = table[number];
-          own.include(bin.low, bin.high, bin.first);
-        });
+        for (uint32_t from = thread; from < bins; from += batch * Block::kThreads) {
+          Range<T> found[batch];
+#pragma unroll
+          for (int j = 0; j < batch; ++j) {
+            const uint32_t number = from + j * Block::kThreads;
+            found[j] = number >= bins ? Range<T>::none() : shared ? exchange.bin(number) : table[number].counted();
+          }
+#pragma unroll
+          for (int j = 0; j < batch; ++j) {
+            const uint32_t number = from + j * Block::kThreads;
+            if (number < bins) table[number].set(found[j]);
+            own = join(own, found[j]);
+          }
+        }
         return own;
       },
       join<T>);
-  block.scan(
-      [&](int thread) {
-        uint32_t count = 0;
-        table.template own_bins<Block::kThreads>(thread, [&](uint32_t bin) { count += table[bin].first; });
-        return count;
-      },
-      [&](int thread, uint32_t rank) {
-        table.template own_bins<Block::kThreads>(thread, [&](uint32_t bin) {
-          const uint32_t count = table[bin].first;
-          table[bin].first = rank;
-          rank += count;
-        });
-        if (thread == 0) table[bins].first = range.count;
-      });
+  rank_bins(block, table, range.count);
   return range;
 }
 

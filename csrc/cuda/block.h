@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cuda/global_pointer.h"
 #include "cuda/thread.h"
 #include "host_device.h"
 
@@ -83,8 +84,8 @@ struct DeviceBlock {
   static constexpr int kLargestReduced = 32;  // bytes
 
   int rank, count;
-  uint32_t* arrivals;  // in global memory, one for the blocks that meet, 0 at the launch
-  uint32_t expected;   // arrivals at the last meeting
+  GlobalPointer<uint32_t> arrivals;  // one for the blocks that meet, 0 at the launch
+  uint32_t expected;                 // arrivals at the last meeting
   alignas(8) unsigned char scratch[kWarps * kLargestReduced];
 
   template <typename Body>
@@ -135,13 +136,13 @@ struct DeviceBlock {
     __syncthreads();
     if (threadIdx.x == 0 && count > 1) {
       fence_between_blocks();
-      atomicAdd(arrivals, 1u);
+      atomic_add<uint32_t>(arrivals, 1u);
     }
   }
   __device__ __forceinline__ void finish_meeting() {
     if (threadIdx.x == 0 && count > 1) {
       expected += static_cast<uint32_t>(count);
-      while (atomic_peek(arrivals) < expected) {
+      while (atomic_peek<uint32_t>(arrivals) < expected) {
       }
       fence_between_blocks();
     }

@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "cuda/global_pointer.h"
 #include "cuda/key.h"
 #include "cuda/statistics.h"
 
@@ -40,19 +41,19 @@ GAPO_DEVICE Range<T> join(Range<T> a, const Range<T>& b) {
 // before it is read.
 template <typename T>
 struct Exchange {
-  Range<T>* ranges;       // [blocks]
-  Window* windows;        // [blocks]
-  double* sums;           // [kSumKinds, tiles]
-  uint32_t* bin_count;    // [bins], starts at 0
-  KeyOf<T>* bin_low;      // [bins], starts at the largest key
-  KeyOf<T>* bin_high;     // [bins], starts at 0
-  uint32_t* digits;       // [kDeviationCounters], starts at 0
-  uint32_t* tile_digits;  // [kDigits, tiles]
-  KeyOf<T>* keys;         // [size]
-  KeyOf<T>* sorted;       // [size]
-};
+  GlobalPointer<Range<T>> ranges;       // [blocks]
+  GlobalPointer<Window> windows;        // [blocks]
+  GlobalPointer<double> sums;           // [kSumKinds, tiles]
+  GlobalPointer<uint32_t> bin_count;    // [bins], starts at 0
+  GlobalPointer<KeyOf<T>> bin_low;      // [bins], starts at the largest key
+  GlobalPointer<KeyOf<T>> bin_high;     // [bins], starts at 0
+  GlobalPointer<uint32_t> digits;       // [kDeviationCounters], starts at 0
+  GlobalPointer<uint32_t> tile_digits;  // [kDigits, tiles]
+  GlobalPointer<KeyOf<T>> keys;         // [size]
+  GlobalPointer<KeyOf<T>> sorted;       // [size]
 
-inline constexpr uint32_t kNoRank = ~uint32_t{0};
+  GAPO_DEVICE Range<T> bin(uint32_t number) const { return {bin_low[number], bin_high[number], bin_count[number]}; }
+};
 
 // Stands where there is no valid reward: a NaN that no reward is, since theirs are all read as the usual one.
 template <typename T>
@@ -171,6 +172,15 @@ struct LargeGroup {
     block.each(
         [&](int thread) { each_tile(block, [&](const Tile<T>& tile) { visit_tile<Block>(tile, thread, visit); }); });
   }
+  // The same kBatch at a time, among them no_reward: visit(values).
+  template <typename Block, typename Visit>
+  GAPO_DEVICE void each_batch(Block& block, Visit visit) const {
+    block.each([&](int thread) {
+      each_tile(block, [&](const Tile<T>& tile) {
+        visit_batches<Block>(tile, thread, [&](uint32_t, const T* values) { visit(values); });
+      });
+    });
+  }
 
   // A reward as read() has it.
   GAPO_DEVICE static T kept(T reward, bool is_member) {
@@ -236,7 +246,7 @@ struct LargeGroup {
   }
   template <typename E, typename Block>
   GAPO_DEVICE void hold_chunks(const Tile<T>& tile, int thread) const {
-    constexpr int batch = 2, kThreads = Block::kThreads;
+    constexpr int batch = sizeof(T) == sizeof(double) ? 2 : 4, kThreads = Block::kThreads;
     static_assert(Block::kTile % (batch * kChunk * kThreads) == 0);
 #pragma unroll 1
     for (uint32_t from = thread * kChunk; from < Block::kTile; from += batch * kChunk * kThreads) {

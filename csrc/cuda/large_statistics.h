@@ -43,12 +43,14 @@ GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, const BinT
                             unsigned char* memory, const Exchange<T>& exchange, GroupStats& stats) {
   const Rule& rule = group.call.rule;
   const uint32_t k = static_cast<uint32_t>(window_size(n, rule.tau));
-  Wanted wanted{n, k, rule.needs_window(), rule.center == Center::kHdiMedian, {kNoRank, kNoRank}};
-  if (rule.center == Center::kQuantile) wanted.ranks[0] = wanted.ranks[1] = k - 1;
-  if (rule.center == Center::kMedian) {
-    wanted.ranks[0] = (n - 1) / 2;
-    wanted.ranks[1] = n / 2;
-  }
+  const bool in_window = takes_window(rule.center);
+  const auto run_of_center = [&](uint32_t start) {
+    return rule.center == Center::kQuantile ? Run{k - 1, 1}
+           : rule.center == Center::kMedian ? Run{0, n}
+                                            : Run{start, k};
+  };
+  Wanted wanted{n, k, rule.needs_window(), rule.center == Center::kHdiMedian, {}};
+  if (takes_order(rule.center) && !in_window) wanted.run = run_of_center(0);
   const RankedGroup<T, Block> ranked(block, group, table, wanted, memory, exchange);
   int start = kNoStart;
   if (wanted.narrowest) start = ranked.narrowest_window(block, exchange.windows);
@@ -57,19 +59,12 @@ GAPO_DEVICE void find_order(Block& block, const LargeGroup<T>& group, const BinT
     stats.upper = ranked[start + k - 1];
   }
   if (!takes_order(rule.center)) return;
-  const bool in_window = takes_window(rule.center);
   if (in_window && start == kNoStart) {
     stats.center = kNan;
     return;
   }
-  double center;
-  if (rule.center == Center::kHdiMean) {
-    center = window_mean(block, group, ranked, start, k, exchange);
-  } else {
-    const uint32_t low = in_window ? start + (k - 1) / 2 : wanted.ranks[0];
-    const uint32_t high = in_window ? start + k / 2 : wanted.ranks[1];
-    center = ranked.middle_of(block, low, high);
-  }
+  const double center = rule.center == Center::kHdiMean ? window_mean(block, group, ranked, start, k, exchange)
+                                                        : ranked.middle_of(block, run_of_center(start));
   stats.center = rounded_center<T>(center);
 }
 

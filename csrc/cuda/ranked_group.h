@@ -47,8 +47,9 @@ class RankedGroup {
     return reward(table_.of_rank(rank), rank);
   }
 
-  // The middle of the rewards of two ranks, neighbours or the same, in bins that are at least kept.
-  GAPO_DEVICE double middle_of(Block& block, uint32_t low, uint32_t high) const {
+  // The median of a run of ranks. The bins of the two in its middle are at least kept.
+  GAPO_DEVICE double middle_of(Block& block, const Run& run) const {
+    const uint32_t low = run.low_middle(), high = run.high_middle();
     Selected<Key> found;
     if (all_sorted_) {
       found = {sorted_[low], sorted_[high]};

@@ -20,14 +20,15 @@ struct Selected {
   Key key, next;
 };
 
-// How many of a bin's keys come before one of them: equal ones by their places, which decides nothing.
+// How many of a bin's keys come before one of them: equal ones by their places, which decides nothing. Keys are waited
+// for sixteen at a time.
 template <typename Key>
 GAPO_DEVICE uint32_t rank_in_bin(const Key* keys, uint32_t size, uint32_t place) {
   const Key key = keys[place];
   uint32_t rank = 0, other = 0;
-#pragma unroll 8
+#pragma unroll 16
   for (; other < place; ++other) rank += keys[other] <= key;
-#pragma unroll 8
+#pragma unroll 16
   for (; other < size; ++other) rank += keys[other] < key;
   return rank;
 }

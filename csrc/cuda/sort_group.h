@@ -67,8 +67,8 @@ GAPO_DEVICE const KeyOf<T>* sort_group(Block& block, const LargeGroup<T>& group,
                                        DigitTable<Block::kThreads>& table) {
   using Key = KeyOf<T>;
   const uint32_t tiles = group.template tiles<Block>();
-  uint32_t* const totals = exchange.tile_digits;  // [kDigits, tiles], then the sums of all before
-  const Key* from = nullptr;                      // the rewards themselves
+  const GlobalPointer<uint32_t>& totals = exchange.tile_digits;  // [kDigits, tiles], then the sums of all before
+  const Key* from = nullptr;                                     // the rewards themselves
 #pragma unroll 1
   for (int shift = 0; shift < static_cast<int>(sizeof(Key)) * 8; shift += kDigitBits) {
     group.each_tile(block, [&](const Tile<T>& in) {

@@ -7,13 +7,23 @@
 namespace gapo::cuda {
 namespace {
 
+// Ranks one after the other, and the two in the middle, which are the same where their number is odd.
+struct Run {
+  uint32_t first, size;
+
+  GAPO_DEVICE uint32_t low_middle() const { return first + (size - 1) / 2; }
+  GAPO_DEVICE uint32_t high_middle() const { return first + size / 2; }
+};
+
 // What is looked for in a group of `size` valid rewards.
 struct Wanted {
   uint32_t size, window;
   bool narrowest;      // the narrowest window
   bool window_median;  // and its median
-  uint32_t ranks[2];   // two ranks, kNoRank where none is wanted
+  Run run;             // whose middle is wanted; empty where none is
 };
+
+inline constexpr uint32_t kNoRank = ~uint32_t{0};
 
 // Whether a window starts in the bin.
 template <typename T>
@@ -73,8 +83,9 @@ template <typename T, typename Block>
 GAPO_DEVICE void mark_bins(Block& block, const BinTable<T>& table, const Wanted& wanted) {
   const double bound = wanted.narrowest ? bound_width(block, table, wanted) : 0.0;
   block.each([&](int thread) {
-    const uint32_t rank = thread == 0 ? wanted.ranks[0] : thread == 1 ? wanted.ranks[1] : kNoRank;
-    if (rank != kNoRank) table[table.of_rank(rank)].need.kept = true;
+    if (wanted.run.size > 0 && thread < 2) {
+      table[table.of_rank(thread == 0 ? wanted.run.low_middle() : wanted.run.high_middle())].need.kept = true;
+    }
     if (!wanted.narrowest) return;
     for (uint32_t bin = thread; bin < table.map.bins; bin += Block::kThreads) mark_windows(table, wanted, bound, bin);
   });
@@ -125,10 +136,19 @@ GAPO_DEVICE Placed place_bins(Block& block, const BinTable<T>& table) {
 template <typename T, typename Block>
 GAPO_DEVICE void collect_bins(Block& block, const LargeGroup<T>& group, const BinTable<T>& table,
                               const Exchange<T>& exchange) {
-  group.each_reward(block, [&](T reward) {
-    Bin<T>& bin = table[table.map(reward)];
-    if (bin.absent() || bin.constant()) return;
-    exchange.keys[bin.place() + atomic_add(&bin.next, 1u)] = to_key(reward);
+  constexpr int count = LargeGroup<T>::kBatch;  // bins that are waited for together
+  group.each_batch(block, [&](const T* rewards) {
+    Bin<T>* bins[count];
+    bool placed[count];
+#pragma unroll
+    for (int j = 0; j < count; ++j) {
+      bins[j] = &table[table.map(rewards[j])];
+      placed[j] = !bins[j]->absent() && !bins[j]->constant() && is_reward(rewards[j]);
+    }
+#pragma unroll
+    for (int j = 0; j < count; ++j) {
+      if (placed[j]) exchange.keys[bins[j]->place() + atomic_add(&bins[j]->next, 1u)] = to_key(rewards[j]);
+    }
   });
   block.meet();
 }
