@@ -61,6 +61,16 @@ __device__ __forceinline__ V exchange_words(const V& value, Exchange exchange) {
   return result;
 }
 
+// Combines the values of kLanes neighbours, in halves; each of them gets the result.
+template <int kLanes, typename V, typename Combine>
+__device__ __forceinline__ V combine_lanes(V value, Combine combine) {
+#pragma unroll
+  for (int mask = kLanes / 2; mask > 0; mask /= 2) {
+    value = combine(value, exchange_words(value, [mask](uint32_t word) { return Thread::partner(word, mask); }));
+  }
+  return value;
+}
+
 // The sum of the warp's values up to this lane's.
 __device__ __forceinline__ uint32_t inclusive_sum(uint32_t value, int lane) {
 #pragma unroll
@@ -81,7 +91,8 @@ template <int kThreads_>
 struct DeviceBlock {
   static constexpr int kThreads = kThreads_;
   static constexpr int kWarps = kThreads / kWarp;
-  static constexpr int kLargestReduced = 32;  // bytes
+  static_assert(kWarps <= kWarp && (kWarps & (kWarps - 1)) == 0);  // one for each lane, or for several
+  static constexpr int kLargestReduced = 32;                       // bytes
 
   int rank, count;
   GlobalPointer<uint32_t> arrivals;  // one for the blocks that meet, 0 at the launch
@@ -99,35 +110,28 @@ struct DeviceBlock {
     auto value = produce(static_cast<int>(threadIdx.x));
     using V = decltype(value);
     static_assert(sizeof(V) <= kLargestReduced);
-#pragma unroll
-    for (int mask = kWarp / 2; mask > 0; mask /= 2) {
-      value = combine(value, exchange_words(value, [mask](uint32_t word) { return Thread::partner(word, mask); }));
-    }
+    value = combine_lanes<kWarp>(value, combine);
     V* const warps = reinterpret_cast<V*>(scratch);
     if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = value;
     __syncthreads();
-    value = warps[0];
-    for (int warp = 1; warp < kWarps; ++warp) value = combine(value, warps[warp]);
+    value = combine_lanes<kWarps>(warps[threadIdx.x % kWarps], combine);
     __syncthreads();
     return value;
   }
 
   template <typename Count, typename Place>
   __device__ __forceinline__ uint32_t scan(Count count_of, Place place) {
-    const int thread = static_cast<int>(threadIdx.x);
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
     const uint32_t own = count_of(thread);
-    const uint32_t sum = inclusive_sum(own, thread % kWarp);
+    const uint32_t sum = inclusive_sum(own, lane);
     uint32_t* const warps = reinterpret_cast<uint32_t*>(scratch);
-    if (thread % kWarp == kWarp - 1) warps[thread / kWarp] = sum;
+    if (lane == kWarp - 1) warps[warp] = sum;
     __syncthreads();
-    uint32_t before = 0, total = 0;
-    for (int warp = 0; warp < kWarps; ++warp) {
-      if (warp == thread / kWarp) before = total;
-      total += warps[warp];
-    }
+    const uint32_t through = inclusive_sum(lane < kWarps ? warps[lane] : 0, lane);  // the lane's warp, of all threads
+    const uint32_t before = Thread::from(through, warp) - warps[warp];
     place(thread, before + sum - own);
     __syncthreads();
-    return total;
+    return Thread::from(through, kWarps - 1);
   }
 
   // A counter that only grows: the blocks' n-th meeting is complete at n * count. The launch is cooperative, so that

@@ -60,7 +60,7 @@ struct HostBlock {
     for (int thread : order_) body(thread);
   }
 
-  // In the device's order: halves of each warp, then the warps one after the other.
+  // In the device's order: halves of each warp, then halves of the warps.
   template <typename Produce, typename Combine>
   auto reduce(Produce produce, Combine combine) {
     std::vector<decltype(produce(0))> values(kThreads);
@@ -71,9 +71,12 @@ struct HostBlock {
         values[thread] = combine(before[thread], before[thread ^ mask]);
       }
     }
-    auto value = values[0];
-    for (int warp = 1; warp < kThreads / kWarp; ++warp) value = combine(value, values[warp * kWarp]);
-    return value;
+    for (int half = kThreads / 2; half >= kWarp; half /= 2) {
+      for (int thread = 0; thread < half; thread += kWarp) {
+        values[thread] = combine(values[thread], values[thread + half]);
+      }
+    }
+    return values[0];
   }
 
   template <typename Count, typename Place>
