@@ -1,9 +1,10 @@
 #include "cpu/op.h"
 
 #include <algorithm>
-#include <cstring>
+#include <bit>
 #include <limits>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 namespace gapo {
@@ -32,9 +33,10 @@ void advantage_of_copy(const Rule& rule, const std::vector<int64_t>& offsets, T*
                        Gather gather, Scatter scatter) {
   const auto groups = static_cast<int64_t>(offsets.size()) - 1;
   const int64_t kept = offsets.back();
-  const auto memory = std::make_unique_for_overwrite<T[]>(2 * kept);
+  const auto memory = std::make_unique_for_overwrite<T[]>(2 * kept + 1);
   T* const rewards = memory.get();
   T* const advantage = rewards + kept;
+  advantage[kept] = T{0};  // scatter may look at it
   gather(rewards);
   fill_with_nan(stats, groups);
   run<T>(rule, {rewards, offsets.data(), 0, groups}, {advantage, stats}, threads);
@@ -62,7 +64,15 @@ void gathered_advantage(const Rule& rule, const T* rewards, const Grouping& grou
   advantage_of_copy(rule, grouping.offsets, out.stats, threads, gather, scatter);
 }
 
-// Moves each group's valid rewards together, in order; the others get 0. Most masks have few holes: runs are copied.
+// Without a branch, which compilers like to make of a condition.
+template <typename T>
+T value_or_zero(T value, bool is_value) {
+  using Bits = std::conditional_t<sizeof(T) == sizeof(uint32_t), uint32_t, uint64_t>;
+  return std::bit_cast<T>(std::bit_cast<Bits>(value) & (Bits{0} - Bits{is_value}));
+}
+
+// Moves each group's valid rewards together, in order; the others get 0. Where there are holes, a step is the same for
+// both kinds of reward: a branch on a mask without a pattern would be mispredicted, which takes longer than many steps.
 template <typename T>
 void compacted_advantage(const Rule& rule, const Groups<T>& groups, const bool* valid, const Output<T>& out,
                          const Threads& threads) {
@@ -74,30 +84,37 @@ void compacted_advantage(const Rule& rule, const Groups<T>& groups, const bool* 
     const int64_t holes = std::count(bytes + groups.offset(g), bytes + groups.offset(g + 1), 0);
     offsets[g + 1] = offsets[g] + groups.size(g) - holes;
   }
-  // visit(begin, end, place): valid rewards one after the other, and where the copy has the first of them
-  const auto for_each_run = [&](auto visit) {
+  if (offsets.back() == all) return contiguous_advantage(rule, groups, nullptr, out, threads);
+  // visit(begin, end, place, place_end): a group, and where its valid rewards lie in the copy
+  const auto for_each_group = [&](auto visit) {
     threads.parallel_for(groups.count, grain, [&](int64_t first, int64_t last) {
-      for (int64_t g = first; g < last; ++g) {
-        const int64_t group_end = groups.offset(g + 1);
-        int64_t place = offsets[g];
-        for (int64_t begin = groups.offset(g), end; begin < group_end; begin = end + 1) {
-          const void* hole = std::memchr(bytes + begin, 0, group_end - begin);
-          end = hole ? static_cast<const unsigned char*>(hole) - bytes : group_end;
-          visit(begin, end, place);
-          place += end - begin;
-        }
-      }
+      for (int64_t g = first; g < last; ++g) visit(groups.offset(g), groups.offset(g + 1), offsets[g], offsets[g + 1]);
     });
   };
   const auto gather = [&](T* kept) {
-    for_each_run([&](int64_t begin, int64_t end, int64_t place) {
-      std::copy(groups.rewards + begin, groups.rewards + end, kept + place);
+    for_each_group([&](int64_t begin, int64_t end, int64_t place, int64_t place_end) {
+      const T* const rewards = groups.rewards;
+      if (end - begin == place_end - place) {
+        std::copy(rewards + begin, rewards + end, kept + place);
+        return;
+      }
+      for (int64_t i = begin; place < place_end; ++i) {  // behind the end are another thread's
+        kept[place] = rewards[i];
+        place += bytes[i] != 0;
+      }
     });
   };
   const auto scatter = [&](const T* advantage) {
-    if (offsets.back() < all) std::fill(out.advantage, out.advantage + all, T{0});
-    for_each_run([&](int64_t begin, int64_t end, int64_t place) {
-      std::copy_n(advantage + place, end - begin, out.advantage + begin);
+    for_each_group([&](int64_t begin, int64_t end, int64_t place, int64_t place_end) {
+      if (end - begin == place_end - place) {
+        std::copy(advantage + place, advantage + place_end, out.advantage + begin);
+        return;
+      }
+      for (int64_t i = begin; i < end; ++i) {
+        const bool is_kept = bytes[i] != 0;
+        out.advantage[i] = value_or_zero(advantage[place], is_kept);  // of holes at the very end: what lies behind
+        place += is_kept;
+      }
     });
   };
   advantage_of_copy(rule, offsets, out.stats, threads, gather, scatter);
