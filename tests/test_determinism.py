@@ -64,6 +64,12 @@ def test_threads_share_large_calls_of_the_other_forms():
         assert_same_for_all_threads(lambda mask=mask: torch.ops.gapo.token_advantage(tokens, mask, few))
 
 
+def test_threads_share_a_mask():
+    rewards, keep = rewards_of(6000, 17), rewards_of(6000, 17, seed=2) > 0.05
+    keep[:, -1] = False  # a thread's last step lies beside the next one's first reward
+    assert_same_for_all_threads(lambda: torch.ops.gapo.advantage_stats(rewards, None, valid=keep))
+
+
 # 1 … 64: columns, with and without remainders; 2048, 4096: the largest columns, summed and sorted; 4097: sorted alone;
 # 9000: binned where vectors are short; 33000 and 70000: chunks
 SIZES = (64, 5, 33_000, 1, 16, 17, 2048, 4096, 0, 2049, 4097, 3, 31, 64, 7, 70_000, 8, 2, 9000)
