@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from gapo_trainer.config import Config, load_config
+from gapo_trainer.config import Config, load_config, to_yaml
 from gapo_trainer.data.formats import COMPACT_MARKS
 from gapo_trainer.data.task import Hunk, Task
 from gapo_trainer.tiny_model.pretrain import new_model
@@ -86,3 +86,10 @@ def files_of_at_most():
 @pytest.fixture(autouse=True)
 def one_thread(one_thread):
     """Small models gain nothing from threads, and sums have one order."""
+
+
+@pytest.fixture
+def config_file(small, tmp_path):
+    file = tmp_path / "given.yaml"
+    file.write_text(to_yaml(small()))
+    return str(file)
