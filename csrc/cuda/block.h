@@ -6,6 +6,8 @@
 //
 //   each(body)              body(thread) for every thread
 //   reduce(produce, combine)  all threads' produce(thread), combined in a fixed order; every thread gets the result
+//   gather(count, none, value, combine)  value(0) to value(count - 1), which are in memory, combined in a fixed order;
+//                           every thread gets the result, and none waits. none: what changes nothing
 //   scan(count, place)      place(thread, sum of count(earlier thread)) for every thread; returns the sum of all
 //   meet()                  waits for the other blocks that share the group; what was written before can be read after
 //   start_meeting(), finish_meeting()  the same in two steps, with work between them that needs nothing of the others
@@ -86,6 +88,19 @@ __device__ __forceinline__ uint32_t inclusive_sum(uint32_t value, int lane) {
 // order, which is not needed and takes longer.
 __device__ __forceinline__ void fence_between_blocks() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
+// The barrier of a cluster's blocks, in two steps that every thread takes: what any of them wrote before the first can
+// be read by all after the second. Such launches exist where the code is for sm_90 or later.
+__device__ __forceinline__ void arrive_at_cluster() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void wait_for_cluster() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+
 // Lies in shared memory: every member is the same for all threads, and rarely used.
 template <int kThreads_>
 struct DeviceBlock {
@@ -95,7 +110,8 @@ struct DeviceBlock {
   static constexpr int kLargestReduced = 32;                       // bytes
 
   int rank, count;
-  GlobalPointer<uint32_t> arrivals;  // one for the blocks that meet, 0 at the launch
+  bool is_cluster;                   // the blocks that meet, and so all of the launch's
+  GlobalPointer<uint32_t> arrivals;  // otherwise: one for the blocks that meet, 0 at the launch
   uint32_t expected;                 // arrivals at the last meeting
   alignas(8) unsigned char scratch[kWarps * kLargestReduced];
 
@@ -119,6 +135,14 @@ struct DeviceBlock {
     return value;
   }
 
+  // Every warp for itself.
+  template <typename V, typename Value, typename Combine>
+  __device__ __forceinline__ V gather(uint32_t count, V none, Value value, Combine combine) const {
+    V own = none;
+    for (uint32_t i = threadIdx.x % kWarp; i < count; i += kWarp) own = combine(own, value(i));
+    return combine_lanes<kWarp>(own, combine);
+  }
+
   template <typename Count, typename Place>
   __device__ __forceinline__ uint32_t scan(Count count_of, Place place) {
     const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
@@ -134,9 +158,10 @@ struct DeviceBlock {
     return Thread::from(through, kWarps - 1);
   }
 
-  // A counter that only grows: the blocks' n-th meeting is complete at n * count. The launch is cooperative, so that
-  // all of them run at once.
+  // Blocks that are no cluster have a counter that only grows: their n-th meeting is complete at n * count. Either way
+  // all of them run at once: the launch is cooperative, or the device starts a cluster's blocks together.
   __device__ __forceinline__ void start_meeting() {
+    if (is_cluster) return arrive_at_cluster();
     __syncthreads();
     if (threadIdx.x == 0 && count > 1) {
       fence_between_blocks();
@@ -144,6 +169,7 @@ struct DeviceBlock {
     }
   }
   __device__ __forceinline__ void finish_meeting() {
+    if (is_cluster) return wait_for_cluster();
     if (threadIdx.x == 0 && count > 1) {
       expected += static_cast<uint32_t>(count);
       while (atomic_peek<uint32_t>(arrivals) < expected) {

@@ -16,26 +16,33 @@ bool switched_off() {
   return given != nullptr && std::string_view(given) == "0";
 }
 
-// The device alone does not tell: one of sm_90 may run PTX for sm_80, which does not wait.
-bool code_waits() {
+struct Abilities {
+  int device = -1;
+  bool follows_stream = false, has_clusters = false;
+};
+
+// Of the code that the device runs. The device alone does not tell: one of sm_90 may run PTX for sm_80.
+Abilities abilities_of(int device) {
   int driver = 0;
   cudaFuncAttributes code;
-  return cudaDriverGetVersion(&driver) == cudaSuccess && driver >= kLeastDriver &&
-         cudaFuncGetAttributes(&code, probe) == cudaSuccess && code.ptxVersion >= 90;
+  const bool known = cudaDriverGetVersion(&driver) == cudaSuccess && cudaFuncGetAttributes(&code, probe) == cudaSuccess;
+  const bool is_new = known && code.ptxVersion >= 90;
+  return {device, is_new && driver >= kLeastDriver && !switched_off(), is_new};
+}
+
+// Of the current device.
+Abilities abilities() {
+  thread_local Abilities found;
+  int device = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return {};
+  if (device != found.device) found = abilities_of(device);
+  return found;
 }
 
 }  // namespace
 
-bool follows_stream() {
-  thread_local int asked = -1;
-  thread_local bool answer = false;
-  int device = 0;
-  if (cudaGetDevice(&device) != cudaSuccess) return false;
-  if (device != asked) {
-    answer = !switched_off() && code_waits();
-    asked = device;
-  }
-  return answer;
-}
+bool follows_stream() { return abilities().follows_stream; }
+
+bool has_clusters() { return abilities().has_clusters; }
 
 }  // namespace gapo::cuda

@@ -16,6 +16,9 @@ namespace gapo::cuda {
 // and GAPO_PDL=0 did not ask for plain launches.
 bool follows_stream();
 
+// enqueue.cu: whether that code knows clusters.
+bool has_clusters();
+
 namespace {
 
 // The first thing that every thread of a kernel does. When it returns, everything earlier on the stream has ended and
@@ -55,6 +58,7 @@ struct Grid {
   int threads;  // in a block
   std::size_t shared_bytes = 0;
   bool together = false;  // all blocks run at once, so that they may wait for each other
+  unsigned cluster = 1;   // as many neighbours do in any case
 };
 
 // How many of the kernel's blocks the current device runs at once. GAPO_BLOCKS_PER_SM limits them per processor, for
@@ -76,25 +80,43 @@ cudaError_t blocks_at_once(Kernel* kernel, int threads, std::size_t shared_bytes
   return blocks > 0 ? cudaSuccess : cudaErrorLaunchOutOfResources;
 }
 
+// How a kernel is launched. Not to be copied: the configuration leads to the attributes.
+struct Launch {
+  cudaLaunchConfig_t config = {};
+  cudaLaunchAttribute attributes[2];
+
+  Launch(const Grid& grid, cudaStream_t stream) {
+    config.gridDim = grid.blocks;
+    config.blockDim = static_cast<unsigned>(grid.threads);
+    config.dynamicSmemBytes = grid.shared_bytes;
+    config.stream = stream;
+    config.attrs = attributes;
+    if (grid.together) {
+      add(cudaLaunchAttributeCooperative).cooperative = 1;
+    } else if (follows_stream()) {
+      add(cudaLaunchAttributeProgrammaticStreamSerialization).programmaticStreamSerializationAllowed = 1;
+    }
+    if (grid.cluster > 1) {
+      auto& size = add(cudaLaunchAttributeClusterDimension).clusterDim;
+      size.x = grid.cluster;
+      size.y = size.z = 1;
+    }
+  }
+  Launch(const Launch&) = delete;
+
+ private:
+  cudaLaunchAttributeValue& add(cudaLaunchAttributeID id) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = id;
+    return attribute.val;
+  }
+};
+
 template <typename... Parameters, typename... Arguments>
 cudaError_t enqueue(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
                     const Arguments&... arguments) {
-  cudaLaunchAttribute attribute;
-  if (grid.together) {
-    attribute.id = cudaLaunchAttributeCooperative;
-    attribute.val.cooperative = 1;
-  } else {
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
-  }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = grid.blocks;
-  config.blockDim = static_cast<unsigned>(grid.threads);
-  config.dynamicSmemBytes = grid.shared_bytes;
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = grid.together || follows_stream() ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, arguments...);
+  const Launch launch(grid, stream);
+  return cudaLaunchKernelEx(&launch.config, kernel, arguments...);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-// Groups above kLargestSorted. One cooperative launch: as many blocks as run at once; those that share a group meet by
-// way of a counter in global memory. Long groups come first, each with as many blocks as there are to spare; then every
-// block takes the shorter ones by itself, one after the other.
+// Groups above kLargestSorted, in one launch. Blocks that share a group are a cluster, where few groups have one size
+// and the device knows clusters. Otherwise the launch is cooperative, of as many blocks as run at once: long groups
+// come first, each with as many blocks as there are to spare, which meet by way of a counter in global memory; then
+// every block takes the shorter ones by itself, one after the other.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -36,7 +37,7 @@ __global__ void __launch_bounds__(kLargeThreads, kBlocksPerProcessor<T>)
   extern __shared__ __align__(16) unsigned char memory[];
   __shared__ Block block;
   __shared__ Turn<T> turn;
-  serve_groups(large, blockIdx.x, gridDim.x, block, turn, memory);
+  serve_groups(large, blockIdx.x, block, turn, memory);
 }
 
 // Makes all the shared memory that the current device has for a block the kernel's, and says how much that is.
@@ -54,12 +55,26 @@ cudaError_t take_shared_memory(std::size_t& bytes) {
   return cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, most - static_share);
 }
 
+// Whether the current device has room for a cluster of so many blocks. What it answers to none is not an error of ours.
+template <typename T>
+bool has_room(uint32_t cluster, std::size_t shared_bytes) {
+  int clusters = 0;
+  const Launch launch({cluster, kLargeThreads, shared_bytes, false, cluster}, nullptr);
+  if (cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) == cudaSuccess &&
+      cudaOccupancyMaxActiveClusters(&clusters, large_groups<T>, &launch.config) == cudaSuccess) {
+    return clusters > 0;
+  }
+  cudaGetLastError();
+  return false;
+}
+
 template <typename T>
 cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
   std::size_t most = 0;
   if (const cudaError_t error = take_shared_memory<T>(most)) return error;
-  const int64_t tiles = divide_up(call.groups.max_group_size, kLargeTile);
-  uint32_t bins = bins_for(call.groups.max_group_size), held = static_cast<uint32_t>(std::min(tiles, kTilesAlone));
+  const Groups& groups = call.groups;
+  const int64_t tiles = divide_up(groups.max_group_size, kLargeTile);
+  uint32_t bins = bins_for(groups.max_group_size), held = static_cast<uint32_t>(std::min(tiles, kTilesAlone));
   while (block_memory<T, Block>(bins, held) > most) {
     if (held > 1 || bins == kLeastBins) {
       --held;
@@ -67,14 +82,19 @@ cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
       bins /= 2;
     }
   }
+  const std::size_t shared_bytes = block_memory<T, Block>(bins, held);
   int64_t blocks = 0;
-  if (const cudaError_t error =
-          blocks_at_once(large_groups<T>, kLargeThreads, block_memory<T, Block>(bins, held), blocks)) {
-    return error;
+  if (const cudaError_t error = blocks_at_once(large_groups<T>, kLargeThreads, shared_bytes, blocks)) return error;
+  uint32_t cluster = 1;
+  if (!listed && has_clusters()) {
+    const uint32_t wanted = cluster_for(blocks, groups.count, groups.group_size, kLargeTile);
+    if (wanted > 1 && has_room<T>(wanted, shared_bytes)) cluster = wanted;
   }
-  const int64_t useful =
-      listed ? call.groups.total / (kLargeTile / 2) + 1 : call.groups.count * (tiles > kTilesAlone ? tiles : 1);
-  plan = plan_large(call, listed, static_cast<uint32_t>(blocks < useful ? blocks : useful), bins, held);
+  const int64_t useful = listed        ? groups.total / (kLargeTile / 2) + 1
+                         : cluster > 1 ? groups.count * cluster
+                                       : groups.count * (tiles > kTilesAlone ? tiles : 1);
+  plan = plan_large(call, listed, static_cast<uint32_t>(std::min(blocks, useful)), bins, held);
+  plan.cluster = cluster;
   return cudaSuccess;
 }
 
@@ -90,7 +110,8 @@ cudaError_t launch(const Call& call, const WorkList& given, void* workspace, cud
   }
   const std::size_t shared_bytes = block_memory<T, Block>(large.plan.bins, large.plan.held_tiles);
   const bool shares = large.plan.shares(call.groups.count);
-  return enqueue(large_groups<T>, {large.plan.blocks, kLargeThreads, shared_bytes, shares}, stream, large);
+  const Grid grid{large.plan.blocks, kLargeThreads, shared_bytes, shares, large.plan.cluster};
+  return enqueue(large_groups<T>, grid, stream, large);
 }
 
 // Whether there is anything to do.

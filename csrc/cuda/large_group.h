@@ -290,13 +290,7 @@ struct LargeGroup {
       if (thread == 0) exchange.ranges[block.rank] = own;
     });
     block.meet();
-    return block.reduce(
-        [&](int thread) {
-          Range<T> range = Range<T>::none();
-          for (int i = thread; i < block.count; i += Block::kThreads) range = join(range, exchange.ranges[i]);
-          return range;
-        },
-        join<T>);
+    return block.gather(block.count, Range<T>::none(), [&](uint32_t i) { return exchange.ranges[i]; }, join<T>);
   }
 
   // The sum of term(reward) over the group.
@@ -317,13 +311,7 @@ struct LargeGroup {
       });
     });
     block.meet();
-    return block.reduce(
-        [&](int thread) {
-          double own = 0.0;
-          for (uint32_t tile = thread; tile < tiles<Block>(); tile += Block::kThreads) own += sums[tile];
-          return own;
-        },
-        plus);
+    return block.gather(tiles<Block>(), 0.0, [=](uint32_t tile) { return sums[tile]; }, plus);
   }
 };
 

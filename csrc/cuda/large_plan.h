@@ -35,8 +35,23 @@ GAPO_HD inline uint32_t blocks_per_group(uint32_t blocks, uint32_t groups, int64
   return static_cast<uint32_t>(share);
 }
 
+// The most blocks in a cluster. Devices take eight or, where a kernel asks for it, sixteen.
+inline constexpr uint32_t kLargestCluster = 16;
+
+// How many blocks of a cluster serve each of `groups` groups of one size, a power of two; 1: none is served so. A
+// cluster needs no counter, and so neither a cleared workspace nor a cooperative launch: where twice as many blocks as
+// the largest has could share a group, those are worth more. A guess, as is that a block pays with half a tile.
+inline uint32_t cluster_for(int64_t blocks, int64_t groups, int64_t size, int64_t tile) {
+  const int64_t tiles = (size + tile / 2) / tile, spare = blocks / groups, share = spare < tiles ? spare : tiles;
+  if (share >= 2 * kLargestCluster) return 1;
+  uint32_t cluster = 1;
+  while (2 * cluster <= share) cluster *= 2;
+  return cluster;
+}
+
 struct LargePlan {
   uint32_t blocks = 0, bins = 0;
+  uint32_t cluster = 1;     // blocks that share each group as a cluster; blocks is a multiple of it
   uint32_t held_tiles = 0;  // that a block holds in its own memory
   int64_t longest = 0;      // no group is longer
   int64_t tile = 0;
@@ -52,11 +67,15 @@ struct LargePlan {
   GAPO_HD int64_t largest_alone() const { return kTilesAlone * tile; }
   // Whether the list has to be parted into groups that blocks may share and others: if any can be that long.
   GAPO_HD bool parts() const { return listed && longest > largest_alone(); }
-  // Whether blocks wait for each other, so that all have to run at once.
-  bool shares(int64_t groups) const {
-    return parts() || (!listed && blocks_per_group(blocks, static_cast<uint32_t>(groups), longest, tile) > 1);
+  // How many blocks share each of the groups that can be shared.
+  GAPO_HD uint32_t share(uint32_t groups, int64_t largest) const {
+    return cluster > 1 ? cluster : blocks_per_group(blocks, groups, largest, tile);
   }
-  // Whether they share groups or take them from a list: then what they count by has to be 0.
+  // Whether any blocks wait for each other that are no cluster, so that all have to run at once.
+  bool shares(int64_t groups) const {
+    return parts() || (!listed && cluster == 1 && share(static_cast<uint32_t>(groups), longest) > 1);
+  }
+  // Whether they share groups so or take them from a list: then what they count by has to be 0.
   bool counts(int64_t groups) const { return listed || shares(groups); }
 };
 

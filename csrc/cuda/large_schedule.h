@@ -54,17 +54,18 @@ struct Turn {
   Exchange<T> exchange;
 
   template <typename Block>
-  GAPO_DEVICE void begin(const LargeCall& large, uint32_t block_index, uint32_t blocks, Block& block) {
+  GAPO_DEVICE void begin(const LargeCall& large, uint32_t block_index, Block& block) {
     const LargePlan& plan = large.plan;
     const uint32_t groups = large.shared_groups();
     const int64_t longest = plan.listed ? large.control().longest : plan.longest;
-    const uint32_t share = groups > 0 ? blocks_per_group(blocks, groups, longest, plan.tile) : 1;
-    stride = blocks / share;
+    const uint32_t share = groups > 0 ? plan.share(groups, longest) : 1;
+    stride = plan.blocks / share;
     next = block_index / share;
     sharing = next < stride;  // blocks that are left over share nothing
     first_block = sharing ? next * share : block_index;
     block.rank = static_cast<int>(block_index - first_block);
     block.count = sharing ? static_cast<int>(share) : 1;
+    block.is_cluster = plan.cluster > 1;
     block.arrivals = reinterpret_cast<uint32_t*>(large.workspace + plan.arrivals) + first_block;
     block.expected = 0;
   }
@@ -105,10 +106,10 @@ constexpr std::size_t block_memory(uint32_t bins, uint32_t held_tiles) {
 
 // A block's whole work. memory: block_memory, the block's own as turn and block are.
 template <typename T, typename Block>
-GAPO_DEVICE void serve_groups(const LargeCall& large, uint32_t block_index, uint32_t blocks, Block& block,
-                              Turn<T>& turn, unsigned char* memory) {
+GAPO_DEVICE void serve_groups(const LargeCall& large, uint32_t block_index, Block& block, Turn<T>& turn,
+                              unsigned char* memory) {
   block.each([&](int thread) {
-    if (thread == 0) turn.begin(large, block_index, blocks, block);
+    if (thread == 0) turn.begin(large, block_index, block);
   });
 #pragma unroll 1
   for (;;) {

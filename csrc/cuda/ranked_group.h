@@ -91,9 +91,10 @@ class RankedGroup {
   // Rank at which the leftmost narrowest window starts, kNoStart where no window has a width. windows: [blocks].
   GAPO_DEVICE int narrowest_window(Block& block, Window* windows) const {
     const auto narrower_of = [](const Window& a, const Window& b) { return narrower(a, b); };
+    constexpr Window none{kInfinity, kNoStart};
     const Window own = block.reduce(
         [&](int thread) {
-          Window best{kInfinity, kNoStart};
+          Window best = none;
           if (all_sorted_) {
             search_sorted(block, thread, best);
           } else {
@@ -107,17 +108,8 @@ class RankedGroup {
       if (thread == 0) windows[block.rank] = own;
     });
     block.meet();
-    return block
-        .reduce(
-            [&](int thread) {
-              Window best{kInfinity, kNoStart};
-              for (int other = thread; other < block.count; other += Block::kThreads) {
-                best = narrower(best, windows[other]);
-              }
-              return best;
-            },
-            narrower_of)
-        .start;
+    const auto found_by = [=](uint32_t other) { return windows[other]; };
+    return block.gather(block.count, none, found_by, narrower_of).start;
   }
 
  private:

@@ -71,6 +71,7 @@ __global__ void __launch_bounds__(kPassThreads, 2) sort_ids(const __grid_constan
     if (thread > 0) return;
     block.rank = static_cast<int>(blockIdx.x);
     block.count = static_cast<int>(gridDim.x);
+    block.is_cluster = false;
     block.arrivals = &call.control->arrivals;
     block.expected = 0;
   });

@@ -66,6 +66,7 @@ class Launch(NamedTuple):
     kernel: str  # as the compiler names it
     instructions: int
     blocks: int
+    cluster: int  # so many blocks each form one
     early: bool  # it may begin before what came before it has ended, and waits
 
 
@@ -73,5 +74,9 @@ def count_launches(code: str, **environment: str) -> tuple[list[Launch], str]:
     """The launches of a Python program, and what it printed."""
     run = run_python("-c", code, GAPO_PTX_COUNT="1", **environment)
     run.check_returncode()
-    found = re.findall(r"(\d+) instructions, (\d+) blocks of \d+(, early)?: (.*)", run.stderr)
-    return [Launch(name, int(steps), int(blocks), early != "") for steps, blocks, early, name in found], run.stdout
+    found = re.findall(r"(\d+) instructions, (\d+) blocks of \d+, clusters of (\d+)(, early)?: (.*)", run.stderr)
+    launches = [
+        Launch(name, int(steps), int(blocks), int(cluster), early != "")
+        for steps, blocks, cluster, early, name in found
+    ]
+    return launches, run.stdout

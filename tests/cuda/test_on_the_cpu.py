@@ -11,7 +11,7 @@ import pytest
 
 from bench import run_large_counts, run_ragged_counts
 
-LARGE = 250  # PTX instructions a reward of a group of 16,384 normal ones
+LARGE = 310  # PTX instructions a reward of a group of 16,384 normal ones, by both blocks of a cluster
 RAGGED = {"ragged": 160, "unordered": 900}  # and of 64 groups of 33 to 64, all kernels of the call together
 
 
@@ -22,6 +22,36 @@ def test_the_gpu_tests_pass_on_interpreted_ptx():
     passed = re.search(r"(\d+) passed", run.stdout)
     assert passed is not None, run.stdout[-2_000:]
     assert int(passed[1]) > 250  # without the golden vectors; the others skip
+
+
+SHARED_GROUPS = """
+import os, torch
+from hashlib import sha256
+torch.ops.load_library(os.environ["GAPO_PTX_LIBRARY"])
+generator = torch.Generator().manual_seed(0)
+masked = {"center": "hdi_mean", "scale": "mad"}
+for groups, size, dtype, options in (
+    (3, 9_000, torch.float32, {}), (2, 16_384, torch.float64, masked),
+    (1, 33_000, torch.float32, masked), (1, 131_073, torch.float32, {}),
+):
+    rewards = torch.randn(groups, size, generator=generator, dtype=dtype)
+    valid = torch.rand(groups, size, generator=generator) > 0.1 if options else None
+    for result in torch.ops.gapo_ptx.advantage_stats(rewards, valid=valid, **options):
+        print(sha256(result.numpy()).hexdigest())
+"""
+
+
+def test_groups_that_a_cluster_shares():
+    def run(processors, version):
+        environment = {"GAPO_PTX_PROCESSORS": str(processors), "GAPO_PTX_VERSION": str(version)}
+        launches, results = ptx_library.count_launches(SHARED_GROUPS, **environment)
+        return [(launch.blocks, launch.cluster, launch.early) for launch in launches], results
+
+    shared, results = run(8, 80)  # without clusters
+    assert shared == [(3, 1, False), (2, 1, False), (5, 1, False), (8, 1, False)]
+    assert len(set(results.split())) == 8
+    assert run(8, 90) == ([(3, 1, True), (4, 2, True), (4, 4, True), (8, 8, True)], results)
+    assert run(16, 90) == ([(3, 1, True), (4, 2, True), (4, 4, True), (16, 16, True)], results)
 
 
 def test_instructions_of_large_groups():

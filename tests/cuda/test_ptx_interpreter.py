@@ -50,15 +50,21 @@ def interpreter():
 @pytest.fixture
 def run(interpreter):
     def run(
-        body: str, results: torch.Tensor | None = None, early: bool = False, beside: bool = False, blocks: int = 1
+        body: str,
+        results: torch.Tensor | None = None,
+        early: bool = False,
+        beside: bool = False,
+        blocks: int = 1,
+        cluster: int = 1,
     ) -> list[int]:
         """The threads' results; what the interpreter has against the kernel is raised."""
         results = torch.zeros(THREADS, dtype=torch.int32) if results is None else results
         address = ctypes.c_uint64(results.data_ptr())
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(address))
         grid, block = (ctypes.c_uint32 * 3)(blocks, 1, 1), (ctypes.c_uint32 * 3)(THREADS, 1, 1)
+        text = KERNEL.replace("BODY", body).encode()
         fault = interpreter(
-            KERNEL.replace("BODY", body).encode(), b"kernel", grid, block, ctypes.c_size_t(16), arguments, early, beside
+            text, b"kernel", grid, block, ctypes.c_size_t(16), arguments, ctypes.c_uint32(cluster), early, beside
         )
         if fault is not None:
             raise RuntimeError(fault.decode())
@@ -230,6 +236,59 @@ def test_races_in_global_memory_between_blocks(run, first, count, read, second, 
         return
     with pytest.raises(RuntimeError, match=f"a race in global memory with what {race}"):
         run(body, results, blocks=2)
+
+
+# each block of a cluster writes, and reads what the other one wrote
+MET = """
+  mov.u32 %r7, %ctaid.x;
+  mad.lo.s32 %r5, %r7, 64, %r1;
+  xor.b32 %r6, %r5, 64;
+  mul.wide.u32 %rd2, %r5, 4;
+  add.s64 %rd2, %rd1, %rd2;
+  mul.wide.u32 %rd3, %r6, 4;
+  add.s64 %rd3, %rd1, %rd3;
+  st.global.u32 [%rd2], %r5;
+  bar.sync 0;
+  BARRIER
+  ld.global.u32 %r8, [%rd3];
+  bar.sync 0;
+  AGAIN
+  st.global.u32 [%rd2], %r8;
+  ret;
+"""
+ARRIVE, WAIT_FOR_CLUSTER = "barrier.cluster.arrive.release;", "barrier.cluster.wait.acquire;"
+MEET = ARRIVE + WAIT_FOR_CLUSTER
+RACE = r"a race in global memory with what thread \d+ of block [01]"
+# the second block of the cluster leaves
+ONE_LEAVES = "and.b32 %r8, %r7, 1; setp.eq.u32 %p1, %r8, 1; @%p1 ret;"
+
+
+@pytest.mark.parametrize(("barrier", "again", "fault"), [
+    (MEET, MEET, None),
+    (f"{ARRIVE} mov.u32 %r8, 0; {WAIT_FOR_CLUSTER}", MEET, None),
+    ("", MEET, RACE),
+    (MEET, "", RACE),
+    (f"{MEET} st.global.u32 [%rd2], %r5;", MEET, RACE),
+    (f"{ARRIVE} st.global.u32 [%rd2], %r5; {WAIT_FOR_CLUSTER}", MEET, RACE),
+    (WAIT_FOR_CLUSTER, "", "waits for its cluster before it has arrived"),
+    (ARRIVE + MEET, "", "arrives at its cluster's barrier again"),
+    (MEET, f"{ONE_LEAVES} {MEET}", "waits for threads that never come"),
+    ("barrier.cluster.arrive.relaxed;", "", "an unknown instruction"),
+])  # fmt: skip
+def test_the_barrier_of_a_cluster(run, barrier, again, fault):
+    body = MET.replace("BARRIER", barrier).replace("AGAIN", again)
+    results = torch.zeros(4 * THREADS, dtype=torch.int32)  # of two clusters
+    if fault is None:
+        assert run(body, results, blocks=4, cluster=2) == [place ^ 64 for place in range(4 * THREADS)]
+        return
+    with pytest.raises(RuntimeError, match=fault):
+        run(body, results, blocks=4, cluster=2)
+
+
+def test_a_clusters_barrier_does_not_order_other_clusters(run):
+    body = MET.replace("BARRIER", MEET).replace("AGAIN", "").replace("%r5, 64;", "%r5, 128;")
+    with pytest.raises(RuntimeError, match=RACE):
+        run(body, torch.zeros(4 * THREADS, dtype=torch.int32), blocks=4, cluster=2)
 
 
 COUNTED = "atom.global.add.u32 %r8, [%rd1], 1;"

@@ -65,7 +65,7 @@ def launcher(source: Any, metadata: Any) -> Callable[..., None]:
         grid, block = (ctypes.c_uint32 * 3)(x, y, z), (ctypes.c_uint32 * 3)(metadata.num_warps * 32, 1, 1)
         fault = run(
             _texts[function].encode(), metadata.name.encode(), grid, block, ctypes.c_size_t(metadata.shared), addresses,
-            False, False,
+            1, False, False,
         )  # fmt: skip
         if fault is not None:
             raise RuntimeError(fault.decode())

@@ -60,23 +60,23 @@ struct HostBlock {
     for (int thread : order_) body(thread);
   }
 
-  // In the device's order: halves of each warp, then halves of the warps.
+  // In the device's order: each warp's lanes, then the warps.
   template <typename Produce, typename Combine>
   auto reduce(Produce produce, Combine combine) {
-    std::vector<decltype(produce(0))> values(kThreads);
+    using V = decltype(produce(0));
+    std::vector<V> values(kThreads), warps;
     each([&](int thread) { values[thread] = produce(thread); });
-    for (int mask = kWarp / 2; mask > 0; mask /= 2) {
-      const auto before = values;
-      for (int thread = 0; thread < kThreads; ++thread) {
-        values[thread] = combine(before[thread], before[thread ^ mask]);
-      }
+    for (auto lanes = values.begin(); lanes != values.end(); lanes += kWarp) {
+      warps.push_back(in_halves(std::vector<V>(lanes, lanes + kWarp), combine));
     }
-    for (int half = kThreads / 2; half >= kWarp; half /= 2) {
-      for (int thread = 0; thread < half; thread += kWarp) {
-        values[thread] = combine(values[thread], values[thread + half]);
-      }
-    }
-    return values[0];
+    return in_halves(warps, combine);
+  }
+
+  template <typename V, typename Value, typename Combine>
+  V gather(uint32_t count, V none, Value value, Combine combine) const {
+    std::vector<V> values(kWarp, none);
+    for (uint32_t i = 0; i < count; ++i) values[i % kWarp] = combine(values[i % kWarp], value(i));
+    return in_halves(values, combine);
   }
 
   template <typename Count, typename Place>
@@ -107,10 +107,19 @@ struct HostBlock {
   }
 
   int rank = 0, count = 1;
+  bool is_cluster = false;  // here they meet by the counter all the same
   uint32_t* arrivals = nullptr;
   uint32_t expected = 0;
 
  private:
+  template <typename V, typename Combine>
+  static V in_halves(std::vector<V> values, Combine combine) {
+    for (std::size_t half = values.size() / 2; half > 0; half /= 2) {
+      for (std::size_t i = 0; i < half; ++i) values[i] = combine(values[i], values[i + half]);
+    }
+    return values[0];
+  }
+
   std::vector<int> order_;
 };
 

@@ -92,7 +92,7 @@ Result<T> run(const Case<T>& input, const std::vector<int64_t>& sizes, const Gri
       Block block(grid.order, index);
       Turn<T> turn;
       std::vector<uint64_t> memory(block_memory<T, Block>(grid.bins, grid.held) / 8 + 1, kPoison);
-      serve_groups(call, index, grid.blocks, block, turn, reinterpret_cast<unsigned char*>(memory.data()));
+      serve_groups(call, index, block, turn, reinterpret_cast<unsigned char*>(memory.data()));
       CHECK_EQ(memory.back(), kPoison);
     });
   }

@@ -1,6 +1,7 @@
 // The parts that large groups are served by: the bins' map and bounds, how much they leave to be sorted, how blocks are
 // shared out.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "host_launch.h"
@@ -156,6 +157,9 @@ void test_shares() {
         CHECK(share == 1 || share * groups <= blocks);
         CHECK(share <= gapo::divide_up(longest, 8192));
         CHECK(share == gapo::divide_up(longest, 8192) || int64_t{share + 1} * groups > blocks);
+        const uint32_t cluster = cluster_for(blocks, groups, longest, 8192);
+        CHECK(std::has_single_bit(cluster) && cluster <= kLargestCluster);
+        CHECK(cluster == 1 || (cluster <= share && share < 2 * kLargestCluster && 4 * cluster > share));
       }
     }
   }

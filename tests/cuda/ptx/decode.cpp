@@ -25,8 +25,16 @@ void decode(std::string_view text, Instruction& i) {
     i.run = [](Thread&, const Instruction&) {};  // memory is the host's: in order
   } else if (name == "griddepcontrol") {
     i.run = opcode.has("wait") ? wait_for_earlier : let_later_come;
+  } else if (name == "barrier" && opcode.has("cluster")) {
+    if (opcode.has("relaxed")) throw Fault("an unknown instruction");
+    if (opcode.has("arrive")) {
+      i.run = [](Thread& t, const Instruction&) { arrive_at_cluster(t); };
+    } else {
+      i.kind = Kind::kBarrier;
+      i.of_cluster = true;
+    }
   } else if ((name == "bar" || name == "barrier") && !opcode.has("warp")) {
-    if (opcode.has("arrive") || opcode.has("cluster")) throw Fault("an unknown instruction");
+    if (opcode.has("arrive")) throw Fault("an unknown instruction");
     i.kind = Kind::kBarrier;
     i.mode = !opcode.has("red") ? 0 : opcode.has("and") ? 1 : opcode.has("or") ? 2 : 3;
   } else if (!decode_together(opcode, i) && !decode_matrices(opcode, i) && !decode_memory(opcode, i) &&

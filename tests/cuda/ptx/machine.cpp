@@ -58,10 +58,12 @@ Dim3 index_of(uint64_t number, Dim3 grid) {
 }
 
 // Makes the block ready at a place of the grid.
-void begin(Block& block, const Launch& launch, uint64_t place) {
+void begin(Block& block, const Launch& launch, uint64_t place, Cluster& cluster) {
   const Kernel& kernel = *launch.kernel;
   const auto count = static_cast<uint32_t>(launch.block.count());
   block.launch = &launch;
+  block.cluster = &cluster;
+  block.meetings = 0;
   const Dim3 index = block.index = index_of(place, launch.grid);
   block.order = {};
   block.order.number = static_cast<uint32_t>(place);
@@ -165,7 +167,19 @@ bool run_together(Block& block, uint32_t first) {
   return false;
 }
 
-// bar.sync, and bar.red, which combines a predicate: and, or, popc in mode 1, 2, 3.
+// Whether all have arrived for whom the block's threads wait.
+bool wait_for_cluster(Block& block) {
+  Cluster& cluster = *block.cluster;
+  for (const Thread& t : block.threads) {
+    if (!t.has_arrived) fault(block, t, "waits for its cluster before it has arrived");
+  }
+  if (cluster.arrivals < (block.meetings + 1) * cluster.threads) return false;
+  join(block.order.heard, cluster.published[block.meetings++ % 2]);
+  for (Thread& t : block.threads) t.has_arrived = false;
+  return true;
+}
+
+// bar.sync, and bar.red, which combines a predicate: and, or, popc in mode 1, 2, 3; barrier.cluster.wait.
 bool run_barrier(Block& block) {
   Thread* first = nullptr;
   uint32_t holding = 0, waiting = 0;
@@ -182,6 +196,7 @@ bool run_barrier(Block& block) {
   }
   if (!first) return false;
   const Instruction& i = kernel.code[first->at];
+  if (i.of_cluster && !wait_for_cluster(block)) return false;
   const uint32_t result = i.mode == 1 ? holding == waiting : i.mode == 2 ? holding > 0 : holding;
   for (Thread& t : block.threads) {
     if (t.state == Thread::State::kDone) continue;
@@ -194,9 +209,9 @@ bool run_barrier(Block& block) {
   return true;
 }
 
-// Gives every thread that can run a stretch, warps and lanes in a changing order. Returns the instructions; sets done.
-uint64_t run_block(Block& block, bool& done) {
-  uint64_t steps = 0;
+// Gives every thread that can run a stretch, warps and lanes in a changing order. Whether any did; adds the
+// instructions.
+bool run_block(Block& block, uint64_t& steps) {
   const auto count = static_cast<uint32_t>(block.threads.size());
   bool moved = false;
   const uint32_t warps = (count + kWarpSize - 1) / kWarpSize;
@@ -214,52 +229,59 @@ uint64_t run_block(Block& block, bool& done) {
     } while (run_together(block, first));
   }
   block.turn += 13;
-  moved |= run_barrier(block);
-  done = std::all_of(block.threads.begin(), block.threads.end(),
-                     [](const Thread& t) { return t.state == Thread::State::kDone; });
-  if (!moved && !done) {
-    const auto waits = std::find_if(block.threads.begin(), block.threads.end(),
-                                    [](const Thread& t) { return t.state != Thread::State::kDone; });
-    fault(block, *waits, "waits for threads that never come");
+  return run_barrier(block) || moved;
+}
+
+const Thread* first_running(const Block& block) {
+  const auto found = std::find_if(block.threads.begin(), block.threads.end(),
+                                  [](const Thread& t) { return t.state != Thread::State::kDone; });
+  return found == block.threads.end() ? nullptr : &*found;
+}
+
+// Runs blocks side by side until all have ended. Returns the instructions.
+uint64_t run_blocks(Block* begin, Block* end) {
+  uint64_t steps = 0;
+  const auto is_running = [](const Block& block) { return first_running(block) != nullptr; };
+  for (Block* running = begin; (running = std::find_if(begin, end, is_running)) != end;) {
+    bool moved = false;
+    for (Block* block = begin; block != end; ++block) moved |= run_block(*block, steps);
+    if (!moved) fault(*running, *first_running(*running), "waits for threads that never come");
+    if (steps > kMost) fault(*running, *first_running(*running), "has no end");
   }
   return steps;
 }
 
 }  // namespace
 
+// Ready to be read by whoever waits. As with a fence, that is what came before the block's last barrier.
+void arrive_at_cluster(Thread& t) {
+  Cluster& cluster = *t.block->cluster;
+  if (t.has_arrived) throw Fault("arrives at its cluster's barrier again before it has waited");
+  t.has_arrived = true;
+  Heard& published = cluster.published[cluster.arrivals / cluster.threads % 2];
+  if (cluster.arrivals++ % cluster.threads == 0) published.clear();
+  join(published, t.block->order.published());
+}
+
 void run(const Launch& launch) {
   begin_globals();
   begin_global_races();
-  const uint64_t count = launch.grid.count();
+  const uint64_t count = launch.grid.count(), together = launch.cooperative ? count : launch.cluster;
   uint64_t steps = 0;
   bool has_waited = false;
-  const auto add = [&](uint64_t more) {
-    steps += more;
-    if (steps > kMost) throw Fault(launch.kernel->name + " has no end");
-  };
   static std::vector<Block> resident;  // kept: their memory takes longer to get than to use
-  if (const uint64_t together = launch.cooperative ? count : 1; resident.size() < together) resident.resize(together);
-  if (launch.cooperative) {
-    for (uint64_t n = 0; n < count; ++n) begin(resident[n], launch, n);
-    for (bool running = true; running;) {
-      running = false;
-      for (uint64_t n = 0; n < count; ++n) {
-        bool done = false;
-        add(run_block(resident[n], done));
-        running |= !done;
-      }
-    }
-  } else {
-    for (uint64_t n = 0; n < count; ++n) {
-      begin(resident[0], launch, n);
-      for (bool done = false; !done;) add(run_block(resident[0], done));
-      has_waited |= resident[0].has_waited;
-    }
+  if (resident.size() < together) resident.resize(together);
+  for (uint64_t n = 0; n < count; n += together) {
+    std::vector<Cluster> clusters(together / launch.cluster, {launch.cluster * launch.block.count()});
+    for (uint64_t b = 0; b < together; ++b) begin(resident[b], launch, n + b, clusters[b / launch.cluster]);
+    steps += run_blocks(resident.data(), resident.data() + together);
+    for (uint64_t b = 0; b < together; ++b) has_waited |= resident[b].has_waited;
   }
   if (launch.beside && !has_waited) throw Fault(launch.kernel->name + " may end before the launch beside it");
   if (std::getenv("GAPO_PTX_COUNT")) {
-    std::fprintf(stderr, "%12" PRIu64 " instructions, %u blocks of %" PRIu64 "%s: %s\n", steps, launch.grid.x,
-                 launch.block.count(), launch.early ? ", early" : "", launch.kernel->name.c_str());
+    std::fprintf(stderr, "%12" PRIu64 " instructions, %u blocks of %" PRIu64 ", clusters of %u%s: %s\n", steps,
+                 launch.grid.x, launch.block.count(), launch.cluster, launch.early ? ", early" : "",
+                 launch.kernel->name.c_str());
   }
 }
 

@@ -26,6 +26,7 @@ struct Launch {
   std::size_t dynamic_shared = 0;
   const void* const* arguments = nullptr;  // one for each parameter
   bool cooperative = false;                // all blocks run at once
+  uint32_t cluster = 1;                    // as many neighbours do in any case, and have a barrier of their own
   bool early = false;                      // begins before what came before it has ended, and has to wait for that
   bool beside = false;                     // early, and runs beside the launch before it: only one block has to wait
 };
@@ -35,6 +36,9 @@ struct Launch {
 void run(const Launch& launch);
 
 struct Block;
+struct Thread;
+
+void arrive_at_cluster(Thread& t);
 
 struct Thread {
   uint64_t* cells[2];  // registers and constants
@@ -42,7 +46,8 @@ struct Thread {
   uint32_t number;  // in the block
   uint32_t at = 0;  // the next instruction
   enum class State { kReady, kAtWarp, kAtBarrier, kDone } state = State::kReady;
-  bool may_go_on;  // all that came before on the stream has ended, and is seen
+  bool may_go_on;            // all that came before on the stream has ended, and is seen
+  bool has_arrived = false;  // at the cluster's barrier, for which it has not waited yet
 
   uint64_t bits(const Operand& o) const { return cells[o.constant][o.index]; }
   template <typename T>
@@ -77,8 +82,16 @@ struct Warp {
   uint32_t* epoch;  // how often its lanes have been ordered by a bar.warp.sync
 };
 
+// The barrier of a cluster: its n-th meeting is complete with n times its threads.
+struct Cluster {
+  uint64_t threads, arrivals = 0;
+  Heard published[2];  // by those who arrived at an even or an odd meeting, of which no more than two are under way
+};
+
 struct Block {
   const Launch* launch;
+  Cluster* cluster;
+  uint64_t meetings = 0;  // of the cluster, that this block has waited for
   Dim3 index;
   std::vector<Thread> threads;
   std::vector<uint64_t> registers;

@@ -34,7 +34,7 @@ enum class Kind {
   kBranch,  // to target
   kExit,
   kWarp,     // waits for the lanes that its mask names, then runs for all of them together
-  kBarrier,  // waits for all threads of the block
+  kBarrier,  // waits for all threads of the block, or for all that have to arrive at its cluster's barrier
 };
 
 struct Instruction {
@@ -49,6 +49,7 @@ struct Instruction {
   bool guard_negated = false;
   uint32_t target = 0;
   bool whole_warp = false;  // kWarp without a mask
+  bool of_cluster = false;  // kBarrier
   uint8_t mode = 0;         // rounding, comparison and the like, as the instruction's function reads it
   uint32_t line = 0;        // in the PTX text
   std::string_view text;

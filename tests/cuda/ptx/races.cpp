@@ -118,11 +118,6 @@ Memory& memory() {
   return all;
 }
 
-void join(Heard& into, const Heard& more) {
-  if (into.size() < more.size()) into.resize(more.size());
-  for (std::size_t block = 0; block < more.size(); ++block) into[block] = std::max(into[block], more[block]);
-}
-
 // What is published at a word goes to who reads it. Whoever writes it without reading it puts his own in its place.
 void pass_on(uint64_t address, bool reads, bool writes, bool relaxed, const Toucher& by) {
   auto& published = memory().published;
@@ -137,6 +132,11 @@ void pass_on(uint64_t address, bool reads, bool writes, bool relaxed, const Touc
 
 }  // namespace
 
+void join(Heard& into, const Heard& more) {
+  if (into.size() < more.size()) into.resize(more.size());
+  for (std::size_t block = 0; block < more.size(); ++block) into[block] = std::max(into[block], more[block]);
+}
+
 void BlockOrder::barrier() {
   for (const auto& [thread, fences] : threads) join(heard, fences.heard);
   ++stretch;
@@ -145,10 +145,15 @@ void BlockOrder::barrier() {
 void BlockOrder::fence(uint32_t thread) {
   Fences& own = threads[thread];
   join(own.heard, own.read);
-  own.published = heard;
+  own.published = published();
   join(own.published, own.heard);
-  if (own.published.size() <= number) own.published.resize(number + 1);
-  own.published[number] = stretch;
+}
+
+Heard BlockOrder::published() const {
+  Heard all = heard;
+  if (all.size() <= number) all.resize(number + 1);
+  all[number] = stretch;
+  return all;
 }
 
 void begin_global_races() {

@@ -2,8 +2,9 @@
 //
 // What orders them, as PTX's memory model has it: within a block a barrier, within a warp a bar.warp.sync; between
 // blocks a fence behind what was done, a relaxed access that writes a word, a relaxed access that reads it, and a fence
-// before what follows. A fence publishes what the block did before its last barrier, and what it heard of: that is less
-// than the model allows (a thread's own accesses behind that barrier count as well), and no kernel here relies on more.
+// before what follows; or the barrier of their cluster. A fence, and a thread that arrives at such a barrier, publishes
+// what the block did before its last barrier, and what it heard of: that is less than the model allows (a thread's own
+// accesses behind that barrier count as well), and no kernel here relies on more.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,10 @@ struct BlockOrder {
 
   void barrier();
   void fence(uint32_t thread);  // of the device's scope, or wider
+  Heard published() const;      // what the block did before its last barrier, and what it has heard of
 };
+
+void join(Heard& into, const Heard& more);
 
 struct Toucher {
   BlockOrder& block;

@@ -3,13 +3,13 @@
 
 #include "machine.h"
 
-// arguments: the address of each parameter's value; early, beside: as Launch has them. Returns nothing, or what the
-// kernel did that it may not do; valid until the next call.
+// arguments: the address of each parameter's value; cluster, early, beside: as Launch has them. Returns nothing, or
+// what the kernel did that it may not do; valid until the next call.
 extern "C" __attribute__((visibility("default"))) const char* gapo_ptx_run(const char* text, const char* kernel,
                                                                            const uint32_t* grid, const uint32_t* block,
                                                                            std::size_t dynamic_shared,
-                                                                           const void* const* arguments, bool early,
-                                                                           bool beside) {
+                                                                           const void* const* arguments,
+                                                                           uint32_t cluster, bool early, bool beside) {
   static std::string error;
   try {
     const auto module = ptx::parse(text);
@@ -21,6 +21,7 @@ extern "C" __attribute__((visibility("default"))) const char* gapo_ptx_run(const
               dynamic_shared,
               arguments,
               false,
+              cluster,
               early,
               beside});
     return nullptr;

@@ -40,6 +40,7 @@ struct FatBinary {
 struct Function {
   const ptx::Kernel* kernel = nullptr;
   int dynamic_shared = 48 << 10;  // the most a launch may ask for, unless it is raised
+  int largest_cluster = 8;        // blocks, likewise
 };
 
 std::map<const void*, Function>& functions() {
@@ -87,7 +88,28 @@ thread_local Configuration pushed;
 
 struct How {
   bool cooperative = false, early = false;
+  int cluster = 1;
 };
+
+cudaError_t read_attributes(const cudaLaunchConfig_t& config, How& how) {
+  for (unsigned n = 0; n < config.numAttrs; ++n) {
+    const cudaLaunchAttributeValue& value = config.attrs[n].val;
+    switch (config.attrs[n].id) {
+      case cudaLaunchAttributeCooperative:
+        how.cooperative = value.cooperative != 0;
+        break;
+      case cudaLaunchAttributeProgrammaticStreamSerialization:
+        how.early = value.programmaticStreamSerializationAllowed != 0;
+        break;
+      case cudaLaunchAttributeClusterDimension:
+        how.cluster = static_cast<int>(value.clusterDim.x * value.clusterDim.y * value.clusterDim.z);
+        break;
+      default:
+        return failed(cudaErrorNotSupported, "an unknown launch attribute");
+    }
+  }
+  return cudaSuccess;
+}
 
 cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** arguments, std::size_t shared, How how) {
   const auto found = functions().find(host_function);
@@ -99,6 +121,11 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
                     grid.z <= 65535 && threads > 0 && threads <= kThreadsOfBlock;
   if (!fits || static_cast<int>(shared) > function.dynamic_shared) {
     return failed(cudaErrorInvalidConfiguration, "a launch of " + kernel.name + " that no GPU takes");
+  }
+  const bool forms_clusters =
+      how.cluster > 0 && how.cluster <= function.largest_cluster && static_cast<int>(grid.x) % how.cluster == 0;
+  if (!forms_clusters || (how.cooperative && how.cluster > 1)) {
+    return failed(cudaErrorInvalidClusterSize, "a launch in clusters that no GPU takes");
   }
   if (how.cooperative) {
     int resident = 0;
@@ -116,6 +143,7 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
               shared,
               arguments,
               how.cooperative,
+              static_cast<uint32_t>(how.cluster),
               how.early,
               beside});
   } catch (const std::exception& error) {
@@ -169,19 +197,7 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void*
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* host_function, void** arguments) {
   How how;
-  for (unsigned n = 0; n < config->numAttrs; ++n) {
-    const cudaLaunchAttributeValue& value = config->attrs[n].val;
-    switch (config->attrs[n].id) {
-      case cudaLaunchAttributeCooperative:
-        how.cooperative = value.cooperative != 0;
-        break;
-      case cudaLaunchAttributeProgrammaticStreamSerialization:
-        how.early = value.programmaticStreamSerializationAllowed != 0;
-        break;
-      default:
-        return failed(cudaErrorNotSupported, "an unknown launch attribute");
-    }
-  }
+  if (const cudaError_t error = read_attributes(*config, how)) return error;
   return launch(host_function, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes, how);
 }
 
@@ -222,12 +238,13 @@ cudaError_t cudaDriverGetVersion(int* version) {
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
   *attributes = {};
-  attributes->ptxVersion = attributes->binaryVersion = 90;
+  attributes->ptxVersion = attributes->binaryVersion = variable("GAPO_PTX_VERSION", 90);
   return cudaSuccess;
 }
 cudaError_t cudaFuncSetAttribute(const void* host_function, cudaFuncAttribute attribute, int value) {
+  Function& function = functions().at(host_function);
+  if (attribute == cudaFuncAttributeNonPortableClusterSizeAllowed) function.largest_cluster = value ? 16 : 8;
   if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize) {
-    Function& function = functions().at(host_function);
     if (value + static_cast<int>(function.kernel->shared_bytes) > kSharedOfBlock) {
       return failed(cudaErrorInvalidValue, "more shared memory than a block can have");
     }
@@ -240,6 +257,17 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
                                                                    std::size_t shared, unsigned) {
   const std::size_t bytes = functions().at(host_function).kernel->shared_bytes + shared + kSharedReserved;
   *blocks = std::min({kMostBlocks, kThreadsOfProcessor / threads, static_cast<int>(kSharedOfProcessor / bytes)});
+  return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* host_function, const cudaLaunchConfig_t* config) {
+  How how;
+  if (const cudaError_t error = read_attributes(*config, how)) return error;
+  int resident = 0;
+  cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(&resident, host_function, static_cast<int>(config->blockDim.x),
+                                                         config->dynamicSmemBytes, 0);
+  const bool is_too_large = how.cluster > functions().at(host_function).largest_cluster;
+  *clusters = is_too_large ? 0 : resident * processors() / how.cluster;
   return cudaSuccess;
 }
 
