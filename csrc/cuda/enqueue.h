@@ -80,43 +80,57 @@ cudaError_t blocks_at_once(Kernel* kernel, int threads, std::size_t shared_bytes
   return blocks > 0 ? cudaSuccess : cudaErrorLaunchOutOfResources;
 }
 
-// How a kernel is launched. Not to be copied: the configuration leads to the attributes.
-struct Launch {
+inline cudaLaunchConfig_t configuration_of(const Grid& grid, cudaStream_t stream) {
   cudaLaunchConfig_t config = {};
-  cudaLaunchAttribute attributes[2];
+  config.gridDim = grid.blocks;
+  config.blockDim = static_cast<unsigned>(grid.threads);
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = stream;
+  return config;
+}
 
-  Launch(const Grid& grid, cudaStream_t stream) {
-    config.gridDim = grid.blocks;
-    config.blockDim = static_cast<unsigned>(grid.threads);
-    config.dynamicSmemBytes = grid.shared_bytes;
-    config.stream = stream;
-    config.attrs = attributes;
-    if (grid.together) {
-      add(cudaLaunchAttributeCooperative).cooperative = 1;
-    } else if (follows_stream()) {
-      add(cudaLaunchAttributeProgrammaticStreamSerialization).programmaticStreamSerializationAllowed = 1;
-    }
-    if (grid.cluster > 1) {
-      auto& size = add(cudaLaunchAttributeClusterDimension).clusterDim;
-      size.x = grid.cluster;
-      size.y = size.z = 1;
-    }
-  }
-  Launch(const Launch&) = delete;
+inline cudaLaunchAttribute clusters_of(unsigned blocks) {
+  cudaLaunchAttribute attribute;
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = blocks;
+  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  return attribute;
+}
 
- private:
-  cudaLaunchAttributeValue& add(cudaLaunchAttributeID id) {
-    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
-    attribute.id = id;
-    return attribute.val;
+// How many of the grid's clusters the current device runs at once, of up to 16 blocks each; 0 where it cannot say.
+template <typename Kernel>
+int clusters_at_once(Kernel* kernel, const Grid& grid) {
+  cudaLaunchAttribute attribute = clusters_of(grid.cluster);
+  cudaLaunchConfig_t config = configuration_of(grid, nullptr);
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int clusters = 0;
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) == cudaSuccess &&
+      cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) == cudaSuccess) {
+    return clusters;
   }
-};
+  cudaGetLastError();  // answered here, and not for who asks next
+  return 0;
+}
 
 template <typename... Parameters, typename... Arguments>
 cudaError_t enqueue(void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream,
                     const Arguments&... arguments) {
-  const Launch launch(grid, stream);
-  return cudaLaunchKernelEx(&launch.config, kernel, arguments...);
+  cudaLaunchAttribute attributes[2];
+  cudaLaunchConfig_t config = configuration_of(grid, stream);
+  config.attrs = attributes;
+  if (grid.cluster > 1) attributes[config.numAttrs++] = clusters_of(grid.cluster);
+  cudaLaunchAttribute& when = attributes[config.numAttrs];
+  if (grid.together) {
+    when.id = cudaLaunchAttributeCooperative;
+    when.val.cooperative = 1;
+    ++config.numAttrs;
+  } else if (follows_stream()) {
+    when.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    when.val.programmaticStreamSerializationAllowed = 1;
+    ++config.numAttrs;
+  }
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
 }  // namespace

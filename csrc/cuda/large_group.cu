@@ -55,19 +55,6 @@ cudaError_t take_shared_memory(std::size_t& bytes) {
   return cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, most - static_share);
 }
 
-// Whether the current device has room for a cluster of so many blocks. What it answers to none is not an error of ours.
-template <typename T>
-bool has_room(uint32_t cluster, std::size_t shared_bytes) {
-  int clusters = 0;
-  const Launch launch({cluster, kLargeThreads, shared_bytes, false, cluster}, nullptr);
-  if (cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) == cudaSuccess &&
-      cudaOccupancyMaxActiveClusters(&clusters, large_groups<T>, &launch.config) == cudaSuccess) {
-    return clusters > 0;
-  }
-  cudaGetLastError();
-  return false;
-}
-
 template <typename T>
 cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
   std::size_t most = 0;
@@ -88,7 +75,8 @@ cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
   uint32_t cluster = 1;
   if (!listed && has_clusters()) {
     const uint32_t wanted = cluster_for(blocks, groups.count, groups.group_size, kLargeTile);
-    if (wanted > 1 && has_room<T>(wanted, shared_bytes)) cluster = wanted;
+    const Grid grid{wanted, kLargeThreads, shared_bytes, false, wanted};
+    if (wanted > 1 && clusters_at_once(large_groups<T>, grid) > 0) cluster = wanted;
   }
   const int64_t useful = listed        ? groups.total / (kLargeTile / 2) + 1
                          : cluster > 1 ? groups.count * cluster
