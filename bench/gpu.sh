@@ -147,8 +147,12 @@ else
   # A fault ends a process's every later CUDA call: tests/end_of_device.py writes down what met it, and ends the worker.
   export GAPO_FAULTS=$logs/faults.log
   part tests 170 $((at_the_end + 100)) bash -c 'gpu_tests tests' ||
-    part tests_without_early_launches 40 $((at_the_end + 60)) env GAPO_PDL=0 bash -c 'gpu_tests tests/gpu -k "$0"' \
-      'graph or feed or run_to_run or tokens'
+    {
+      part tests_without_early_launches 40 $((at_the_end + 80)) env GAPO_PDL=0 bash -c 'gpu_tests tests/gpu -k "$0"' \
+        'graph or feed or run_to_run or tokens'
+      part tests_without_clusters 20 $((at_the_end + 60)) env GAPO_CLUSTERS=0 bash -c 'gpu_tests tests/gpu -k "$0"' \
+        'boundaries and (16384 or 32769 or 131072)'
+    }
   [ ! -f "$GAPO_FAULTS" ] || sed 's/^/fault: /' "$GAPO_FAULTS" | cut -c 1-200
   nvidia-smi --query-compute-apps=pid,name --format=csv >"$logs/processes_before_measuring.log"
   for resume in '' --resume --resume; do # a case that hangs ends its process with 3; the next one leaves it out

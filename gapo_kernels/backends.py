@@ -20,7 +20,11 @@ from gapo_numpy import build_info
 OLDEST_TORCH = "2.10"  # whose stable ABI the libraries are built on
 OPS = ("advantage", "advantage_varlen", "advantage_by_id", "advantage_stats", "token_advantage")
 # What the CUDA library reads from the environment by itself: (a name, its values, in words).
-SWITCHES = (("GAPO_PDL", "[01]", "0 or 1"), ("GAPO_BLOCKS_PER_SM", "[1-9][0-9]{0,3}", "a number from 1 to 9999"))
+SWITCHES = (
+    ("GAPO_PDL", "[01]", "0 or 1"),
+    ("GAPO_CLUSTERS", "[01]", "0 or 1"),
+    ("GAPO_BLOCKS_PER_SM", "[1-9][0-9]{0,3}", "a number from 1 to 9999"),
+)
 CUDA_LIBRARY = Path(__file__).with_name("_C_cuda.so")
 
 _library: torch.library.Library | None = None  # keeps the Python registrations alive

@@ -103,6 +103,7 @@ def test_a_backend_that_is_not_there(name, why):
     [
         ("GAPO_PDL", "off", "0 or 1"),
         ("GAPO_PDL", "10", "0 or 1"),
+        ("GAPO_CLUSTERS", "2", "0 or 1"),
         ("GAPO_BLOCKS_PER_SM", "0", "a number from 1 to 9999"),
     ],
 )

@@ -11,8 +11,8 @@ __global__ void probe() {}
 // The oldest driver whose CUDA graphs accept programmatic dependent launches.
 constexpr int kLeastDriver = 12030;
 
-bool switched_off() {
-  const char* given = std::getenv("GAPO_PDL");
+bool switched_off(const char* variable) {
+  const char* given = std::getenv(variable);
   return given != nullptr && std::string_view(given) == "0";
 }
 
@@ -27,7 +27,8 @@ Abilities abilities_of(int device) {
   cudaFuncAttributes code;
   const bool known = cudaDriverGetVersion(&driver) == cudaSuccess && cudaFuncGetAttributes(&code, probe) == cudaSuccess;
   const bool is_new = known && code.ptxVersion >= 90;
-  return {device, is_new && driver >= kLeastDriver && !switched_off(), is_new};
+  return {device, is_new && driver >= kLeastDriver && !switched_off("GAPO_PDL"),
+          is_new && !switched_off("GAPO_CLUSTERS")};
 }
 
 // Of the current device.

@@ -16,7 +16,7 @@ namespace gapo::cuda {
 // and GAPO_PDL=0 did not ask for plain launches.
 bool follows_stream();
 
-// enqueue.cu: whether that code knows clusters.
+// enqueue.cu: whether that code knows clusters, and GAPO_CLUSTERS=0 did not ask to do without.
 bool has_clusters();
 
 namespace {

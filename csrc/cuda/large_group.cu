@@ -69,19 +69,24 @@ cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
       bins /= 2;
     }
   }
-  const std::size_t shared_bytes = block_memory<T, Block>(bins, held);
   int64_t blocks = 0;
-  if (const cudaError_t error = blocks_at_once(large_groups<T>, kLargeThreads, shared_bytes, blocks)) return error;
+  if (const cudaError_t error =
+          blocks_at_once(large_groups<T>, kLargeThreads, block_memory<T, Block>(bins, held), blocks)) {
+    return error;
+  }
+  const auto held_by_each = [&](uint32_t sharing) {
+    return std::min(held, static_cast<uint32_t>(divide_up(tiles, sharing)));
+  };
   uint32_t cluster = 1;
-  if (!listed && has_clusters()) {
-    const uint32_t wanted = cluster_for(blocks, groups.count, groups.group_size, kLargeTile);
-    const Grid grid{wanted, kLargeThreads, shared_bytes, false, wanted};
-    if (wanted > 1 && clusters_at_once(large_groups<T>, grid) > 0) cluster = wanted;
+  if (!listed && has_clusters()) cluster = cluster_for(blocks, groups.count, groups.group_size, kLargeTile);
+  if (cluster > 1) {
+    const Grid one{cluster, kLargeThreads, block_memory<T, Block>(bins, held_by_each(cluster)), false, cluster};
+    if (clusters_at_once(large_groups<T>, one) < groups.count) cluster = 1;  // some groups would wait for others
   }
   const int64_t useful = listed        ? groups.total / (kLargeTile / 2) + 1
                          : cluster > 1 ? groups.count * cluster
                                        : groups.count * (tiles > kTilesAlone ? tiles : 1);
-  plan = plan_large(call, listed, static_cast<uint32_t>(std::min(blocks, useful)), bins, held);
+  plan = plan_large(call, listed, static_cast<uint32_t>(std::min(blocks, useful)), bins, held_by_each(cluster));
   plan.cluster = cluster;
   return cudaSuccess;
 }

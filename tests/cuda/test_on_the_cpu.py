@@ -42,16 +42,16 @@ for groups, size, dtype, options in (
 
 
 def test_groups_that_a_cluster_shares():
-    def run(processors, version):
-        environment = {"GAPO_PTX_PROCESSORS": str(processors), "GAPO_PTX_VERSION": str(version)}
+    def run(processors, clusters=1):
+        environment = {"GAPO_PTX_PROCESSORS": str(processors), "GAPO_CLUSTERS": str(clusters)}
         launches, results = ptx_library.count_launches(SHARED_GROUPS, **environment)
         return [(launch.blocks, launch.cluster, launch.early) for launch in launches], results
 
-    shared, results = run(8, 80)  # without clusters
-    assert shared == [(3, 1, False), (2, 1, False), (5, 1, False), (8, 1, False)]
+    shared, results = run(8, clusters=0)
+    assert shared == [(3, 1, True), (2, 1, True), (5, 1, False), (8, 1, False)]
     assert len(set(results.split())) == 8
-    assert run(8, 90) == ([(3, 1, True), (4, 2, True), (4, 4, True), (8, 8, True)], results)
-    assert run(16, 90) == ([(3, 1, True), (4, 2, True), (4, 4, True), (16, 16, True)], results)
+    assert run(8) == ([(3, 1, True), (4, 2, True), (4, 4, True), (8, 8, True)], results)
+    assert run(16) == ([(3, 1, True), (4, 2, True), (4, 4, True), (16, 16, True)], results)
 
 
 def test_instructions_of_large_groups():

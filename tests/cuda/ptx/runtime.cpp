@@ -238,7 +238,7 @@ cudaError_t cudaDriverGetVersion(int* version) {
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
   *attributes = {};
-  attributes->ptxVersion = attributes->binaryVersion = variable("GAPO_PTX_VERSION", 90);
+  attributes->ptxVersion = attributes->binaryVersion = 90;
   return cudaSuccess;
 }
 cudaError_t cudaFuncSetAttribute(const void* host_function, cudaFuncAttribute attribute, int value) {
