@@ -98,14 +98,16 @@ def test_a_group_is_shown_with_the_changes_of_the_line_as_it_was(runs, monkeypat
     assert drawn == [0.75]
 
 
-def test_the_cost_of_a_step_is_the_mean_of_its_parts(runs):
+def test_what_steps_cost_on_average_and_in_all(runs):
     parts = {"rollout_s": 2.0, "advantage_s": 0.5, "update_s": 1.5, "tokens_per_s": 10.0, "peak_mb": 7.0}
     later = {"rollout_s": 4.0, "advantage_s": 0.5, "update_s": 3.5, "tokens_per_s": 20.0, "peak_mb": 9.0}
-    assert _cost(replace(load_run(runs / "a"), timings=[parts, later])) == {
+    run = replace(load_run(runs / "a"), timings=[parts, later])
+    assert run.seconds() == {"rollout": 6.0, "advantage": 1.0, "update": 5.0}
+    assert _cost(run) == {
         "steps": 2, "step_s": 6.0, "rollout_s": 3.0, "update_s": 2.5, "advantage_share": 0.5 / 6.0,
         "tokens_per_s": 15.0, "peak_mb": 9.0,
     }  # fmt: skip
-    assert _cost(replace(load_run(runs / "a"), timings=[]))["step_s"] == 0
+    assert _cost(replace(run, timings=[]))["step_s"] == 0
 
 
 def test_a_run_alone_is_shown_with_all_its_settings(runs):
@@ -131,19 +133,36 @@ def test_every_run_has_its_colour_and_its_interval(runs):
 
 
 def test_a_diff_marks_whole_words():
-    assert str(edit_diff("f(old, 1)", "f(new, 1, <x>)")) == ("f(<del>old</del><ins>new</ins>, 1<ins>, &lt;x&gt;</ins>)")
+    assert str(edit_diff("f(old, 1)", "f(older, 1, <x>)")) == (
+        "f(<del>old</del><ins>older</ins>, 1<ins>, &lt;x&gt;</ins>)"
+    )
     assert str(edit_diff("a\n", "a\n\n")) == "a<del>\n</del><ins>\n\n</ins>"
+    repeated = "x, " * 100  # which difflib by itself takes for junk
+    assert str(edit_diff(f"a, {repeated}", repeated)) == f"<del>a, </del>{repeated}"
 
 
 def test_the_group_figure_draws_the_window_q_and_the_mean():
     rewards = [0.0, 0.1, 0.2, 0.8, 0.9, 0.95, None]
-    axis = draw_group({"rewards": rewards}, 0.5, "a group").axes[0]
-    labels = axis.get_legend_handles_labels()[1]
-    assert labels == ["HDI, τ = 0.5", "Q = 0.900", "mean = 0.492"]
-    window = next(patch for patch in axis.patches if patch.get_label().startswith("HDI"))
-    assert window.get_x() == pytest.approx(0.8, abs=0.01)
+    figure = draw_group({"rewards": rewards}, 0.6, "a group")
+    (axis,) = figure.axes
+    assert axis.get_title() == "a group"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["HDI, τ = 0.6", "Q = 0.850", "mean = 0.492"]
+    assert [line.get_xdata()[0] for line in axis.lines] == pytest.approx([0.85, 2.95 / 6])
+    *bars, window = axis.patches
+    assert window.get_x() == pytest.approx(0.2, abs=0.01)
     assert window.get_x() + window.get_width() == pytest.approx(0.95, abs=0.01)
-    assert sum(patch.get_height() for patch in axis.patches if patch is not window) == 6
+    assert sum(bar.get_height() for bar in bars) == 6
+    assert (bars[0].get_x(), bars[-1].get_x() + bars[-1].get_width()) == pytest.approx((0, 1))  # as of other groups
+
+
+def test_a_window_of_equal_rewards_is_seen():
+    assert draw_group({"rewards": [0.5] * 4}, 0.5, "a group").axes[0].patches[-1].get_width() > 0
+
+
+def test_a_group_without_a_reward_is_an_empty_figure():
+    figure = draw_group({"rewards": [None, None]}, 0.5, "a group")
+    assert not figure.axes[0].patches
+    assert not figure.legends
 
 
 def test_the_group_figure_holds_every_reward():

@@ -7,7 +7,7 @@ import re
 
 from markupsafe import Markup, escape
 
-TOKENS = re.compile(r"\w+|\s+|.", re.DOTALL)
+TOKENS = re.compile(r"\w+|\s+|.")
 
 
 def edit_diff(before: str, after: str) -> Markup:
