@@ -43,8 +43,18 @@ def test_a_folder_is_a_data_set(tmp_path):
     assert load_tasks(str(tmp_path)).tasks == TASKS
 
 
-def test_the_embedded_tasks_are_a_source():
-    assert next(iter_tasks("stdlib", split="test_ood")).split == "test_ood"
+def test_the_rows_of_a_folder_are_named_by_split(tmp_path):
+    write_rows(tmp_path / "train.parquet", (task.to_row() for task in TASKS[:2]))
+    write_rows(tmp_path / "test.parquet", [TASKS[0].to_row(), TASKS[1].to_row() | {"id": ""}])
+    with pytest.raises(BadRowError, match=f"^{re.escape(str(tmp_path))}, split test, line 2: field 'id'"):
+        load_tasks(tmp_path)
+
+
+def test_the_embedded_tasks_are_a_source(monkeypatch):
+    monkeypatch.setattr("gapo_trainer.data.loading.stdlib_tasks", lambda split: [task(0, split)])  # all take seconds
+    assert [task.split for task in iter_tasks("stdlib")] == list(SPLITS)
+    for split in SPLITS:
+        assert load_tasks("stdlib", split=split).tasks == [task(0, split)]
 
 
 def test_the_sample_is_loaded_as_it_is(sample_path, sample):
@@ -124,10 +134,11 @@ def test_unreadable_sources_are_told(tmp_path):
     write_rows(whole, (task.to_row() for task in TASKS))
     files = {
         "cut.jsonl.gz": whole.read_bytes()[:-30],
+        "damaged.jsonl.gz": whole.read_bytes()[:10] + b"\xff" * 20,  # which no compressed block begins with
         "plain.jsonl.gz": b"{}\n",
         "no.parquet": b"PAR1 no",
         "empty.jsonl": b"",
-        "bad.jsonl": b"{\n",
+        "bad.jsonl": b"{\n[]\n",
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
@@ -135,6 +146,8 @@ def test_unreadable_sources_are_told(tmp_path):
             load_tasks(tmp_path / name, skip_bad=True)
     with pytest.raises(UserError, match=r"absent\.jsonl: no such file"):
         load_tasks(tmp_path / "absent.jsonl")
+    with pytest.raises(UserError, match=r"no task; 2 bad rows, the first: .*bad\.jsonl, line 1: row is not"):
+        load_tasks(tmp_path / "bad.jsonl", skip_bad=True)
     write_rows(tmp_path / "one.jsonl", [TASKS[0].to_row()])
     with pytest.raises(UserError, match="no task of split test_ood"):
         load_tasks(tmp_path / "one.jsonl", split="test_ood")
@@ -152,15 +165,32 @@ def test_what_is_no_name_of_a_data_set_is_not_looked_up(source, tmp_path, monkey
         load_tasks(source)
 
 
-@pytest.mark.parametrize("name", ["owner/name", "owner/name-1.5"])
-def test_without_a_network_a_data_set_is_given_up_at_once(name, monkeypatch):
+def test_a_file_of_another_kind_is_no_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *arguments, **named: pytest.fail("looked up"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tasks").touch()
+    with pytest.raises(UserError, match=r"source expects a file whose name ends in \.jsonl, .* got data/tasks$"):
+        load_tasks("data/tasks")
+
+
+def test_offline_a_data_set_is_what_was_loaded_before(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *arguments, **named: pytest.fail("looked up"))
+    monkeypatch.setattr("datasets.load_dataset", lambda name, streaming: {"train": [task.to_row() for task in TASKS]})
+    assert load_tasks("owner/name").tasks == TASKS
+
+
+# a hub's client raises errors of its own
+@pytest.mark.parametrize(("name", "error"), [("owner/name", ConnectionError), ("owner/name-1.5", RuntimeError)])
+def test_without_a_network_a_data_set_is_given_up_at_once(name, error, monkeypatch):
     def unreachable(*arguments, **named):
-        raise ConnectionError("no network")
+        raise error("no network")
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", unreachable)
     monkeypatch.setattr("datasets.load_dataset", lambda *arguments, **named: pytest.fail("tries for half a minute"))
-    with pytest.raises(UserError, match=f"data set '{name}': ConnectionError: no network"):
+    with pytest.raises(UserError, match=f"data set '{name}': {error.__name__}: no network"):
         load_tasks(name)
 
 
