@@ -121,6 +121,16 @@ def test_a_parquet_file_may_have_groups_without_rows(tmp_path, first):
             load_tasks(path)
 
 
+def test_a_parquet_file_that_pyarrow_does_not_know_is_told(tmp_path, monkeypatch):
+    def refuse(path):
+        raise pa.ArrowNotImplementedError("of another time")
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+    (tmp_path / "tasks.parquet").touch()
+    with pytest.raises(UserError, match=r"tasks\.parquet: cannot be read after row 0: of another time"):
+        load_tasks(tmp_path / "tasks.parquet")
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("name", ["a?b", "a*b", "tasks[1]", "a::b", "{a,b}"])
 def test_a_path_is_no_pattern(tmp_path, name, suffix):

@@ -147,7 +147,8 @@ def _rows(source: str) -> Iterator[tuple[str, int, Any]]:
     try:
         for line, row in enumerate(_file_rows(source), 1):
             yield source, line, row
-    except (OSError, EOFError, ValueError, zlib.error) as error:  # cut off, not compressed, no Parquet
+    except (OSError, EOFError, ValueError, NotImplementedError, zlib.error) as error:
+        # cut off, not compressed, no Parquet, or one that this pyarrow does not know
         raise UserError(f"{source}: cannot be read after row {line}: {error}") from error
 
 
