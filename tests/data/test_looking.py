@@ -15,6 +15,7 @@ from gapo_trainer.data.cli import main
 from gapo_trainer.data.languages import language_of
 from gapo_trainer.data.mining.file_filters import file_fault, path_fault
 from gapo_trainer.data.mining.text_filters import text_fault
+from gapo_trainer.data.show import edit_lines
 from gapo_trainer.data.stats import SIZES, Stats
 from gapo_trainer.data.task import Hunk, Task
 from gapo_trainer.data.writers import write_rows
@@ -39,6 +40,12 @@ def test_show_colours_the_edit(path, capsys):
     assert "\x1b[32m+new = 1" in out
     assert "\x1b[2m same" in out
     assert "earlier hunk 1: [red].py" in out.replace("\x1b[0m", "")
+
+
+def test_an_edit_is_shown_whole_even_where_it_changes_nothing():
+    task = TASKS[0]
+    assert list(edit_lines(task)) == [" p", "-old = 1", "+new = 1", " same", " s"]
+    assert list(edit_lines(replace(task, target=task.region))) == [" p", " old = 1", " same", " s"]
 
 
 def test_show_without_colours_chooses(path, capsys):

@@ -44,9 +44,10 @@ def rendered(task: Task) -> RenderableType:
 def edit_lines(task: Task) -> Iterator[str]:
     """The lines of a unified diff of the edit with its context, without a header."""
     yield from (f" {line}" for line in _lines(task.prefix))
+    region = _lines(task.region)
     # n is larger than any region: the whole of it is shown.
-    diff = difflib.unified_diff(_lines(task.region), _lines(task.target), n=1 << 20, lineterm="")
-    yield from list(diff)[3:]  # after the names and the @@ line
+    diff = list(difflib.unified_diff(region, _lines(task.target), n=1 << 20, lineterm=""))
+    yield from diff[3:] if diff else (f" {line}" for line in region)  # after the names and the @@ line
     yield from (f" {line}" for line in _lines(task.suffix))
 
 
