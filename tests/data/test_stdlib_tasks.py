@@ -7,7 +7,9 @@ import hashlib
 import os
 import subprocess
 import sys
+import sysconfig
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +133,13 @@ def test_a_split_is_chosen_by_name_wherever_the_function_stands():
     assert "JSONDecoder.decode" in {function.name for function in functions}
     for function in functions:
         assert split_of(dataclasses.replace(function, start=0, module=(), editable=())) == split_of(function)
+
+
+def test_a_functions_lines_are_its_modules():
+    for function in library_functions()[::200]:
+        source = Path(sysconfig.get_path("stdlib"), function.path).read_text(encoding="utf-8")
+        assert "\n".join(function.module) == source.removesuffix("\n")
+        assert f"def {function.name.split('.')[-1]}(" in function.module[function.start]
 
 
 def test_a_seed_decides_all_whatever_the_hash_seed():

@@ -69,7 +69,7 @@ def _functions(root: Path, path: Path) -> Iterator[Function]:
         tree = ast.parse(source)
     except (UnicodeDecodeError, SyntaxError):  # a module of another encoding or for another Python: no material
         return
-    module = tuple(source.split("\n"))
+    module = tuple(source.removesuffix("\n").split("\n"))
     for name, node in _outermost_functions(tree):
         editable = sorted({index for index in _statement_lines(node, module) if _is_editable(module[index])})
         if len(editable) >= 2:
