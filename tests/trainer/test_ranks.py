@@ -1,18 +1,25 @@
 """Two processes that share every group train as one process does."""
 
+import io
 import json
+import math
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
+import torch.distributed as dist
+from torch.multiprocessing import spawn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig
 
 from gapo_trainer import ranks
 from gapo_trainer.config import to_yaml
+from gapo_trainer.errors import UserError
 from gapo_trainer.train import train
 
 STEPS = 3
+LAYERS = {"num_hidden_layers": 3, "hidden_size": 16, "num_attention_heads": 2, "vocab_size": 32}
 
 
 def run_ranks(config, folder):
@@ -33,17 +40,54 @@ def metrics_of(run):
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 def test_all_ranks_join_by_the_same_backends(device, monkeypatch):
-    joined, chosen = [], []
+    joined, chosen, left = [], [], []
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
     monkeypatch.setattr(ranks.torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(ranks.dist, "init_process_group", joined.append)
-    monkeypatch.setattr(ranks.dist, "destroy_process_group", lambda: None)
+    monkeypatch.setattr(ranks.dist, "destroy_process_group", lambda: left.append(own))
     for rank in ("0", "1"):
         monkeypatch.setenv("LOCAL_RANK", rank)
-        with ranks.process_group(device) as own:
-            assert own == f"cuda:{rank}"
-    assert chosen == ["cuda:0", "cuda:1"]
+        with pytest.raises(UserError), ranks.process_group(device) as own:
+            raise UserError("what ends a run")
+    assert chosen == left == ["cuda:0", "cuda:1"]
     assert joined == ["cpu:gloo,cuda:nccl"] * 2
+
+
+def share_with_another(rank, store):
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    given = torch.tensor([rank, 1.0])
+    assert ranks.total(given).tolist() == [1, 2]
+    assert given.tolist() == [rank, 1]
+    assert [ranks.largest(value) for value in (rank, -rank, -math.inf)] == [1, 0, -math.inf]
+    assert ranks.gathered([rank, "row"]) == [0, "row", 1, "row"]
+    assert ranks.agreed(f"of rank {rank}") == "of rank 0"
+    assert ranks.own_rows(6) == (slice(0, 3), slice(3, 6))[rank]
+    with pytest.raises(UserError, match="group_size expects a multiple of the 2 processes, got 7"):
+        ranks.own_rows(7)
+    ranks.leave(0)
+
+
+def test_what_two_ranks_share(tmp_path):
+    spawn(share_with_another, (tmp_path / "store",), nprocs=2)
+
+
+def test_the_last_call_ends_with_its_output_and_status(monkeypatch):
+    ended, out = [], io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out))
+    monkeypatch.setattr(os, "_exit", lambda status: ended.append((status, out.getvalue())))
+    print("done")
+    ranks.leave(3)
+    assert ended == [(3, b"done\n")]
+
+
+def test_a_model_is_sharded_layer_by_layer(monkeypatch):
+    sharded = []
+    monkeypatch.setattr(ranks, "world_size", lambda: 2)
+    monkeypatch.setattr(ranks, "init_device_mesh", lambda device, shape: shape)
+    monkeypatch.setattr(ranks, "fully_shard", lambda module, mesh: sharded.append(module))
+    model = AutoModelForCausalLM.from_config(LlamaConfig(**LAYERS, intermediate_size=16, num_key_value_heads=1))
+    ranks.shard(model)
+    assert sharded == [*model.model.layers, model]
 
 
 # uneven shares of distinct rows, several updates a rollout, and every term of the loss
@@ -75,9 +119,6 @@ def test_what_fails_on_another_rank_is_told(small, tmp_path):
     out = run_ranks(small(steps=1, reward="on_one:score"), tmp_path)
     assert "reward: a first completion failed: RuntimeError: no judge here" in out
     assert "reward: 8 completions failed and 0 ran out of time, of 16; the first: RuntimeError" in " ".join(out.split())
-
-
-LAYERS = {"num_hidden_layers": 3, "hidden_size": 16, "num_attention_heads": 2, "vocab_size": 32}
 
 
 @pytest.mark.parametrize(
