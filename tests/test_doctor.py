@@ -74,6 +74,7 @@ def test_the_reference_backend_agrees():
     report = run("-m", "gapo_kernels.doctor", GAPO_BACKEND="reference").stdout
     assert "GAPO_BACKEND reference" in report
     assert re.search(r"^  cpu +reference$", report, re.MULTILINE)
+    assert re.search(r"^  cuda.* reference$", report, re.MULTILINE)
     assert re.search(r"^  cpu +not in use +GAPO_BACKEND=reference$", report, re.MULTILINE)
 
 
@@ -105,12 +106,23 @@ def test_a_backend_that_is_not_there(name, why):
         ("GAPO_PDL", "10", "0 or 1"),
         ("GAPO_CLUSTERS", "2", "0 or 1"),
         ("GAPO_BLOCKS_PER_SM", "0", "a number from 1 to 9999"),
+        ("GAPO_BLOCKS_PER_SM", "10000", "a number from 1 to 9999"),
     ],
 )
 def test_a_switch_of_the_cuda_library_that_it_would_not_understand(name, value, wanted):
     done = run("-c", "import gapo_kernels", **{name: value})
     assert done.stderr.splitlines()[-1] == f"ImportError: {name} expects {wanted}, got '{value}'"
-    assert run("-c", "import gapo_kernels", **{name: "1"}).returncode == 0
+
+
+def test_switches_of_the_cuda_library_that_it_understands():
+    assert run("-c", "import gapo_kernels", GAPO_PDL="1", GAPO_BLOCKS_PER_SM="9999").returncode == 0
+    assert run("-c", "import gapo_kernels", GAPO_PDL="", GAPO_BACKEND="").returncode == 0  # as if they were not set
+
+
+def test_a_package_that_was_not_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "__file__", str(tmp_path / "gapo_kernels" / "backends.py"))
+    with pytest.raises(ImportError, match=r"was not built: _C\.so is missing beside gapo_kernels/__init__\.py"):
+        backends.load()
 
 
 @pytest.mark.parametrize("package", ["gapo_kernels", "gapo_numpy"])

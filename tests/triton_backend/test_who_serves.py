@@ -43,8 +43,12 @@ def test_it_serves_hip(forced):
     assert "  cuda (no such device here)   triton" in report
 
 
+def backend_of(name: str) -> backends.Backend:
+    return next(backend for backend in backends.list_backends() if backend.name == name)
+
+
 def triton_backend() -> backends.Backend:
-    return next(backend for backend in backends.list_backends() if backend.name == "triton")
+    return backend_of("triton")
 
 
 def test_a_torch_without_gpus(monkeypatch):
@@ -66,7 +70,18 @@ def test_no_triton(torch_with_hip, monkeypatch):
 def test_an_old_triton(torch_with_hip, monkeypatch):
     monkeypatch.setattr(triton_kernels, "version", lambda name: "3.5.1")
     assert triton_backend().why == "triton 3.5 is installed, 3.6 or later is needed"
-    monkeypatch.setattr(triton_kernels, "version", lambda name: "3.10.0+rocm")
+    for recent in ("3.6.0", "3.10.0+rocm"):
+        monkeypatch.setattr(triton_kernels, "version", lambda name, recent=recent: recent)
+        assert triton_backend().serves == ("cuda",)
+
+
+def test_it_serves_a_gpu_that_the_build_has_no_kernels_for(monkeypatch, tmp_path):
+    monkeypatch.delenv("GAPO_BACKEND", raising=False)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(backends, "CUDA_LIBRARY", tmp_path / "absent")
+    monkeypatch.setattr(triton_kernels, "version", lambda name: "3.9.0")
+    assert not backend_of("cuda").serves
+    assert backend_of("cuda").why.startswith("this build has no CUDA kernels")
     assert triton_backend().serves == ("cuda",)
 
 
