@@ -108,6 +108,7 @@ def test_plain_completions_as_models_write_them(completion, expected):
     [
         ("Sure! Here you go:\n\n```python\n" + NEW + "```\nHope that helps.", NEW),
         ("~~~\n" + NEW + "~~~", NEW),
+        ("```new``` it is:\n\n```python\n" + NEW + "```", NEW),  # code within a line opens no block
         ("```python\n" + TASK.region + "```\nbecomes\n```python\n" + NEW + "```", NEW),
         ("```python\n" + NEW + "```\nUse it so:\n```python\nnew(3)\n```", NEW),
         ("```python\n" + NEW, NEW),  # cut off

@@ -48,6 +48,13 @@ def test_an_edit_is_shown_whole_even_where_it_changes_nothing():
     assert list(edit_lines(replace(task, target=task.region))) == [" p", " old = 1", " same", " s"]
 
 
+@pytest.mark.parametrize(("time", "shown"), [(86399, "1970-01-01"), (1 << 60, str(1 << 60)), (1 << 70, str(1 << 70))])
+def test_any_time_that_a_commit_claims_is_shown(tmp_path, capsys, time, shown):
+    write_rows(tmp_path / "tasks.jsonl", [replace(TASKS[0], time=time, commit="c").to_row()])
+    assert main(["show", str(tmp_path / "tasks.jsonl")]) == 0
+    assert f"c {shown}, MIT" in capsys.readouterr().out
+
+
 def test_show_without_colours_chooses(path, capsys):
     assert main(["show", path, "--id", "bb", "--color", "never"]) == 0
     out = capsys.readouterr().out
@@ -134,6 +141,13 @@ def test_stats_count_and_draw(path, tmp_path, capsys):
         assert main(["stats", path, "--picture", str(tmp_path / wrong)]) == 1
         assert message in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_sizes_are_counted_in_characters_and_languages_by_their_tasks():
+    stats = Stats.of([TASKS[1], TASKS[0], TASKS[0]])
+    assert stats.languages() == ["python", "go"]
+    assert [stats.quantile(name, 1.0) for name in SIZES] == [13, 13, 4, 18, 11]
+    assert [stats.quantile("edit distance", share) for share in (0.3, 2 / 3, 0.7)] == [3, 3, 11]
 
 
 def test_names_are_shown_to_the_letter(tmp_path, capsys, recwarn):
