@@ -84,11 +84,11 @@ class KernelParser {
       for (const std::string_view name : split(text, ',')) {
         const std::size_t counted = name.find('<');
         if (counted == std::string_view::npos) {
-          scopes_.back()[std::string(name)] = kernel_.registers++;
+          scopes_.back()[std::string(name)] = new_register();
         } else {
           const auto count = number(name.substr(counted + 1, name.find('>') - counted - 1));
           for (uint64_t i = 0; i < count.value(); ++i) {
-            scopes_.back()[std::string(name.substr(0, counted)) + std::to_string(i)] = kernel_.registers++;
+            scopes_.back()[std::string(name.substr(0, counted)) + std::to_string(i)] = new_register();
           }
         }
       }
@@ -169,13 +169,15 @@ class KernelParser {
     } else {
       return std::nullopt;
     }
-    preset.index = kernel_.registers++;
+    preset.index = new_register();
     kernel_.presets.push_back(preset);
     return presets_[name] = preset.index;
   }
 
+  uint32_t new_register() { return kWarpSize * kernel_.registers++; }
+
   uint32_t register_of(std::string_view name) {
-    if (name == "_") return kernel_.registers++;  // a result that nobody wants
+    if (name == "_") return new_register();  // a result that nobody wants
     for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
       if (const auto found = scope->find(std::string(name)); found != scope->end()) return found->second;
     }

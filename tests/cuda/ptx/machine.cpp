@@ -4,11 +4,14 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
+
+#include "text.h"
 
 namespace ptx {
 namespace {
 
-// A thread's stretch, so that one that waits in a loop for another block gives way.
+// A warp's stretch, so that one that waits in a loop for another block gives way.
 constexpr uint64_t kStretch = 100'000;
 // Instructions of one launch without an end in sight.
 constexpr uint64_t kMost = 40'000'000'000;
@@ -70,7 +73,7 @@ void begin(Block& block, const Launch& launch, uint64_t place, Cluster& cluster)
   block.turn = index.x;
   block.has_waited = false;
   block.shared.begin(kernel.shared_bytes + launch.dynamic_shared);
-  if (const auto cells = std::size_t{count} * kernel.registers; block.registers.size() < cells) {
+  if (const auto cells = std::size_t{aligned(count, kWarpSize)} * kernel.registers; block.registers.size() < cells) {
     block.registers.resize(cells, 0xA5A5A5A5A5A5A5A5);
   }
   block.local.resize(count * kernel.local_bytes);
@@ -82,7 +85,8 @@ void begin(Block& block, const Launch& launch, uint64_t place, Cluster& cluster)
   block.threads.assign(count, {});
   for (uint32_t number = 0; number < count; ++number) {
     Thread& t = block.threads[number];
-    t.cells[0] = block.registers.data() + std::size_t{number} * kernel.registers;
+    const uint32_t lane = number % kWarpSize;
+    t.cells[0] = block.registers.data() + std::size_t{number - lane} * kernel.registers + lane;
     t.cells[1] = const_cast<uint64_t*>(kernel.constants.data());
     t.block = &block;
     t.number = number;
@@ -91,39 +95,66 @@ void begin(Block& block, const Launch& launch, uint64_t place, Cluster& cluster)
   }
 }
 
-// Runs one thread until it waits, ends, or its stretch is over. Returns how many instructions that took.
-uint64_t run_thread(Block& block, Thread& t) {
-  const Instruction* const code = block.launch->kernel->code.data();
+bool is_skipped(const Thread& t, const Instruction& i) {
+  return i.guard >= 0 && (t.cells[0][i.guard] != 0) == i.guard_negated;
+}
+
+// Takes an instruction that is not a plain one: a branch, or where the thread waits or ends.
+void step(const Block& block, Thread& t, const Instruction& i) {
+  if (is_skipped(t, i)) {
+    ++t.at;
+  } else if (i.kind == Kind::kBranch) {
+    t.at = i.target;
+  } else if (i.kind == Kind::kExit) {
+    if (!t.may_go_on && !block.launch->beside) fault(block, t, "ends before what came before it");
+    t.state = Thread::State::kDone;
+  } else {
+    t.state = i.kind == Kind::kWarp ? Thread::State::kAtWarp : Thread::State::kAtBarrier;
+  }
+}
+
+// Runs a warp until all its threads wait or have ended, or its stretch is over. Those that are furthest behind go
+// first, and take each instruction one after the other. Returns how many instructions that took.
+uint64_t run_warp(Block& block, uint32_t first, uint32_t lanes) {
+  const std::vector<Instruction>& code = block.launch->kernel->code;
   uint64_t steps = 0;
-  try {
-    for (; steps < kStretch; ++steps) {
-      const Instruction& i = code[t.at];
-      if (i.guard >= 0 && (t.cells[0][i.guard] != 0) == i.guard_negated) {
-        ++t.at;
-        continue;
+  Thread* group[kWarpSize];
+  while (steps < kStretch) {
+    uint32_t count = 0;
+    auto at = static_cast<uint32_t>(code.size()), ahead = at;  // and where the others are next
+    for (uint32_t n = 0; n < lanes; ++n) {
+      // 7 goes round a whole warp
+      Thread& t = block.threads[first + (lanes == kWarpSize ? (block.turn + 7 * n) % lanes : n)];
+      if (t.state != Thread::State::kReady) continue;
+      if (t.at < at) {
+        ahead = std::exchange(at, t.at);
+        count = 0;
       }
-      switch (i.kind) {
-        case Kind::kPlain:
-          i.run(t, i);
-          ++t.at;
-          break;
-        case Kind::kBranch:
-          t.at = i.target;
-          break;
-        case Kind::kExit:
-          if (!t.may_go_on && !block.launch->beside) throw Fault("ends before what came before it");
-          t.state = Thread::State::kDone;
-          return steps + 1;
-        case Kind::kWarp:
-          t.state = Thread::State::kAtWarp;
-          return steps + 1;
-        case Kind::kBarrier:
-          t.state = Thread::State::kAtBarrier;
-          return steps + 1;
+      if (t.at == at) {
+        group[count++] = &t;
+      } else {
+        ahead = std::min(ahead, t.at);
       }
     }
-  } catch (const Fault& error) {
-    fault(block, t, error.what());
+    if (count == 0) break;
+    for (; at < ahead && code[at].kind == Kind::kPlain; ++at) {
+      const Instruction& i = code[at];
+      for (uint32_t n = 0; n < count; ++n) {
+        if (is_skipped(*group[n], i)) continue;
+        try {
+          i.run(*group[n], i);
+        } catch (const Fault& error) {
+          group[n]->at = at;
+          fault(block, *group[n], error.what());
+        }
+      }
+      steps += count;
+    }
+    for (uint32_t n = 0; n < count; ++n) {
+      group[n]->at = at;
+      if (at < ahead) step(block, *group[n], code[at]);
+    }
+    if (at < ahead) steps += count;
   }
   return steps;
 }
@@ -212,24 +243,18 @@ bool run_barrier(Block& block) {
 // Gives every thread that can run a stretch, warps and lanes in a changing order. Whether any did; adds the
 // instructions.
 bool run_block(Block& block, uint64_t& steps) {
+  const uint64_t before = steps;
   const auto count = static_cast<uint32_t>(block.threads.size());
-  bool moved = false;
   const uint32_t warps = (count + kWarpSize - 1) / kWarpSize;
   for (uint32_t w = 0; w < warps; ++w) {
     const uint32_t first = (block.turn + w) % warps * kWarpSize;
     const uint32_t lanes = std::min<uint32_t>(kWarpSize, count - first);
     do {
-      for (uint32_t n = 0; n < lanes; ++n) {
-        // 7 goes round a whole warp
-        Thread& t = block.threads[first + (lanes == kWarpSize ? (block.turn + 7 * n) % lanes : n)];
-        if (t.state != Thread::State::kReady) continue;
-        steps += run_thread(block, t);
-        moved = true;
-      }
+      steps += run_warp(block, first, lanes);
     } while (run_together(block, first));
   }
   block.turn += 13;
-  return run_barrier(block) || moved;
+  return run_barrier(block) || steps > before;
 }
 
 const Thread* first_running(const Block& block) {

@@ -1,7 +1,9 @@
 // Threads, warps and blocks that run a kernel's instructions, one thread at a time.
 //
-// A thread runs until it has to wait: for its warp's lanes at a shuffle, a vote or a bar.warp.sync, or for its block at
-// a barrier. That is one of the orders a GPU may take; which thread goes first changes from stretch to stretch.
+// A warp runs until all its threads have to wait: for its lanes at a shuffle, a vote or a bar.warp.sync, or for its
+// block at a barrier. Threads at the same instruction take it one after the other, since what to do is looked up once
+// then, and those that are behind catch up first: a thread that waits in a loop for another of its warp waits for ever.
+// That is one of the orders a GPU may take; which thread goes first changes from stretch to stretch.
 #pragma once
 
 #include <cstring>
@@ -12,8 +14,6 @@
 #include "races.h"
 
 namespace ptx {
-
-inline constexpr int kWarpSize = 32;
 
 struct Dim3 {
   uint32_t x = 1, y = 1, z = 1;
@@ -41,7 +41,7 @@ struct Thread;
 void arrive_at_cluster(Thread& t);
 
 struct Thread {
-  uint64_t* cells[2];  // registers and constants
+  uint64_t* cells[2];  // registers, whose cells have the other lanes' between them, and constants
   Block* block;
   uint32_t number;  // in the block
   uint32_t at = 0;  // the next instruction

@@ -13,6 +13,8 @@
 
 namespace ptx {
 
+inline constexpr int kWarpSize = 32;
+
 struct Thread;
 struct Warp;
 struct Instruction;
@@ -24,7 +26,7 @@ struct Fault : std::runtime_error {
 
 // A 64-bit cell: of the thread's registers, or of the kernel's constants. Narrower types use its low bits.
 struct Operand {
-  uint32_t index = 0;
+  uint32_t index = 0;  // a register's cells for all lanes of a warp lie side by side
   bool constant = false;
   bool negated = false;  // predicates: !%p
 };
