@@ -181,7 +181,7 @@ template <typename Op>
 Run unary_of(std::string_view type) {
   return with_type(type, []<typename T>() -> Run {
     if constexpr (requires { Op::of(T{}); }) {
-      return unary<Op, T>;
+      return each<unary<Op, T>>;
     } else {
       return nullptr;
     }
@@ -191,7 +191,7 @@ template <typename Op>
 Run binary_of(std::string_view type) {
   return with_type(type, []<typename T>() -> Run {
     if constexpr (!kIsSmallFloat<T> && requires { Op::of(T{}, T{}); }) {
-      return binary<Op, T>;
+      return each<binary<Op, T>>;
     } else {
       return nullptr;
     }
@@ -213,10 +213,10 @@ void multiply_wide(Thread& t, const Instruction& i) {
   t.put<Wide>(i.out[0], product);
 }
 Run wide_of(std::string_view type) {
-  if (type == "u16") return multiply_wide<uint16_t, uint32_t>;
-  if (type == "s16") return multiply_wide<int16_t, int32_t>;
-  if (type == "u32") return multiply_wide<uint32_t, uint64_t>;
-  if (type == "s32") return multiply_wide<int32_t, int64_t>;
+  if (type == "u16") return each<multiply_wide<uint16_t, uint32_t>>;
+  if (type == "s16") return each<multiply_wide<int16_t, int32_t>>;
+  if (type == "u32") return each<multiply_wide<uint32_t, uint64_t>>;
+  if (type == "s32") return each<multiply_wide<int32_t, int64_t>>;
   return nullptr;
 }
 
@@ -238,9 +238,9 @@ bool decode_arithmetic(const Opcode& opcode, Instruction& i) {
   } else if (name == "mad" && opcode.has("wide")) {
     i.run = wide_of(type);
   } else if (name == "mad" && opcode.has("lo")) {
-    i.run = for_words(type, []<typename T>() -> Run { return multiply_add<T>; });
+    i.run = for_words(type, []<typename T>() -> Run { return each<multiply_add<T>>; });
   } else if (name == "fma") {
-    i.run = type == "f32" ? fused<float> : type == "f64" ? fused<double> : nullptr;
+    i.run = type == "f32" ? each<fused<float>> : type == "f64" ? each<fused<double>> : nullptr;
   } else if (name == "div") {
     i.run = binary_of<Div>(type);
   } else if (name == "rem") {

@@ -25,7 +25,7 @@ template <bool kLeft>
 Run shift_of(std::string_view type) {
   return with_type(type, []<typename T>() -> Run {
     if constexpr (Integer<T>) {
-      return shift<T, kLeft>;
+      return each<shift<T, kLeft>>;
     } else {
       return nullptr;
     }
@@ -132,33 +132,33 @@ bool decode_bits(const Opcode& opcode, Instruction& i) {
   if (name == "mov" && (i.ins > 1 || i.outs > 1)) {
     const int width = type.ends_with("64") ? 64 : type.ends_with("32") ? 32 : 16;
     i.mode = static_cast<uint8_t>(width / std::max(i.ins, i.outs));
-    i.run = i.ins > 1 ? pack : unpack;
+    i.run = i.ins > 1 ? each<pack> : each<unpack>;
   } else if (name == "shl") {
     i.run = shift_of<true>(type);
   } else if (name == "shr") {
     i.run = shift_of<false>(type);
   } else if (name == "shf") {
     const bool wraps = opcode.has("wrap");
-    i.run = opcode.has("l") ? (wraps ? funnel<true, true> : funnel<true, false>)
-                            : (wraps ? funnel<false, true> : funnel<false, false>);
+    i.run = opcode.has("l") ? (wraps ? each<funnel<true, true>> : each<funnel<true, false>>)
+                            : (wraps ? each<funnel<false, true>> : each<funnel<false, false>>);
   } else if (name == "prmt") {
-    i.run = opcode.parts.size() == 2 ? permute : nullptr;
+    i.run = opcode.parts.size() == 2 ? each<permute> : nullptr;
   } else if (name == "lop3") {
-    i.run = lookup;
+    i.run = each<lookup>;
   } else if (name == "bfe") {
-    i.run = for_words(type, []<typename T>() -> Run { return extract<T>; });
+    i.run = for_words(type, []<typename T>() -> Run { return each<extract<T>>; });
   } else if (name == "bfi") {
-    i.run = for_words(type, []<typename T>() -> Run { return insert<T>; });
+    i.run = for_words(type, []<typename T>() -> Run { return each<insert<T>>; });
   } else if (name == "bmsk") {
-    i.run = opcode.has("clamp") ? mask : nullptr;
+    i.run = opcode.has("clamp") ? each<mask> : nullptr;
   } else if (name == "popc") {
-    i.run = type == "b32" ? population<uint32_t> : population<uint64_t>;
+    i.run = type == "b32" ? each<population<uint32_t>> : each<population<uint64_t>>;
   } else if (name == "clz") {
-    i.run = type == "b32" ? leading_zeros<uint32_t> : leading_zeros<uint64_t>;
+    i.run = type == "b32" ? each<leading_zeros<uint32_t>> : each<leading_zeros<uint64_t>>;
   } else if (name == "bfind" && type == "u32") {
-    i.run = opcode.has("shiftamt") ? highest_bit<true> : highest_bit<false>;
+    i.run = opcode.has("shiftamt") ? each<highest_bit<true>> : each<highest_bit<false>>;
   } else if (name == "brev") {
-    i.run = reverse;
+    i.run = each<reverse>;
   }
   return i.run != nullptr;
 }

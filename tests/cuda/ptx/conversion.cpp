@@ -74,7 +74,7 @@ void same(Thread& t, const Instruction& i) { t.put<uint64_t>(i.out[0], t.bits(i.
 bool decode_conversion(const Opcode& opcode, Instruction& i) {
   if (opcode.name() == "cvta") {
     const bool to = opcode.has("to");
-    i.run = !opcode.has("shared") ? same : to ? shared_pointer<true> : shared_pointer<false>;
+    i.run = !opcode.has("shared") ? each<same> : to ? each<shared_pointer<true>> : each<shared_pointer<false>>;
     return true;
   }
   if (opcode.name() != "cvt" || opcode.has("sat") || opcode.has("ftz") || i.ins != 1) return false;
@@ -88,8 +88,9 @@ bool decode_conversion(const Opcode& opcode, Instruction& i) {
     i.mode = static_cast<uint8_t>(which + (part.size() == 3 ? 4 : 0));
   }
   if (from_float && !to_float && i.mode < 4) return false;
-  i.run = with_type(
-      to, [&]<typename To>() { return with_type(from, []<typename From>() -> Run { return convert<To, From>; }); });
+  i.run = with_type(to, [&]<typename To>() {
+    return with_type(from, []<typename From>() -> Run { return each<convert<To, From>>; });
+  });
   return true;
 }
 

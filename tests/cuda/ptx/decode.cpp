@@ -5,6 +5,10 @@
 namespace ptx {
 namespace {
 
+void fence(Thread& t, const Instruction&) { t.block->order.fence(t.number); }
+
+void nothing(Thread&, const Instruction&) {}
+
 void wait_for_earlier(Thread& t, const Instruction&) { t.may_go_on = t.block->has_waited = true; }
 
 void let_later_come(Thread& t, const Instruction&) {
@@ -20,15 +24,15 @@ void decode(std::string_view text, Instruction& i) {
     i.kind = Kind::kExit;
   } else if ((name == "membar" && !opcode.has("cta")) ||
              (name == "fence" && !opcode.has("proxy") && (opcode.has("gpu") || opcode.has("sys")))) {
-    i.run = [](Thread& t, const Instruction&) { t.block->order.fence(t.number); };
+    i.run = each<fence>;
   } else if (name == "membar" || name == "fence" || name == "nanosleep" || name == "prefetch") {
-    i.run = [](Thread&, const Instruction&) {};  // memory is the host's: in order
+    i.run = each<nothing>;  // memory is the host's: in order
   } else if (name == "griddepcontrol") {
-    i.run = opcode.has("wait") ? wait_for_earlier : let_later_come;
+    i.run = opcode.has("wait") ? each<wait_for_earlier> : each<let_later_come>;
   } else if (name == "barrier" && opcode.has("cluster")) {
     if (opcode.has("relaxed")) throw Fault("an unknown instruction");
     if (opcode.has("arrive")) {
-      i.run = [](Thread& t, const Instruction&) { arrive_at_cluster(t); };
+      i.run = each<arrive_at_cluster>;
     } else {
       i.kind = Kind::kBarrier;
       i.of_cluster = true;

@@ -95,13 +95,9 @@ void begin(Block& block, const Launch& launch, uint64_t place, Cluster& cluster)
   }
 }
 
-bool is_skipped(const Thread& t, const Instruction& i) {
-  return i.guard >= 0 && (t.cells[0][i.guard] != 0) == i.guard_negated;
-}
-
 // Takes an instruction that is not a plain one: a branch, or where the thread waits or ends.
 void step(const Block& block, Thread& t, const Instruction& i) {
-  if (is_skipped(t, i)) {
+  if (t.skips(i)) {
     ++t.at;
   } else if (i.kind == Kind::kBranch) {
     t.at = i.target;
@@ -118,9 +114,8 @@ void step(const Block& block, Thread& t, const Instruction& i) {
 uint64_t run_warp(Block& block, uint32_t first, uint32_t lanes) {
   const std::vector<Instruction>& code = block.launch->kernel->code;
   uint64_t steps = 0;
-  Thread* group[kWarpSize];
   while (steps < kStretch) {
-    uint32_t count = 0;
+    Group group;
     auto at = static_cast<uint32_t>(code.size()), ahead = at;  // and where the others are next
     for (uint32_t n = 0; n < lanes; ++n) {
       // 7 goes round a whole warp
@@ -128,33 +123,29 @@ uint64_t run_warp(Block& block, uint32_t first, uint32_t lanes) {
       if (t.state != Thread::State::kReady) continue;
       if (t.at < at) {
         ahead = std::exchange(at, t.at);
-        count = 0;
+        group.count = 0;
       }
       if (t.at == at) {
-        group[count++] = &t;
+        group.threads[group.count++] = &t;
       } else {
         ahead = std::min(ahead, t.at);
       }
     }
-    if (count == 0) break;
-    for (; at < ahead && code[at].kind == Kind::kPlain; ++at) {
-      const Instruction& i = code[at];
-      for (uint32_t n = 0; n < count; ++n) {
-        if (is_skipped(*group[n], i)) continue;
-        try {
-          i.run(*group[n], i);
-        } catch (const Fault& error) {
-          group[n]->at = at;
-          fault(block, *group[n], error.what());
-        }
+    if (group.count == 0) break;
+    try {
+      for (; at < ahead && code[at].kind == Kind::kPlain; ++at) {
+        code[at].run(group, code[at]);
+        steps += group.count;
       }
-      steps += count;
+    } catch (const Fault& error) {
+      group.current->at = at;
+      fault(block, *group.current, error.what());
     }
-    for (uint32_t n = 0; n < count; ++n) {
-      group[n]->at = at;
-      if (at < ahead) step(block, *group[n], code[at]);
+    for (uint32_t n = 0; n < group.count; ++n) {
+      group.threads[n]->at = at;
+      if (at < ahead) step(block, *group.threads[n], code[at]);
     }
-    if (at < ahead) steps += count;
+    if (at < ahead) steps += group.count;
   }
   return steps;
 }
@@ -279,7 +270,7 @@ uint64_t run_blocks(Block* begin, Block* end) {
 }  // namespace
 
 // Ready to be read by whoever waits. As with a fence, that is what came before the block's last barrier.
-void arrive_at_cluster(Thread& t) {
+void arrive_at_cluster(Thread& t, const Instruction&) {
   Cluster& cluster = *t.block->cluster;
   if (t.has_arrived) throw Fault("arrives at its cluster's barrier again before it has waited");
   t.has_arrived = true;

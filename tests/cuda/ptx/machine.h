@@ -38,7 +38,7 @@ void run(const Launch& launch);
 struct Block;
 struct Thread;
 
-void arrive_at_cluster(Thread& t);
+void arrive_at_cluster(Thread& t, const Instruction&);
 
 struct Thread {
   uint64_t* cells[2];  // registers, whose cells have the other lanes' between them, and constants
@@ -57,6 +57,7 @@ struct Thread {
     std::memcpy(&value, &cell, sizeof(T));
     return value;
   }
+  bool skips(const Instruction& i) const { return i.guard >= 0 && (cells[0][i.guard] != 0) == i.guard_negated; }
   bool predicate(const Operand& o) const { return (bits(o) != 0) != o.negated; }
   template <typename T>
   void put(const Operand& o, T value) {
@@ -74,6 +75,22 @@ struct Thread {
     }
   }
 };
+
+// Threads of a warp that are at the same instruction.
+struct Group {
+  Thread* threads[kWarpSize];
+  uint32_t count = 0;
+  Thread* current = nullptr;  // whose turn it is
+};
+
+// Runs an instruction of a thread for each that does not skip it.
+template <void (*kRun)(Thread&, const Instruction&)>
+void each(Group& group, const Instruction& i) {
+  for (uint32_t n = 0; n < group.count; ++n) {
+    group.current = group.threads[n];
+    if (!group.current->skips(i)) kRun(*group.threads[n], i);
+  }
+}
 
 // The lanes of a warp that meet at one instruction.
 struct Warp {

@@ -109,15 +109,15 @@ void atomic(Thread& t, const Instruction& i) {
 
 template <typename T>
 Run atomic_of(const Opcode& opcode) {
-  if (opcode.has("add")) return atomic<T, add<T>>;
-  if (opcode.has("exch")) return atomic<T, exchange<T>>;
+  if (opcode.has("add")) return each<atomic<T, add<T>>>;
+  if (opcode.has("exch")) return each<atomic<T, exchange<T>>>;
   if constexpr (std::is_integral_v<T>) {
-    if (opcode.has("min")) return atomic<T, lowest<T>>;
-    if (opcode.has("max")) return atomic<T, highest<T>>;
-    if (opcode.has("cas")) return atomic<T, exchange_if_equal<T>>;
-    if (opcode.has("and")) return atomic<T, bits_and<T>>;
-    if (opcode.has("or")) return atomic<T, bits_or<T>>;
-    if (opcode.has("inc")) return atomic<T, increment<T>>;
+    if (opcode.has("min")) return each<atomic<T, lowest<T>>>;
+    if (opcode.has("max")) return each<atomic<T, highest<T>>>;
+    if (opcode.has("cas")) return each<atomic<T, exchange_if_equal<T>>>;
+    if (opcode.has("and")) return each<atomic<T, bits_and<T>>>;
+    if (opcode.has("or")) return each<atomic<T, bits_or<T>>>;
+    if (opcode.has("inc")) return each<atomic<T, increment<T>>>;
   }
   return nullptr;
 }
@@ -141,8 +141,8 @@ bool decode_memory(const Opcode& opcode, Instruction& i) {
   if (in("relaxed") || in("acquire") || in("release") || in("volatile")) i.mode |= kRelaxed;
   if (opcode.has("cta")) i.mode |= kOwnBlock;  // its scope
   i.run = with_type(opcode.type(), [&]<typename T>() -> Run {
-    if (loads) return load<T>;
-    if (stores) return store<T>;
+    if (loads) return each<load<T>>;
+    if (stores) return each<store<T>>;
     if constexpr (sizeof(T) >= 4) {
       return atomic_of<T>(opcode);
     } else {

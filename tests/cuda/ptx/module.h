@@ -17,6 +17,7 @@ inline constexpr int kWarpSize = 32;
 
 struct Thread;
 struct Warp;
+struct Group;
 struct Instruction;
 
 // What the module or a kernel does that it may not do, or that is not known here.
@@ -32,7 +33,7 @@ struct Operand {
 };
 
 enum class Kind {
-  kPlain,   // touches its own thread alone
+  kPlain,   // touches its own thread alone, and is run for those that are there together
   kBranch,  // to target
   kExit,
   kWarp,     // waits for the lanes that its mask names, then runs for all of them together
@@ -41,7 +42,7 @@ enum class Kind {
 
 struct Instruction {
   Kind kind = Kind::kPlain;
-  void (*run)(Thread&, const Instruction&) = nullptr;                    // kPlain
+  void (*run)(Group&, const Instruction&) = nullptr;                     // kPlain
   void (*together)(Warp&, const Instruction&, uint32_t mask) = nullptr;  // kWarp
   std::array<Operand, 4> out{};
   std::array<Operand, 5> in{};

@@ -87,7 +87,7 @@ bool decode_setp(const Opcode& opcode, Instruction& i) {
   const int combine = opcode.has("and") ? 1 : opcode.has("or") ? 2 : opcode.has("xor") ? 3 : 0;
   if ((i.ins == 3) != (combine != 0)) return false;
   i.mode = static_cast<uint8_t>(found - std::begin(kComparisons) + kCombineStep * combine);
-  i.run = with_type(opcode.type(), []<typename T>() -> Run { return set_predicate<T>; });
+  i.run = with_type(opcode.type(), []<typename T>() -> Run { return each<set_predicate<T>>; });
   return true;
 }
 
@@ -97,13 +97,13 @@ bool decode_predicates(const Opcode& opcode, Instruction& i) {
   const std::string_view name = opcode.name(), type = opcode.type();
   if (name == "setp") return !opcode.has("ftz") && decode_setp(opcode, i) && i.run;
   if (name == "selp") {
-    i.run = with_type(type, []<typename T>() -> Run { return select<T>; });
+    i.run = with_type(type, []<typename T>() -> Run { return each<select<T>>; });
   } else if (type == "pred") {
-    i.run = name == "mov"   ? move_predicate
-            : name == "not" ? not_predicate
-            : name == "and" ? logic<'&'>
-            : name == "or"  ? logic<'|'>
-            : name == "xor" ? logic<'^'>
+    i.run = name == "mov"   ? each<move_predicate>
+            : name == "not" ? each<not_predicate>
+            : name == "and" ? each<logic<'&'>>
+            : name == "or"  ? each<logic<'|'>>
+            : name == "xor" ? each<logic<'^'>>
                             : nullptr;
   }
   return i.run != nullptr;

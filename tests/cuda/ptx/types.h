@@ -91,7 +91,7 @@ concept Integer = std::is_integral_v<T>;
 template <typename T>
 inline constexpr bool kIsSmallFloat = std::is_same_v<T, Half> || std::is_same_v<T, BFloat>;
 
-using Run = void (*)(Thread&, const Instruction&);
+using Run = void (*)(Group&, const Instruction&);
 
 // with_type for integers of 32 and 64 bits; nothing for the others.
 template <typename Body>
