@@ -27,6 +27,7 @@ def test_one(n):
 def test_a_lost_device_ends_its_worker_alone(tmp_path):
     for name in ("conftest.py", "end_of_device.py"):
         shutil.copy(HERE / name, tmp_path)
+    (tmp_path / "torch.py").touch()  # for the fixtures of conftest.py, which nobody asks for here
     (tmp_path / "test_faults.py").write_text(TESTS)
     faults = tmp_path / "faults.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
