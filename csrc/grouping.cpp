@@ -2,63 +2,119 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace gapo {
 namespace {
 
-// The rows that were the first of their id, by open addressing.
-class FirstRows {
+// Numbers the distinct ids 0, 1, 2, … in the order in which they come first, by open addressing. The table grows with
+// the ids, not with the rows, since every row looks into it.
+class IdNumbers {
  public:
-  // ids: [at least every row asked for]; most: how many rows will be asked for.
-  FirstRows(const int64_t* ids, int64_t most)
-      : ids_(ids),
-        row_(std::bit_ceil(static_cast<std::size_t>(2 * most)), -1),
-        shift_(64 - std::countr_zero(row_.size())) {}
+  int64_t operator()(int64_t id) {
+    if (2 * count_ > static_cast<int64_t>(slots_.size())) grow();
+    Slot& slot = find(id);
+    if (slot.number < 0) slot = {id, count_++};
+    return slot.number;
+  }
+  int64_t count() const { return count_; }
 
-  // The first row asked for that has the id of this one; the row itself where none had.
-  int64_t operator()(int64_t row) {
+ private:
+  struct Slot {
+    int64_t id = 0, number = -1;
+  };
+
+  Slot& find(int64_t id) {
     // Fibonacci hashing: the high bits of the product are well mixed. The shift keeps an id's multiples from lying side
     // by side whatever the id is.
     constexpr uint64_t golden = 0x9E3779B97F4A7C15u;
-    const auto id = static_cast<uint64_t>(ids_[row]);
-    std::size_t slot = ((id ^ id >> 29) * golden) >> shift_;
-    while (row_[slot] >= 0 && ids_[row_[slot]] != ids_[row]) slot = (slot + 1) & (row_.size() - 1);
-    if (row_[slot] < 0) row_[slot] = row;
-    return row_[slot];
+    const auto bits = static_cast<uint64_t>(id);
+    std::size_t place = ((bits ^ bits >> 29) * golden) >> (64 - std::countr_zero(slots_.size()));
+    while (slots_[place].number >= 0 && slots_[place].id != id) place = (place + 1) & (slots_.size() - 1);
+    return slots_[place];
+  }
+
+  void grow() {
+    const std::vector<Slot> before = std::exchange(slots_, std::vector<Slot>(2 * slots_.size()));
+    for (const Slot& slot : before) {
+      if (slot.number >= 0) find(slot.id) = slot;
+    }
+  }
+
+  std::vector<Slot> slots_{1024};
+  int64_t count_ = 0;
+};
+
+// Neighbouring rows, cut into as many parts as there are threads, if each has enough rows and they outnumber the
+// groups.
+struct Parts {
+  static constexpr int64_t kGrain = 32768;
+  int64_t rows, count;
+  ParallelFor parallel_for;
+
+  Parts(int64_t n, int64_t groups, const Threads& threads)
+      : rows(n),
+        count(std::clamp(n / std::max(kGrain, 4 * groups), int64_t{1}, threads.count)),
+        parallel_for(threads.parallel_for) {}
+
+  // visit(part, begin, end)
+  template <typename Visit>
+  void each(Visit visit) const {
+    parallel_for(count, 1, [&](int64_t first, int64_t last) {
+      for (int64_t part = first; part < last; ++part) visit(part, begin(part), begin(part + 1));
+    });
   }
 
  private:
-  const int64_t* ids_;
-  std::vector<int64_t> row_;
-  int shift_;
+  int64_t begin(int64_t part) const { return rows / count * part + std::min(part, rows % count); }
 };
 
-// Numbers the distinct ids 0, 1, 2, … in the order of their first rows.
-int64_t number_by_first_row(const int64_t* ids, int64_t n, std::vector<int64_t>& number) {
-  FirstRows first_row(ids, n);
-  int64_t count = 0;
+// Fills group_of_row; returns the number of groups.
+template <typename Place>
+int64_t number_groups(const int64_t* ids, int64_t n, Place* group_of_row, const Threads& threads) {
+  int64_t low = ids[0], high = ids[0];
   for (int64_t row = 0; row < n; ++row) {
-    const int64_t first = first_row(row);
-    number[row] = first == row ? count++ : number[first];
+    low = std::min(low, ids[row]);
+    high = std::max(high, ids[row]);
   }
-  return count;
+  const uint64_t span = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
+  if (span < static_cast<uint64_t>(2 * n + 1024)) {  // dense ids number themselves; unused ones are empty groups
+    threads.parallel_for(n, Parts::kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) group_of_row[row] = static_cast<Place>(ids[row] - low);
+    });
+    return static_cast<int64_t>(span) + 1;
+  }
+  IdNumbers number;
+  for (int64_t row = 0; row < n; ++row) group_of_row[row] = static_cast<Place>(number(ids[row]));
+  return number.count();
 }
 
-// Fills rows and offsets from group_of_row: a counting sort, stable.
-void list_rows(Grouping& grouping, int64_t groups, const bool* valid) {
-  const auto n = static_cast<int64_t>(grouping.group_of_row.size());
-  std::vector<int64_t>& offsets = grouping.offsets;
-  offsets.assign(groups + 1, 0);
-  const auto kept = [&](int64_t row) { return valid == nullptr || valid[row]; };
-  for (int64_t row = 0; row < n; ++row) {
-    if (kept(row)) ++offsets[grouping.group_of_row[row] + 1];
+// Fills offsets and place_of_row from group_of_row: a counting sort, stable. Rows left out are a last group.
+template <typename Place>
+void place_rows(Grouping<Place>& grouping, int64_t n, int64_t groups, const bool* valid, const Threads& threads) {
+  const Parts parts(n, groups, threads);
+  const Place* const group_of_row = grouping.group_of_row.get();
+  const auto* kept = reinterpret_cast<const unsigned char*>(valid);  // a bool of torch may be any byte but 0
+  const auto key = [&](int64_t row) {
+    return kept == nullptr || kept[row] != 0 ? group_of_row[row] : static_cast<Place>(groups);
+  };
+  std::vector<Place> next(parts.count * (groups + 1));  // [parts, groups + 1]: counts, then places
+  parts.each([&](int64_t part, int64_t begin, int64_t end) {
+    Place* const counts = next.data() + part * (groups + 1);
+    for (int64_t row = begin; row < end; ++row) ++counts[key(row)];
+  });
+  grouping.offsets.resize(groups + 1);
+  int64_t place = 0;
+  for (int64_t g = 0; g <= groups; ++g) {
+    grouping.offsets[g] = place;
+    for (int64_t part = 0; part < parts.count; ++part) {
+      place += std::exchange(next[part * (groups + 1) + g], static_cast<Place>(place));
+    }
   }
-  for (int64_t g = 0; g < groups; ++g) offsets[g + 1] += offsets[g];
-  grouping.rows.resize(offsets[groups]);
-  std::vector<int64_t> next(offsets.begin(), offsets.end() - 1);
-  for (int64_t row = 0; row < n; ++row) {
-    if (kept(row)) grouping.rows[next[grouping.group_of_row[row]]++] = row;
-  }
+  parts.each([&](int64_t part, int64_t begin, int64_t end) {
+    Place* const places = next.data() + part * (groups + 1);
+    for (int64_t row = begin; row < end; ++row) grouping.place_of_row[row] = places[key(row)]++;
+  });
 }
 
 }  // namespace
@@ -73,30 +129,26 @@ std::optional<std::vector<int64_t>> contiguous_offsets(const int64_t* ids, int64
     offsets.push_back(row);
   }
   if (!ascending) {
-    FirstRows first_row(ids, static_cast<int64_t>(offsets.size()));
-    const auto is_new = [&](int64_t row) { return first_row(row) == row; };
+    IdNumbers number;
+    int64_t runs = 0;
+    const auto is_new = [&](int64_t row) { return number(ids[row]) == runs++; };
     if (!std::all_of(offsets.begin(), offsets.end(), is_new)) return std::nullopt;
   }
   offsets.push_back(n);
   return offsets;
 }
 
-Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid) {
-  Grouping grouping;
-  grouping.group_of_row.resize(n);
-  int64_t groups = 0;
-  if (n > 0) {
-    const auto [low, high] = std::minmax_element(ids, ids + n);
-    const uint64_t span = static_cast<uint64_t>(*high) - static_cast<uint64_t>(*low);
-    if (span < static_cast<uint64_t>(2 * n + 1024)) {  // dense ids number themselves; unused ones are empty groups
-      groups = static_cast<int64_t>(span) + 1;
-      std::transform(ids, ids + n, grouping.group_of_row.begin(), [first = *low](int64_t id) { return id - first; });
-    } else {
-      groups = number_by_first_row(ids, n, grouping.group_of_row);
-    }
-  }
-  list_rows(grouping, groups, valid);
+template <typename Place>
+Grouping<Place> group_by_id(const int64_t* ids, int64_t n, const bool* valid, const Threads& threads) {
+  Grouping<Place> grouping;
+  grouping.group_of_row = std::make_unique_for_overwrite<Place[]>(n);
+  grouping.place_of_row = std::make_unique_for_overwrite<Place[]>(n);
+  const int64_t groups = n > 0 ? number_groups(ids, n, grouping.group_of_row.get(), threads) : 0;
+  place_rows(grouping, n, groups, valid, threads);
   return grouping;
 }
+
+template Grouping<uint32_t> group_by_id(const int64_t*, int64_t, const bool*, const Threads&);
+template Grouping<int64_t> group_by_id(const int64_t*, int64_t, const bool*, const Threads&);
 
 }  // namespace gapo

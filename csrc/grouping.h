@@ -1,24 +1,30 @@
-// Which rows belong to which group, as lists: how unordered ids become groups that lie one after the other. Torch-free.
+// Which rows belong to which group: how unordered ids become groups that lie one after the other. Torch-free.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
+#include "parallel.h"
+
 namespace gapo {
 
-// The rows of group g are rows[offsets[g] .. offsets[g+1]), in the caller's order; rows left out are in none.
+// Where every row goes so that those of one group lie together, in the caller's order, and behind all groups those that
+// are left out. Place: uint32_t, or int64_t for 2^32 rows and more.
+template <typename Place>
 struct Grouping {
-  std::vector<int64_t> rows;
-  std::vector<int64_t> offsets;       // [groups + 1]
-  std::vector<int64_t> group_of_row;  // [all rows], of those left out too
+  std::vector<int64_t> offsets;           // [groups + 1]: group g takes the places offsets[g] .. offsets[g+1]
+  std::unique_ptr<Place[]> place_of_row;  // [all rows]
+  std::unique_ptr<Place[]> group_of_row;  // [all rows], of those left out too
 
   int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
 };
 
 // ids: [n], any values; valid: [n] or null. The groups are in the order of their ids or of their first rows; no result
-// depends on it.
-Grouping group_by_id(const int64_t* ids, int64_t n, const bool* valid);
+// depends on it, nor anything on the number of threads.
+template <typename Place>
+Grouping<Place> group_by_id(const int64_t* ids, int64_t n, const bool* valid, const Threads& threads);
 
 // The groups' bounds, [groups + 1], if the rows of each id lie together already; nullopt if they do not, or if the
 // batch begins with many groups of one row.

@@ -32,4 +32,9 @@ inline void serial_for(int64_t count, int64_t /*grain*/, RangeBody body) {
   if (count > 0) body(0, count);
 }
 
+struct Threads {
+  ParallelFor parallel_for = serial_for;
+  int64_t count = 1;
+};
+
 }  // namespace gapo

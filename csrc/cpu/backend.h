@@ -35,11 +35,6 @@ struct Output {
   T* stats;      // [count, 4]: centre, scale, lower, upper; or null
 };
 
-struct Threads {
-  ParallelFor parallel_for = serial_for;
-  int64_t count = 1;
-};
-
 // 16-bit floats as they lie in memory.
 struct Float16 {
   uint16_t bits;

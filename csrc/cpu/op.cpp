@@ -27,41 +27,39 @@ void fill_with_nan(T* stats, int64_t groups) {
 }
 
 // Computes on a copy of the rewards in which each group's lie together: gather(rewards) makes it, scatter(advantage)
-// puts the result back. offsets: [groups + 1], of the copy; stats: [groups, 4] or null.
+// puts the result back. offsets: [groups + 1], of the copy; others: rewards behind the groups, whose advantage is 0;
+// stats: [groups, 4] or null.
 template <typename T, typename Gather, typename Scatter>
-void advantage_of_copy(const Rule& rule, const std::vector<int64_t>& offsets, T* stats, const Threads& threads,
-                       Gather gather, Scatter scatter) {
+void advantage_of_copy(const Rule& rule, const std::vector<int64_t>& offsets, int64_t others, T* stats,
+                       const Threads& threads, Gather gather, Scatter scatter) {
   const auto groups = static_cast<int64_t>(offsets.size()) - 1;
   const int64_t kept = offsets.back();
-  const auto memory = std::make_unique_for_overwrite<T[]>(2 * kept + 1);
+  const auto memory = std::make_unique_for_overwrite<T[]>(2 * (kept + others));
   T* const rewards = memory.get();
-  T* const advantage = rewards + kept;
-  advantage[kept] = T{0};  // scatter may look at it
+  T* const advantage = rewards + kept + others;
+  std::fill_n(advantage + kept, others, T{0});
   gather(rewards);
   fill_with_nan(stats, groups);
   run<T>(rule, {rewards, offsets.data(), 0, groups}, {advantage, stats}, threads);
   scatter(advantage);
 }
 
-// Brings each group's rows together; rows in no group get 0.
-template <typename T>
-void gathered_advantage(const Rule& rule, const T* rewards, const Grouping& grouping, const Output<T>& out,
-                        const Threads& threads) {
-  const auto kept = static_cast<int64_t>(grouping.rows.size());
-  const auto all = static_cast<int64_t>(grouping.group_of_row.size());
-  const int64_t* rows = grouping.rows.data();
+// Brings each group's rows together.
+template <typename T, typename Place>
+void gathered_advantage(const Rule& rule, const T* rewards, const Grouping<Place>& grouping, int64_t n,
+                        const Output<T>& out, const Threads& threads) {
+  const Place* const places = grouping.place_of_row.get();
   const auto gather = [&](T* gathered) {
-    threads.parallel_for(kept, kRowGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) gathered[i] = rewards[rows[i]];
+    threads.parallel_for(n, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) gathered[places[row]] = rewards[row];
     });
   };
   const auto scatter = [&](const T* advantage) {
-    if (kept < all) std::fill(out.advantage, out.advantage + all, T{0});
-    threads.parallel_for(kept, kRowGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) out.advantage[rows[i]] = advantage[i];
+    threads.parallel_for(n, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) out.advantage[row] = advantage[places[row]];
     });
   };
-  advantage_of_copy(rule, grouping.offsets, out.stats, threads, gather, scatter);
+  advantage_of_copy(rule, grouping.offsets, n - grouping.offsets.back(), out.stats, threads, gather, scatter);
 }
 
 // Without a branch, which compilers like to make of a condition.
@@ -117,7 +115,7 @@ void compacted_advantage(const Rule& rule, const Groups<T>& groups, const bool* 
       }
     });
   };
-  advantage_of_copy(rule, offsets, out.stats, threads, gather, scatter);
+  advantage_of_copy(rule, offsets, 1, out.stats, threads, gather, scatter);
 }
 
 }  // namespace
@@ -141,6 +139,11 @@ void advantage_by_id(const Rule& rule, const T* rewards, const int64_t* ids, int
   const auto report = [&](int64_t row, int64_t g) {
     std::copy_n(stats.data() + kStatistics * g, kStatistics, out.stats + kStatistics * row);
   };
+  const auto in_no_order = [&](auto place) {
+    const auto grouping = group_by_id<decltype(place)>(ids, n, valid, threads);
+    gathered_advantage(rule, rewards, grouping, n, by_group(grouping.count()), threads);
+    for (int64_t row = 0; out.stats && row < n; ++row) report(row, grouping.group_of_row[row]);
+  };
 
   if (const auto offsets = contiguous_offsets(ids, n)) {
     const Groups<T> groups{rewards, offsets->data(), 0, static_cast<int64_t>(offsets->size()) - 1};
@@ -148,10 +151,10 @@ void advantage_by_id(const Rule& rule, const T* rewards, const int64_t* ids, int
     for (int64_t g = 0; out.stats && g < groups.count; ++g) {
       for (int64_t row = groups.offset(g); row < groups.offset(g + 1); ++row) report(row, g);
     }
+  } else if (n <= std::numeric_limits<uint32_t>::max()) {
+    in_no_order(uint32_t{});
   } else {
-    const Grouping grouping = group_by_id(ids, n, valid);
-    gathered_advantage(rule, rewards, grouping, by_group(grouping.count()), threads);
-    for (int64_t row = 0; out.stats && row < n; ++row) report(row, grouping.group_of_row[row]);
+    in_no_order(int64_t{});
   }
 }
 

@@ -10,6 +10,7 @@ void test_sort_group(Effort effort);
 void test_ranked_group(Effort effort);
 void test_contiguous(Effort effort);
 void test_by_id(Effort effort);
+void test_grouping(Effort effort);
 void test_tokens(Effort effort);
 void test_threads(Effort effort);
 void test_batches(Effort effort);
