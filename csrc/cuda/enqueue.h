@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
+#include <tuple>
 
 namespace gapo::cuda {
 
@@ -97,20 +99,26 @@ inline cudaLaunchAttribute clusters_of(unsigned blocks) {
   return attribute;
 }
 
-// How many of the grid's clusters the current device runs at once, of up to 16 blocks each; 0 where it cannot say.
+// How many of the grid's clusters the current device runs at once, of up to 16 blocks each; 0 where it cannot say. The
+// answers are kept: a call that is planned twice has to be planned alike, and asking takes a while.
 template <typename Kernel>
 int clusters_at_once(Kernel* kernel, const Grid& grid) {
+  thread_local std::map<std::tuple<int, Kernel*, unsigned, std::size_t>, int> answers;
+  int device = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return 0;
+  const auto [answer, is_new] = answers.try_emplace({device, kernel, grid.cluster, grid.shared_bytes}, 0);
+  int& clusters = answer->second;
+  if (!is_new) return clusters;
   cudaLaunchAttribute attribute = clusters_of(grid.cluster);
   cudaLaunchConfig_t config = configuration_of(grid, nullptr);
   config.attrs = &attribute;
   config.numAttrs = 1;
-  int clusters = 0;
-  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) == cudaSuccess &&
-      cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) == cudaSuccess) {
-    return clusters;
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess ||
+      cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) != cudaSuccess) {
+    cudaGetLastError();  // answered here, and not for who asks next
+    clusters = 0;
   }
-  cudaGetLastError();  // answered here, and not for who asks next
-  return 0;
+  return clusters;
 }
 
 template <typename... Parameters, typename... Arguments>

@@ -79,9 +79,17 @@ cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
   };
   uint32_t cluster = 1;
   if (!listed && has_clusters()) cluster = cluster_for(blocks, groups.count, groups.group_size, kLargeTile);
-  if (cluster > 1) {
-    const Grid one{cluster, kLargeThreads, block_memory<T, Block>(bins, held_by_each(cluster)), false, cluster};
-    if (clusters_at_once(large_groups<T>, one) < groups.count) cluster = 1;  // some groups would wait for others
+  // If not all of them run at once, groups would wait for others. Fewer bins may make two blocks fit in a processor.
+  const auto fits = [&](uint32_t some_bins) {
+    const std::size_t bytes = block_memory<T, Block>(some_bins, held_by_each(cluster));
+    return clusters_at_once(large_groups<T>, {cluster, kLargeThreads, bytes, false, cluster}) >= groups.count;
+  };
+  if (cluster > 1 && !fits(bins)) {
+    if (fits(bins / 2)) {
+      bins /= 2;
+    } else {
+      cluster = 1;
+    }
   }
   const int64_t useful = listed        ? groups.total / (kLargeTile / 2) + 1
                          : cluster > 1 ? groups.count * cluster

@@ -54,6 +54,13 @@ def test_groups_that_a_cluster_shares():
     assert run(16) == ([(3, 1, True), (4, 2, True), (4, 4, True), (16, 16, True)], results)
 
 
+def test_clusters_that_run_at_once_with_fewer_bins_alone():
+    call = run_large_counts.CALL.format(source="torch.randn", size="3, 131_073")
+    # where a part of the GPU has 18 processors, of 50 two times 16 are left for blocks of which one fits in a processor
+    (launch,), _ = ptx_library.count_launches(call, GAPO_PTX_PROCESSORS="50")
+    assert (launch.blocks, launch.cluster) == (48, 16)
+
+
 def test_instructions_of_large_groups():
     found = run_large_counts.count("normal", 16_384)
     # less than half of the budget would mean that a pass was not counted

@@ -24,7 +24,7 @@ from gapo_numpy import _core
 pytestmark = [pytest.mark.gpu, needs_gpu_or_interpreter]
 GPU = gpu_ops()
 RANDOM_CALLS = int(os.environ.get("GAPO_GPU_EXAMPLES", "10000"))
-PARTS = 16  # of the random calls: pytest-xdist runs them side by side
+PARTS = 40  # of the random calls: pytest-xdist runs them side by side
 CAPACITIES = [shape["largest"] for shape in _core.cuda_size_classes()]
 # each class's largest group and its neighbours; one tile, one block, several of a binned group; the largest of all
 EDGES = sorted({size + step for size in CAPACITIES for step in (-1, 0, 1)} | {1, 2, 6000, 8192, 16384, 32769, 131072})

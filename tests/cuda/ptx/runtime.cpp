@@ -28,6 +28,7 @@ int processors() { return variable("GAPO_PTX_PROCESSORS", 2); }
 constexpr int kThreadsOfBlock = 1024, kThreadsOfProcessor = 2048;
 constexpr int kSharedOfBlock = 227 << 10, kSharedOfProcessor = 228 << 10;  // bytes
 constexpr int kSharedReserved = 1 << 10;                                   // of each block, by the system
+constexpr int kProcessorsOfCluster = 18;                                   // as many share clusters: a part of the GPU
 
 // The one kernel that ends with end_beside (enqueue.h), as its mangled name has it. A launch does not tell it.
 constexpr const char* kRunsBeside = "8row_sums";
@@ -266,8 +267,11 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* host_funct
   int resident = 0;
   cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(&resident, host_function, static_cast<int>(config->blockDim.x),
                                                          config->dynamicSmemBytes, 0);
-  const bool is_too_large = how.cluster > functions().at(host_function).largest_cluster;
-  *clusters = is_too_large ? 0 : resident * processors() / how.cluster;
+  *clusters = 0;
+  if (how.cluster > functions().at(host_function).largest_cluster) return cudaSuccess;
+  for (int left = processors(); left > 0; left -= kProcessorsOfCluster) {
+    *clusters += resident * std::min(left, kProcessorsOfCluster) / how.cluster;
+  }
   return cudaSuccess;
 }
 
