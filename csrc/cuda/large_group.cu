@@ -55,13 +55,35 @@ cudaError_t take_shared_memory(std::size_t& bytes) {
   return cudaFuncSetAttribute(large_groups<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, most - static_share);
 }
 
+// Of the tiles of a group that so many blocks share, as many as each holds, at most `most`.
+uint32_t held_by_each(uint32_t most, int64_t group_size, uint32_t blocks) {
+  const int64_t tiles = divide_up(divide_up(group_size, kLargeTile), blocks);
+  return static_cast<uint32_t>(std::min(int64_t{most}, tiles));
+}
+
+// How many blocks serve each of the call's groups, of one size, as a cluster, and with how many bins. 1: there is not
+// room for all clusters at once, and groups would wait for others. With half the bins two blocks may fit in a
+// processor.
+template <typename T>
+uint32_t choose_cluster(const Groups& groups, int64_t blocks, uint32_t held, uint32_t& bins) {
+  const uint32_t cluster = cluster_for(blocks, groups.count, groups.group_size, kLargeTile);
+  held = held_by_each(held, groups.group_size, cluster);
+  for (const uint32_t fewer : {bins, bins / 2}) {
+    if (cluster == 1 || fewer < kLeastBins) break;
+    const Grid grid{cluster, kLargeThreads, block_memory<T, Block>(fewer, held), false, cluster};
+    if (clusters_at_once(large_groups<T>, grid) < groups.count) continue;
+    bins = fewer;
+    return cluster;
+  }
+  return 1;
+}
+
 template <typename T>
 cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
   std::size_t most = 0;
   if (const cudaError_t error = take_shared_memory<T>(most)) return error;
   const Groups& groups = call.groups;
-  const int64_t tiles = divide_up(groups.max_group_size, kLargeTile);
-  uint32_t bins = bins_for(groups.max_group_size), held = static_cast<uint32_t>(std::min(tiles, kTilesAlone));
+  uint32_t bins = bins_for(groups.max_group_size), held = held_by_each(kTilesAlone, groups.max_group_size, 1);
   while (block_memory<T, Block>(bins, held) > most) {
     if (held > 1 || bins == kLeastBins) {
       --held;
@@ -74,27 +96,13 @@ cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
           blocks_at_once(large_groups<T>, kLargeThreads, block_memory<T, Block>(bins, held), blocks)) {
     return error;
   }
-  const auto held_by_each = [&](uint32_t sharing) {
-    return std::min(held, static_cast<uint32_t>(divide_up(tiles, sharing)));
-  };
-  uint32_t cluster = 1;
-  if (!listed && has_clusters()) cluster = cluster_for(blocks, groups.count, groups.group_size, kLargeTile);
-  // If not all of them run at once, groups would wait for others. Fewer bins may make two blocks fit in a processor.
-  const auto fits = [&](uint32_t some_bins) {
-    const std::size_t bytes = block_memory<T, Block>(some_bins, held_by_each(cluster));
-    return clusters_at_once(large_groups<T>, {cluster, kLargeThreads, bytes, false, cluster}) >= groups.count;
-  };
-  if (cluster > 1 && !fits(bins)) {
-    if (fits(bins / 2)) {
-      bins /= 2;
-    } else {
-      cluster = 1;
-    }
-  }
+  const uint32_t cluster = !listed && has_clusters() ? choose_cluster<T>(groups, blocks, held, bins) : 1;
+  const int64_t tiles = divide_up(groups.max_group_size, kLargeTile);
   const int64_t useful = listed        ? groups.total / (kLargeTile / 2) + 1
                          : cluster > 1 ? groups.count * cluster
                                        : groups.count * (tiles > kTilesAlone ? tiles : 1);
-  plan = plan_large(call, listed, static_cast<uint32_t>(std::min(blocks, useful)), bins, held_by_each(cluster));
+  held = held_by_each(held, groups.max_group_size, cluster);
+  plan = plan_large(call, listed, static_cast<uint32_t>(std::min(blocks, useful)), bins, held);
   plan.cluster = cluster;
   return cudaSuccess;
 }
