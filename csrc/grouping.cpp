@@ -48,13 +48,12 @@ class IdNumbers {
 // Neighbouring rows, cut into as many parts as there are threads, if each has enough rows and they outnumber the
 // groups.
 struct Parts {
-  static constexpr int64_t kGrain = 32768;
   int64_t rows, count;
   ParallelFor parallel_for;
 
   Parts(int64_t n, int64_t groups, const Threads& threads)
       : rows(n),
-        count(std::clamp(n / std::max(kGrain, 4 * groups), int64_t{1}, threads.count)),
+        count(std::clamp(n / std::max(kRowGrain, 4 * groups), int64_t{1}, threads.count)),
         parallel_for(threads.parallel_for) {}
 
   // visit(part, begin, end)
@@ -79,7 +78,7 @@ int64_t number_groups(const int64_t* ids, int64_t n, Place* group_of_row, const 
   }
   const uint64_t span = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
   if (span < static_cast<uint64_t>(2 * n + 1024)) {  // dense ids number themselves; unused ones are empty groups
-    threads.parallel_for(n, Parts::kGrain, [&](int64_t begin, int64_t end) {
+    threads.parallel_for(n, kRowGrain, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) group_of_row[row] = static_cast<Place>(ids[row] - low);
     });
     return static_cast<int64_t>(span) + 1;

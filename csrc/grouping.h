@@ -10,6 +10,8 @@
 
 namespace gapo {
 
+inline constexpr int64_t kRowGrain = 32768;  // rows a thread should at least move or count
+
 // Where every row goes so that those of one group lie together, in the caller's order, and behind all groups those that
 // are left out. Place: uint32_t, or int64_t for 2^32 rows and more.
 template <typename Place>

@@ -10,8 +10,6 @@
 namespace gapo {
 namespace {
 
-constexpr int64_t kRowGrain = 32768;  // rows a thread should at least copy
-
 template <typename T>
 void run(const Rule& rule, const Groups<T>& groups, const Output<T>& out, const Threads& threads) {
   if constexpr (sizeof(T) == sizeof(float)) {

@@ -65,7 +65,7 @@ uint32_t held_by_each(uint32_t most, int64_t group_size, uint32_t blocks) {
 // room for all clusters at once, and groups would wait for others. With half the bins two blocks may fit in a
 // processor.
 template <typename T>
-uint32_t choose_cluster(const Groups& groups, int64_t blocks, uint32_t held, uint32_t& bins) {
+uint32_t choose_cluster(const Groups& groups, uint32_t blocks, uint32_t held, uint32_t& bins) {
   const uint32_t cluster = cluster_for(blocks, groups.count, groups.group_size, kLargeTile);
   held = held_by_each(held, groups.group_size, cluster);
   for (const uint32_t fewer : {bins, bins / 2}) {
@@ -96,7 +96,8 @@ cudaError_t plan_for(const Call& call, bool listed, LargePlan& plan) {
           blocks_at_once(large_groups<T>, kLargeThreads, block_memory<T, Block>(bins, held), blocks)) {
     return error;
   }
-  const uint32_t cluster = !listed && has_clusters() ? choose_cluster<T>(groups, blocks, held, bins) : 1;
+  const uint32_t cluster =
+      !listed && has_clusters() ? choose_cluster<T>(groups, static_cast<uint32_t>(blocks), held, bins) : 1;
   const int64_t tiles = divide_up(groups.max_group_size, kLargeTile);
   const int64_t useful = listed        ? groups.total / (kLargeTile / 2) + 1
                          : cluster > 1 ? groups.count * cluster

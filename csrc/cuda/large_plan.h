@@ -26,13 +26,16 @@ struct LargeControl {
   uint32_t next_alone;   // the next of them that a block takes
 };
 
+// How many blocks each of `groups` groups can have that has work for so many.
+GAPO_HD inline uint32_t spare_blocks(uint32_t blocks, int64_t groups, int64_t wanted) {
+  const int64_t share = groups < blocks ? blocks / groups : 1;
+  return static_cast<uint32_t>(share < wanted ? share : wanted);
+}
+
 // How many blocks share each of `groups` groups of at most `longest` rewards.
 GAPO_HD inline uint32_t blocks_per_group(uint32_t blocks, uint32_t groups, int64_t longest, int64_t tile) {
   const int64_t tiles = divide_up(longest, tile);
-  if (tiles <= kTilesAlone) return 1;
-  int64_t share = groups < blocks ? blocks / groups : 1;
-  if (share > tiles) share = tiles;
-  return static_cast<uint32_t>(share);
+  return tiles <= kTilesAlone ? 1 : spare_blocks(blocks, groups, tiles);
 }
 
 // The most blocks in a cluster. Devices take eight or, where a kernel asks for it, sixteen.
@@ -41,8 +44,8 @@ inline constexpr uint32_t kLargestCluster = 16;
 // How many blocks of a cluster serve each of `groups` groups of one size, a power of two; 1: none is served so. A
 // cluster needs no counter, and so neither a cleared workspace nor a cooperative launch: where twice as many blocks as
 // the largest has could share a group, those are worth more. A guess, as is that a block pays with half a tile.
-inline uint32_t cluster_for(int64_t blocks, int64_t groups, int64_t size, int64_t tile) {
-  const int64_t tiles = (size + tile / 2) / tile, spare = blocks / groups, share = spare < tiles ? spare : tiles;
+inline uint32_t cluster_for(uint32_t blocks, int64_t groups, int64_t size, int64_t tile) {
+  const uint32_t share = spare_blocks(blocks, groups, (size + tile / 2) / tile);
   if (share >= 2 * kLargestCluster) return 1;
   uint32_t cluster = 1;
   while (2 * cluster <= share) cluster *= 2;
