@@ -1,8 +1,9 @@
 #include "grouping.h"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
+
+#include "hash.h"
 
 namespace gapo {
 namespace {
@@ -25,11 +26,7 @@ class IdNumbers {
   };
 
   Slot& find(int64_t id) {
-    // Fibonacci hashing: the high bits of the product are well mixed. The shift keeps an id's multiples from lying side
-    // by side whatever the id is.
-    constexpr uint64_t golden = 0x9E3779B97F4A7C15u;
-    const auto bits = static_cast<uint64_t>(id);
-    std::size_t place = ((bits ^ bits >> 29) * golden) >> (64 - std::countr_zero(slots_.size()));
+    std::size_t place = mixed(static_cast<uint64_t>(id)) & (slots_.size() - 1);
     while (slots_[place].number >= 0 && slots_[place].id != id) place = (place + 1) & (slots_.size() - 1);
     return slots_[place];
   }

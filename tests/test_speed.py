@@ -59,6 +59,19 @@ def test_the_op_is_ahead(form, peer, shape, least):
     assert lead(*calls(form, shape, peer, "gapo")) > least
 
 
+@pytest.mark.parametrize("step", [6765, 832040, 1 << 32, -(1 << 48)], ids=str)
+def test_ids_of_any_step_are_found_as_fast_as_random_ones(step):
+    """Fibonacci numbers and powers of two are what simple hashes put side by side: many times slower."""
+    generator = torch.Generator().manual_seed(0)
+    rewards = torch.rand(8192, generator=generator)
+    group = torch.randint(2048, rewards.shape, generator=generator)
+    apart = torch.randint(-(1 << 62), 1 << 62, (2048,), generator=generator)
+    spaced, random = (
+        functools.partial(torch.ops.gapo.advantage_by_id, rewards, ids) for ids in (group * step, apart[group])
+    )
+    assert lead(spaced, random) < 4.0
+
+
 def test_a_lost_lead_would_be_seen():
     (torch_,) = calls("advantage", (1024, 64), "torch")
     assert lead(torch_, torch_) < min(least for _, peer, _, least in LEADS if peer == "torch" and least > 2)

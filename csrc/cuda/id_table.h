@@ -6,6 +6,7 @@
 
 #include "cuda/block.h"
 #include "cuda/call.h"
+#include "hash.h"
 #include "host_device.h"
 
 namespace gapo::cuda {
@@ -22,13 +23,6 @@ constexpr int table_bits(int64_t n) {
 static_assert(table_bits(INT32_MAX) == 32);
 
 constexpr std::size_t table_bytes(int64_t n) { return sizeof(int32_t) << table_bits(n); }
-
-// splitmix64's finalizer: every bit of the id moves every bit.
-GAPO_DEVICE uint64_t mixed(uint64_t bits) {
-  bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9u;
-  bits = (bits ^ bits >> 27) * 0x94D049BB133111EBu;
-  return bits ^ bits >> 31;
-}
 
 // An open-addressing hash table. An id's place, and which of its rows owns it, depend on which thread came first: only
 // their equality means anything.
