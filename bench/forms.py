@@ -86,6 +86,12 @@ def draw_dense(shape: tuple[int, ...], dtype: torch.dtype, device: str, generato
     return (_normal(shape, dtype, device, generator),)
 
 
+def draw_masked(shape: tuple[int, ...], dtype: torch.dtype, device: str, generator: torch.Generator) -> Inputs:
+    """shape: groups, group size; one completion in eight cannot be scored."""
+    valid = torch.rand(shape, generator=generator) > 1 / 8
+    return _normal(shape, dtype, device, generator), valid.to(device)
+
+
 def draw_varlen(shape: tuple[int, ...], dtype: torch.dtype, device: str, generator: torch.Generator) -> Inputs:
     """shape: groups, mean of their sizes."""
     offsets = torch.nn.functional.pad(group_sizes(*shape).cumsum(0), (1, 0))
@@ -183,6 +189,20 @@ FORMS = {
             "empty call": EMPTY_CALL,
             "empty kernel": EMPTY_KERNEL,
         },
+    ),
+    "advantage, masked": Form(
+        draw_masked,
+        {
+            "gapo": Peer(lambda rewards, valid: torch.ops.gapo.advantage(rewards, valid=valid)),
+            "triton": Peer(
+                lambda rewards, valid: _triton_ops().advantage(rewards, valid=valid),
+                devices=("cuda",),
+                absent=_no_triton,
+            ),
+            "torch": Peer(peers.masked_torch),
+            "copy": COPY,
+        },
+        lambda rewards, valid: 2 * rewards.nbytes + valid.nbytes,
     ),
     "advantage_varlen": Form(
         draw_varlen,

@@ -13,6 +13,7 @@ MISSING = "–"
 NOT_MEASURED = "Not measured yet."
 SHAPES = {
     "dense": "groups × size",
+    "masked": "groups × size",
     "ragged": "groups × mean size",
     "unordered": "groups × mean size",
     "tokens": "groups × size × tokens",

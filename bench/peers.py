@@ -65,26 +65,35 @@ def vectorised_numpy(rewards: np.ndarray) -> np.ndarray:
     return deviations / (scale + np.asarray(EPS, rewards.dtype))
 
 
-def padded_torch(rewards: Tensor, offsets: Tensor, max_group_size: int) -> Tensor:
-    """Ragged GAPO in torch operations: every group padded by infinities to the largest.
+def masked_torch(rewards: Tensor, valid: Tensor) -> Tensor:
+    """GAPO of the valid rewards in torch operations: the others are sorted behind them, as infinities.
 
-    rewards: [N]; offsets: [B + 1]; max_group_size: that of the largest group.
+    rewards, valid: [B, G]; what is not valid gets 0.
     """
-    sizes = offsets.diff().unsqueeze(-1)
-    columns = torch.arange(max_group_size, device=rewards.device)
-    inside = columns < sizes
-    padded = rewards.new_full(inside.shape, torch.inf).masked_scatter_(inside, rewards)
+    sizes = valid.sum(dim=-1, keepdim=True)
+    padded = rewards.masked_fill(~valid, torch.inf)
     ordered = padded.sort(dim=-1).values
     k = (TAU * sizes).ceil().long().clamp(min=1)
-    last = columns + k - 1
-    widths = ordered.gather(-1, last.clamp(max=max_group_size - 1)) - ordered
+    largest = rewards.shape[-1]
+    last = torch.arange(largest, device=rewards.device) + k - 1
+    widths = ordered.gather(-1, last.clamp(max=largest - 1)) - ordered
     start = widths.masked_fill(last >= sizes, torch.inf).argmin(dim=-1, keepdim=True)
     low, high = ordered.gather(-1, start + (k - 1) // 2), ordered.gather(-1, start + k // 2)
     alone = sizes == 1
     centre = ((low + high) / 2).masked_fill(alone, 0)
-    deviations = (padded - centre).masked_fill(~inside, 0)
+    deviations = (padded - centre).masked_fill(~valid, 0)
     scale = (deviations.square().sum(-1, keepdim=True) / (sizes - 1).clamp(min=1)).sqrt().masked_fill(alone, 1)
-    return (deviations / (scale + EPS))[inside]
+    return deviations / (scale + EPS)
+
+
+def padded_torch(rewards: Tensor, offsets: Tensor, max_group_size: int) -> Tensor:
+    """Ragged GAPO in torch operations: every group padded to the largest.
+
+    rewards: [N]; offsets: [B + 1]; max_group_size: that of the largest group.
+    """
+    inside = torch.arange(max_group_size, device=rewards.device) < offsets.diff().unsqueeze(-1)
+    padded = rewards.new_zeros(inside.shape).masked_scatter_(inside, rewards)
+    return masked_torch(padded, inside)[inside]
 
 
 def sorted_and_padded_torch(rewards: Tensor, group_ids: Tensor) -> Tensor:

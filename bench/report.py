@@ -62,7 +62,7 @@ def tables() -> dict[str, Callable[[], str]]:
         "cpu.short": lambda: markdown.short(cpu),
         **{
             f"cpu.{name}": lambda name=name: markdown.by_threads(name, cpu[name])
-            for name in ("dense", "ragged", "unordered", "tokens")
+            for name in ("dense", "masked", "ragged", "unordered", "tokens")
         },
         "cpu.dtypes": lambda: markdown.dtypes(cpu["dtypes"]),
         "cpu.by_size": lambda: markdown.sweep(cpu["by_size"]),

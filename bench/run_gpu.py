@@ -28,7 +28,7 @@ from gapo_kernels.backends import list_backends
 from gapo_trainer.provenance import provenance
 
 RESULTS = results_file.FOLDER / "gpu.json"
-ORDER = (*MAIN_TABLES, "dtypes", "token_dtypes", "by_size", "by_batch")
+ORDER = (*MAIN_TABLES, "masked", "dtypes", "token_dtypes", "by_size", "by_batch")
 OWN = ("gapo", "triton")  # this package's kernels
 COMPILED = ("triton", "torch.compile")  # seconds for every shape: after all tables of the others
 REPLAYS = 25

@@ -38,6 +38,7 @@ TABLES = {
     "ragged": Table("advantage_varlen", RAGGED, threads=(1, 2)),
     "unordered": Table("advantage_by_id", RAGGED, threads=(1, 2)),
     "tokens": Table("token_advantage", TOKENS, threads=(1, 2)),
+    "masked": Table("advantage, masked", [(1024, 64), (8192, 32), (1024, 1024)], threads=(1, 2)),
     "dtypes": Table(
         "advantage",
         [(1024, 64), (8192, 32), (1024, 1024)],
@@ -64,6 +65,7 @@ SMALL = {
     "ragged": Table("advantage_varlen", [(16, 8)]),
     "unordered": Table("advantage_by_id", [(16, 8)]),
     "tokens": Table("token_advantage", [(4, 4, 8)]),
+    "masked": Table("advantage, masked", [(16, 8)]),
     "dtypes": Table("advantage", [(16, 8)], ("gapo", "triton", "torch", "copy"), ("float32", "bfloat16")),
     "token_dtypes": Table("token_advantage", [(4, 4, 8)], ("gapo", "triton", "torch"), ("float32", "bfloat16")),
     "by_size": Table("advantage", [(64, 4), (4, 64)], SWEPT),

@@ -16,6 +16,7 @@ from gapo_kernels import reference
 
 SHAPES = {
     "advantage": (13, 17),
+    "advantage, masked": (13, 17),
     "advantage_varlen": (40, 9),  # the power law gives groups of 3 to 90
     "advantage_by_id": (40, 9),
     "token_advantage": (5, 12, 7),
@@ -29,6 +30,8 @@ def expected(form: str, inputs: tuple, center: str) -> np.ndarray:
     rewards = inputs[0].numpy()
     if form == "advantage":
         return reference.advantage(rewards, center=center)[0]
+    if form == "advantage, masked":
+        return reference.advantage(rewards, valid=inputs[1].numpy(), center=center)[0]
     if form == "advantage_varlen":
         ids = np.repeat(np.arange(len(inputs[1]) - 1), inputs[1].diff().numpy())
         return reference.advantage(rewards, ids, center=center)[0]
