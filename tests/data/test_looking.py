@@ -194,6 +194,11 @@ def test_the_samples_files_are_in_the_samples_languages(sample):
     assert len({task.lang for task in sample}) == 20
 
 
+@pytest.mark.parametrize(("path", "lang"), [("views/a.blade.php", None), ("src/blade.php", "php"), ("A.PHP", "php")])
+def test_a_template_is_not_in_the_language_that_its_name_ends_in(path, lang):
+    assert language_of(path) == lang
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -62,12 +62,15 @@ _MUST_NOT_HAVE = {
     ".pl": re.compile(rb"^:-\s", re.M),  # Prolog
 }
 
+_TEMPLATE = ".blade.php"  # Blade's are HTML, with hardly a line of PHP
+
 _LANGUAGE_OF = {extension: language for language, extensions in EXTENSIONS.items() for extension in extensions}
 
 
 def language_of(path: str) -> str | None:
     """The language of the file at ``path``, or None where it is no source file that is known here."""
-    return _LANGUAGE_OF.get(PurePosixPath(path).suffix.lower())
+    path = path.lower()
+    return None if path.endswith(_TEMPLATE) else _LANGUAGE_OF.get(PurePosixPath(path).suffix)
 
 
 def is_written_in(path: str, data: bytes) -> bool:
