@@ -108,12 +108,16 @@ def test_secrets_are_seen(text):
         "y = x@W.to(device)",
         "y = x@W.T",
         "mail = user@Example.com",
+        "git clone git@github.com:owner/name.git",
+        "ssh://git@git.corp.org/owner/name.git",
     ],
 )  # fmt: skip
 def test_code_is_no_secret(text):
     assert text_fault(f"before\n{text}\nafter") is None
 
 
-@pytest.mark.parametrize("address", ["jane.doe@corp.org", "Jane.Doe@Corp.org", "JANE@CORP.ORG", "jane@Corp.co.uk"])
+@pytest.mark.parametrize(
+    "address", ["jane.doe@corp.org", "jane.git@corp.org", "Jane.Doe@Corp.org", "JANE@CORP.ORG", "jane@Corp.co.uk"]
+)
 def test_addresses_are_seen_in_any_letters(address):
     assert text_fault(f"by {address}") == "address of a person"

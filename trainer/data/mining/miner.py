@@ -20,7 +20,7 @@ from gapo_trainer.data.mining.walk import Progress, Walk
 from gapo_trainer.data.writers import suffix_of, write_rows
 
 JOURNAL_SUFFIX = ".journal"
-FORMAT = 7  # of the journal and of what is mined; a journal of another is not resumed
+FORMAT = 8  # of the journal and of what is mined; a journal of another is not resumed
 
 
 @dataclass(frozen=True)

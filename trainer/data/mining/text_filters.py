@@ -69,9 +69,10 @@ _DJANGO_KEY = re.compile(
 _NO_SECRET = re.compile(
     r"[$%{}()<>]|://|\.{3}|\*{3}|(?i:x{4}|your[-_]|example|placeholder|change[-_]?me)|^[A-Z0-9]+_[A-Z0-9_]*$"
 )
-# The domain in small letters, or in any where it ends like one: Kotlin's this@Stream.notifyAll is no address.
+# The domain in small letters, or in any where it ends like one: Kotlin's this@Stream.notifyAll is no address, and
+# git@ is how every host of repositories is addressed by SSH.
 _ADDRESS = re.compile(
-    r"(?<=[\w.+-])(?<!\bthis)(?<!\bsuper)@(?!(?i:(?:[\w-]+\.)*example\.|(?:users\.)?noreply\b))"
+    r"(?<=[\w.+-])(?<!\bthis)(?<!\bsuper)(?<![^\w.]git)@(?!(?i:(?:[\w-]+\.)*example\.|(?:users\.)?noreply\b))"
     r"(?:(?:[a-z0-9-]+\.)+[a-z]{2,}\b"
     r"|(?:[A-Za-z0-9-]+\.)+(?:(?i:com|org|net|edu|gov|info|dev)|[a-z]{2}|[A-Z]{2})\b(?![(\[]))"
 )
