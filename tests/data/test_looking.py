@@ -296,7 +296,8 @@ def test_paths(path, expected):
      (b"/* This file was automatically generated\n * by SWIG. */\n", "generated"),
      (b"<?php\n/*\n| Composer provides a convenient, automatically generated class loader\n*/\n", None),
      (b'"""Respond with automatically generated sentences."""\n', None),
-     (b"x" * 3000, "minified"), (b"def generate():\n    return 1\n", None), (b"", None)],
+     (b"x" * 3000, "minified"), (b"x = 1\n" * 200 + b"x" * 2500, "minified"), (b"x = 1\n" * 500 + b"x" * 2500, None),
+     (b"def generate():\n    return 1\n", None), (b"", None)],
 )  # fmt: skip
 def test_contents(data, expected):
     assert file_fault(data) == expected

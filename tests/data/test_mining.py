@@ -103,6 +103,7 @@ TWO_EDITS = {"l5": "five = 5", "l30": "thirty = 30"}
         ("a.py", numbered(l30="# $Id: a.py,v 1.1 2003/07/14 jane Exp $"),
          numbered(l5="five = 5", l30="# $Id: a.py,v 1.2 2003/07/20 joe Exp $"), "hunk: version control keyword"),
         ("a.py", numbered(), numbered(l5="five = 5", l30="x = '" + "y" * 500 + "'"), "hunk: too many characters"),
+        ("a.py", numbered(400, l35="x" * 3000), numbered(400, l35="x" * 3000, **TWO_EDITS), "hunk: beside a long line"),
         ("a.py", numbered(), numbered(l5="five = 5", l30=f"sha = '{'0a1b' * 16}'"),
          "hunk: digest that the prompt does not tell"),
         ("a.py", numbered(), numbered(l5="five = 5", **{f"l{i}": f"x{i} = 1" for i in range(20, 33)}),

@@ -11,6 +11,7 @@ from typing import Any
 
 from gapo_trainer.data.extraction import NO_NEWLINE
 from gapo_trainer.data.mining.changes import Change
+from gapo_trainer.data.mining.file_filters import LONGEST_LINE
 from gapo_trainer.data.mining.text_filters import text_fault
 from gapo_trainer.data.task import CONTEXT, Hunk, Task
 
@@ -83,6 +84,8 @@ def _size_fault(change: Change) -> str | None:
 def _task_fault(task: Task) -> str | None:
     if max(len(task.region), len(task.target)) > MOST_CHARACTERS:
         return "too many characters"
+    if max(map(len, f"{task.prefix}{task.suffix}".split("\n"))) > LONGEST_LINE:
+        return "beside a long line"
     if _visible(task.region) == _visible(task.target):
         return "white space only"
     if _KEYWORD.sub("$", task.region) == _KEYWORD.sub("$", task.target):

@@ -57,7 +57,8 @@ _GENERATED_COMMENT = re.compile(
 )
 _NOT_TO_EDIT = re.compile(rb"\b(?:(?:do|please) \W?not\W?|don't) (?:\w+ )?(?:edit|modify|change)")
 _HEAD, _TAIL = 2000, 300  # bytes in which a file says that it is generated
-_LONGEST_LINE, _LONGEST_MEAN = 2000, 200  # characters; beyond, no person wrote the lines
+LONGEST_LINE = 2000  # characters; beyond, no person wrote the line
+_LONGEST_MEAN = 200  # nor lines that are as long as this on average
 
 
 def path_fault(path: str) -> str | None:
@@ -80,7 +81,9 @@ def file_fault(data: bytes) -> str | None:
         return "generated"
     if b"sourceMappingURL=" in data[-_TAIL:] or b"webpackbootstrap" in head:  # what a compiler or a bundler made
         return "generated"
-    if len(data) > _LONGEST_MEAN * (data.count(b"\n") + 1) or max(map(len, data.split(b"\n"))) > _LONGEST_LINE:
+    lines = [len(line) for line in data.split(b"\n")]
+    # One long pattern or table makes no file minified: people may have written the rest.
+    if len(data) > _LONGEST_MEAN * len(lines) or 2 * sum(n for n in lines if n > LONGEST_LINE) > len(data):
         return "minified"
     return None
 
