@@ -66,6 +66,8 @@ def base64_lines(number: int, width: int, pattern: str = "{}") -> str:
         "figd_POF5vWThLbE5nyO18lzTogpvvQpYRDVExFPX",  # the form of none above
         "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.RrlEZYT2dYnRPf3yhQCsRGF5zhM",
         "-----END RSA PRIVATE KEY-----",
+        "PuTTY-User-Key-File-3: ssh-ed25519",
+        "Server=db;User Id=sa;Password=hunter2hunter2;Encrypt=true",
         "-----BEGIN PGP PRIVATE KEY BLOCK-----",
         'key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"',
         base64_lines(3, 64),
@@ -109,6 +111,8 @@ def test_secrets_are_seen(text):
         "y = x@W.T",
         "mail = user@Example.com",
         "git clone git@github.com:owner/name.git",
+        "Server=db;User Id=sa;Password={0};",
+        "Server=db;User Id=sa;Password=${PASSWORD_1};",
         "ssh://git@git.corp.org/owner/name.git",
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ _TOKEN = re.compile(
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}"  # a JSON web token
     r"|(?:Account|SharedAccess)Key=[A-Za-z0-9+/]{40,}|\w{3}\dQ~[\w.~-]{31,}"  # Azure
     r"|ATATT3[\w=-]{20,}|CLOJARS_[0-9a-f]{60}\b|[0-9a-f]{32}-us\d{1,2}\b"  # Atlassian, Clojars, Mailchimp
-    r"|AGE-SECRET-KEY-1[A-Z0-9]{20,}"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{20,}|PuTTY-User-Key-File-\d"
     r")"
 )
 # What else is as random: the kind of character changes all the time, as in no name. Digests in hexadecimal do not have
@@ -62,6 +62,7 @@ _EXPORTED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _IN_HEADER = re.compile(r"\b(?:bearer|basic|token) +([\w.~+/=-]{20,})", re.IGNORECASE)
+_IN_CONNECTION = re.compile(r";(?:password|pwd)=([^;'\"\s]{8,})", re.IGNORECASE)  # between a host and a data base
 _DJANGO_KEY = re.compile(
     r"django-insecure-[^'\"\s]{4,}|SECRET_KEY['\"]?\]?\s*[:=]\s*['\"][a-z0-9!@#$%^&*(\-_=+)]{40,}['\"]"
 )
@@ -129,7 +130,7 @@ def _is_key_line(line: str) -> bool:
 def _names_a_secret(text: str) -> bool:
     if _DJANGO_KEY.search(text):
         return True
-    for pattern in (_ASSIGNED, _EXPORTED, _IN_HEADER):
+    for pattern in (_ASSIGNED, _EXPORTED, _IN_HEADER, _IN_CONNECTION):
         for match in pattern.finditer(text):
             value = match[match.lastindex or 0]
             if any(map(str.isdigit, value)) and any(map(str.isalpha, value)) and not _NO_SECRET.search(value):
