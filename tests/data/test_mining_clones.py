@@ -190,6 +190,14 @@ def test_submodules_symlinks_and_odd_names_are_survived(tmp_path):
     assert summary.split == {"train": 2}
 
 
+def test_what_replaces_an_object_is_not_read(tmp_path):
+    history = long_history(tmp_path / "one", 3)
+    git(history.folder, "replace", "--graft", "HEAD", "HEAD~2")
+    (summary,) = mine([history.folder], tmp_path / "out.jsonl", Options(), quietly)
+    assert git(history.folder, "rev-list", "--count", "HEAD") == "3"
+    assert summary.counts["commits"] == 4
+
+
 def test_a_head_that_names_no_branch_is_told_with_the_branches_there_are(tmp_path):
     history = long_history(tmp_path / "one", 1)
     git(history.folder, "branch", "dev")
