@@ -76,6 +76,7 @@ texts = st.lists(pieces, max_size=7).map("".join)
 @example("", "```\n")
 @example("x\n```\ny\n```\nz", "x")
 @example(">>>>>>> UPDATED \r\n", "x")
+@example("\\>>>>>>> UPDATED\n", "x")
 def test_any_edit_comes_back(target, region):
     task = dataclasses.replace(TASK, region=region, target=target)
     for form in EXACT.values():
@@ -90,17 +91,31 @@ NEW = TASK.target
     [
         (NEW + ">>>>>>> UPDATED\nand more\n>>>>>>> UPDATED\n", NEW),
         (NEW + ">>>>>>> UPDATED  ", NEW),
+        (NEW + ">>>>>>> UPDATED\r\n```python\nnew(3)\n```\n", NEW),
         (NEW, NEW),  # cut off, or ended by the end-of-text token alone
         ("```python\n" + NEW + "```\n>>>>>>> UPDATED\n", NEW),
         ("```python\n" + NEW, NEW),
         ("Here is the code:\n```\n" + NEW + "```\nI renamed it.", NEW),
         ("Here is the updated region:\n\n" + NEW + "\nThis change renames the call.", "\n" + NEW),
-        ("<<<<<<< CURRENT\n" + TASK.region + "=======\n" + NEW + ">>>>>>> UPDATED\n", NEW),
+        ("\n<<<<<<< CURRENT\n" + TASK.region + "=======\nNew\n=======\n>>>>>>> UPDATED\n", "New\n=======\n"),
         ("", ""),
     ],
 )
 def test_plain_completions_as_models_write_them(completion, expected):
     assert Plain().extract(completion, TASK) == expected
+
+
+def test_what_models_say_before_and_behind_an_edit_is_no_part_of_it():
+    for said in ("Sure!", "certainly:", "Of course.", "Okay, this:", "OK:", "Below is it:", "Here's it:", "Here is it:",
+                 "\nHere are they:", "The updated code: \r", "the rewritten one:", "The edited lines:", "The new one:",
+                 "The revised code:"):  # fmt: skip
+        assert Plain().extract(f"{said}\n{NEW}", TASK) == NEW, said
+    for said in ("Explanation: x", "Note : x", "Change: x", "Changes made: x", "This edit x", "These updates x",
+                 "the code x", "I've changed x", "I have updated x", "I replaced x", "I renamed x", "I added x",
+                 "I removed x", "Let me know x"):  # fmt: skip
+        assert Plain().extract(f"{NEW}\n{said}", TASK) == NEW, said
+    for code in ("okapi: float = 1.\n", "x\n\nThe codecs are listed.\n"):
+        assert Plain().extract(code, TASK) == code
 
 
 @pytest.mark.parametrize(
@@ -113,7 +128,9 @@ def test_plain_completions_as_models_write_them(completion, expected):
         ("```python\n" + NEW + "```\nUse it so:\n```python\nnew(3)\n```", NEW),
         ("```python\n" + NEW, NEW),  # cut off
         ("<think>\nfirst ```python\nno\n``` then\n</think>\n\n```python\n" + NEW + "```", NEW),
-        ("so far\n</think>\n```\n" + NEW + "```", NEW),  # the template had opened it
+        ("so far\n```\nno\n```\n</think>\n```\n" + NEW + "```", NEW),  # the template had opened it
+        ("So:\n```\nx = '<think>'\n```", "x = '<think>'\n"),  # code about thoughts is none
+        ("So:\n```\n<think>\nx\n</think>\n```", "<think>\nx\n</think>\n"),
         ("<think>\nnever ends ```python\nno\n```", ""),
         (NEW, NEW),
         ("```\n<<<<<<< CURRENT\n" + TASK.region + "=======\n" + NEW + ">>>>>>> UPDATED\n```", NEW),
@@ -129,7 +146,7 @@ def test_fences_of_the_code_itself_are_kept():
     target = region.replace("old", "new")
     task = dataclasses.replace(TASK, region=region, target=target)
     assert Plain().extract(target + ">>>>>>> UPDATED\n", task) == target
-    assert EXACT["chat"].extract("Done:\n````\n" + target + "````\n", task) == target
+    assert EXACT["chat"].extract("Run\n```\nmake\n```\nDone:\n````\n" + target + "````\n", task) == target
 
 
 def test_the_plain_prompt():
@@ -146,6 +163,8 @@ def test_the_plain_format_stops_behind_its_mark():
     assert form.is_complete(written)
     assert form.is_complete(f"{written}x = 1\n")
     assert not form.is_complete("    new(y)\n")
+    for target, shown in (("", ""), ("x", "x\n\\ No newline at end of file\n")):
+        assert form.completion(dataclasses.replace(TASK, target=target)) == f"{shown}>>>>>>> UPDATED\n"
     assert not form.is_complete(
         form.completion(dataclasses.replace(TASK, target=">>>>>>> UPDATED\n")).rsplit("\n", 2)[0]
     )

@@ -33,7 +33,9 @@ _END = re.compile(rf"^{re.escape(UPDATED.strip())}{_BLANK}", re.MULTILINE)
 _OLD_HALF = re.compile(
     rf"\s*^{re.escape(CURRENT.strip())}{_BLANK}.*?^{re.escape(BETWEEN.strip())}{_BLANK}\n", re.MULTILINE | re.DOTALL
 )
-_REASONING = re.compile(rf"\s*{THOUGHT}.*?(?:</think>|\Z)|.*?^</think>\s*$", re.MULTILINE | re.DOTALL)
+_REASONING = re.compile(  # it comes first; behind anything else these are words of the code
+    rf"\A(?:\s*{THOUGHT}.*?(?:</think>|\Z)|(?:(?!{THOUGHT}).)*?^</think>\s*$)", re.MULTILINE | re.DOTALL
+)
 _INTRODUCTION = re.compile(
     r"\s*(?:sure|certainly|of course|okay|ok|below is|here(?:'s| is| are)|the (?:updated|rewritten|edited|new|revised))"
     r"\b[^\n]*[:!.][ \t\r]*\n",
@@ -86,7 +88,7 @@ def write_fenced(text: str, lang: str) -> str:
 
 def read_fenced(completion: str, region: str) -> str:
     """The edit in a chat answer: the first fenced block that does more than repeat ``region``."""
-    answer = completion if fences.opening(completion.split("\n", 1)[0]) else _REASONING.sub("", completion, count=1)
+    answer = completion if fences.opening(completion.split("\n", 1)[0]) else _REASONING.sub("", completion)
     blocks = fences.blocks(answer)
     if not blocks:
         return read_marked(answer, region)
