@@ -36,9 +36,8 @@ def path(tmp_path):
 def test_show_colours_the_edit(path, capsys):
     assert main(["show", path, "--color", "always"]) == 0
     out = capsys.readouterr().out
-    assert "\x1b[31m-old = 1" in out
-    assert "\x1b[32m+new = 1" in out
-    assert "\x1b[2m same" in out
+    for line in ("[36m@@ -1 +1 @@", "[31m-a", "[32m+b", "[31m-old = 1", "[32m+new = 1", "[2m same"):
+        assert f"\x1b{line}" in out
     assert "earlier hunk 1: [red].py" in out.replace("\x1b[0m", "")
 
 
@@ -46,6 +45,8 @@ def test_an_edit_is_shown_whole_even_where_it_changes_nothing():
     task = TASKS[0]
     assert list(edit_lines(task)) == [" p", "-old = 1", "+new = 1", " same", " s"]
     assert list(edit_lines(replace(task, target=task.region))) == [" p", " old = 1", " same", " s"]
+    far = list(edit_lines(replace(task, region=task.region + "x\n" * 9, target=task.target + "x\n" * 9)))
+    assert far == [" p", "-old = 1", "+new = 1", " same", *[" x"] * 9, " s"]
 
 
 @pytest.mark.parametrize(("time", "shown"), [(86399, "1970-01-01"), (1 << 60, str(1 << 60)), (1 << 70, str(1 << 70))])
@@ -97,7 +98,7 @@ def test_a_prompt_is_shown_to_the_letter_and_in_any_encoding(tmp_path):
     for options, encoding, expected in (
         (["--format", "compact"], "utf-8", "<cur>old\t= '→'\x1b<upd>"),
         (["--format", "compact"], "ascii", "<cur>old\t= '\\u2192'\x1b<upd>"),
-        ([], "ascii", "'\\u2192'"),
+        ([], "ascii", "-old    = '\\u2192'\\x1b"),
     ):
         environment = {**os.environ, "PYTHONIOENCODING": encoding}
         done = subprocess.run([sys.executable, "-c", code.format(options)], capture_output=True, env=environment)
@@ -154,14 +155,16 @@ def test_names_are_shown_to_the_letter(tmp_path, capsys, recwarn):
     """No command to the terminal, no mark-up, no emoji, no formula, and a letter that the font lacks is a box."""
     path, picture = tmp_path / "tasks.jsonl", tmp_path / "stats.png"
     langs = ["\x1b[2J", "$\\foo$", "編集"]
-    rows = [replace(TASKS[0], id=f"\x1b{i}", lang=lang, repo=":smile:/[b]n[/b]") for i, lang in enumerate(langs)]
+    name = "\x1b:smile:/[b]n[/b]"
+    rows = [replace(TASKS[0], id=name, lang=lang, repo=name, path=name, history=(Hunk(name, "x"),)) for lang in langs]
     write_rows(path, (task.to_row() for task in rows))
-    assert main(["stats", str(path), "--picture", str(picture)]) == 0
-    assert main(["show", str(path)]) == 0
-    out = capsys.readouterr().out
-    assert "\x1b" not in out
-    for shown in (r"\x1b[2J", r"$\foo$", "編集", ":smile:/[b]n[/b]", r"\x1b0"):
-        assert shown in out
+    for options, of_a_task in (["stats", "--picture", str(picture)], 0), (["show", "-n", "3"], 4):
+        assert main([options[0], str(path), *options[1:]]) == 0
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        for shown in (r"\x1b[2J", r"$\foo$", "編集"):
+            assert shown in out
+        assert out.count(r"\x1b:smile:/[b]n[/b]") == (of_a_task * len(rows) or 1)  # counted once, shown everywhere
     assert picture.exists()
     assert not recwarn.list
 

@@ -46,7 +46,7 @@ def edit_lines(task: Task) -> Iterator[str]:
     yield from (f" {line}" for line in _lines(task.prefix))
     region = _lines(task.region)
     # n is larger than any region: the whole of it is shown.
-    diff = list(difflib.unified_diff(region, _lines(task.target), n=1 << 20, lineterm=""))
+    diff = list(difflib.unified_diff(region, _lines(task.target), n=1 << 20))
     yield from diff[3:] if diff else (f" {line}" for line in region)  # after the names and the @@ line
     yield from (f" {line}" for line in _lines(task.suffix))
 
