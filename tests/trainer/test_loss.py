@@ -42,7 +42,7 @@ def test_clip_higher_moves_the_upper_bound_only():
 def test_dual_clip_bounds_the_loss_of_negative_advantages():
     assert loss_of(20.0, -1.0)[:2] == pytest.approx((20.0, 20.0))
     assert loss_of(20.0, -1.0, dual_clip=3.0)[:2] == pytest.approx((3.0, 0.0))
-    assert loss_of(20.0, 1.0, dual_clip=3.0)[0] == pytest.approx(-1.2)
+    assert loss_of(20.0, 0.5, dual_clip=3.0)[0] == pytest.approx(-0.6)
     assert [loss_of(ratio, -1.0, dual_clip=3.0)[2] for ratio in (0.5, 1.5, 20.0)] == [True, False, True]
 
 
@@ -63,8 +63,10 @@ def test_k3_of_nearly_equal_policies_is_no_rounding_error():
 def test_kl_and_entropy_enter_with_their_coefficients():
     logp, reference, entropy = torch.tensor([[-1.0]]), torch.tensor([[-1.5]]), torch.tensor([[0.7]])
     config = load_config(kl_coef=0.1, entropy_coef=0.01)
-    loss = token_loss(logp, logp, torch.zeros(1), config, reference, entropy).loss.item()
-    assert loss == pytest.approx(0.1 * (math.exp(-0.5) + 0.5 - 1) - 0.01 * 0.7)
+    kl = math.exp(-0.5) + 0.5 - 1
+    for terms, expected in (((reference, entropy), (0.1 * kl - 0.01 * 0.7, kl, 0.7)), ((), (0, 0, 0))):
+        found = token_loss(logp, logp, torch.zeros(1), config, *terms)
+        assert (found.loss.item(), found.kl.item(), found.entropy.item()) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +88,10 @@ def test_averaging_counts_copies_as_if_they_were_rows(averaging, expected):
 
 def test_a_stray_token_keeps_loss_and_gradient_finite():
     logp, old = torch.tensor([[-1.0]], requires_grad=True), torch.tensor([[-200.0]])
-    result = token_loss(logp, old, torch.tensor([-1.0]), load_config(kl_coef=0.1), reference=old + 400)
+    config = load_config(kl_coef=0.1, entropy_coef=0.1)
+    result = token_loss(logp, old, torch.tensor([-1.0]), config, reference=old + 400, entropy=-logp)
     result.loss.sum().backward()
     for found in (result.loss, result.kl, logp.grad):
         assert found.isfinite().all()
-    assert not result.kl.requires_grad
+    for logged in (result.clipped, result.kl, result.entropy):
+        assert not logged.requires_grad

@@ -19,7 +19,8 @@ def test_a_position_is_the_whole_state():
     assert TaskSampler(7, seed=3, position=sampler.position).take(11) == whole[9:]
 
 
-def test_an_empty_set_is_refused():
+def test_one_task_is_enough_and_an_empty_set_is_refused():
+    assert TaskSampler(1, 0).take(3) == [0, 0, 0]
     with pytest.raises(ValueError, match="size >= 1, got 0"):
         TaskSampler(0, 0)
 
