@@ -68,7 +68,7 @@ def test_what_it_takes():
     for wide in (">f8", "<f8"):
         np.testing.assert_array_equal(gapo_numpy.advantage(np.array([0, 0.1, 0.4, 0.9], wide)), expected, strict=True)
     assert gapo_numpy.advantage(np.array([0, 0.1, 0.4, 0.9], np.longdouble)).dtype == np.float64
-    assert gapo_numpy.advantage([], []).shape == (0,)
+    assert gapo_numpy.advantage([], [], valid=[]).shape == (0,)
     for kind in (np.int8, np.uint64):
         np.testing.assert_array_equal(
             gapo_numpy.advantage(np.arange(6.0), np.array([1, 2, 1, 2, 1, 2], kind)),

@@ -28,6 +28,7 @@ def test_the_names_are_these():
     assert set(OPS) == set(SCHEMAS)
     assert CENTERS == ("hdi_median", "hdi_mean", "quantile", "median", "mean", "loo_mean", "none")
     assert SCALES == ("rms", "mad", "none")
+    assert list(ESTIMATORS) == ["gapo", "gapo_mean", "grpo", "dr_grpo", "rloo", "median", "median_mad", "qae"]
 
 
 @pytest.mark.parametrize("op", OPS)
