@@ -94,7 +94,7 @@ def update(
             elif rows:  # with nothing scored the optimiser's momentum would still move the weights
                 optimizer.step()
                 bad_updates = 0
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             if bad_updates >= config.max_bad_updates:
                 raise UserError(
                     f"{bad_updates} updates in a row had NaN or inf in loss ({loss}) or gradient norm ({norm}) and "
