@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch.multiprocessing import spawn
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig
+from transformers import AutoModelForCausalLM, Gemma3Config, GPT2Config, LlamaConfig, MixtralConfig
 
 from gapo_trainer import ranks
 from gapo_trainer.config import to_yaml
@@ -127,10 +127,24 @@ def test_what_fails_on_another_rank_is_told(small, tmp_path):
         GPT2Config(n_layer=3, n_embd=16, n_head=2, vocab_size=32),  # which calls them h
         LlamaConfig(**LAYERS, intermediate_size=16, num_key_value_heads=1),
         MixtralConfig(**LAYERS, intermediate_size=16, num_key_value_heads=1, num_local_experts=3),
+        Gemma3Config(  # which sees, with as many layers
+            text_config={**LAYERS, "intermediate_size": 16, "num_key_value_heads": 1, "head_dim": 8},
+            vision_config={**LAYERS, "intermediate_size": 16, "image_size": 28, "patch_size": 14},
+            mm_tokens_per_image=4,
+        ),
     ],
     ids=lambda config: config.model_type,
 )
 def test_layers_are_found_whatever_they_are_called(config):
-    layers = ranks.decoder_layers(AutoModelForCausalLM.from_config(config))
+    model = AutoModelForCausalLM.from_config(config)
+    layers = ranks.decoder_layers(model)
     assert len(layers) == 3
-    assert all(any("attn" in name for name, _ in layer.named_children()) for layer in layers)
+    for layer in layers:
+        assert any("attn" in name for name, _ in layer.named_children())
+        assert "Encoder" not in type(layer).__name__
+    decoder = model.get_decoder()
+    others = {f"other_{count}": torch.nn.ModuleList([torch.nn.Identity()] * count) for count in (2, 4)}
+    decoder._modules = {**others, **decoder._modules}  # as the embeddings of a model with several
+    assert ranks.decoder_layers(model) is layers
+    model.config.get_text_config().num_hidden_layers = 5
+    assert len(ranks.decoder_layers(model)) == 0

@@ -14,7 +14,7 @@ from gapo_trainer.policy import load_policy
 from gapo_trainer.rollout import Roller, make_engine
 from gapo_trainer.sampler import TaskSampler
 from gapo_trainer.train import add_reference, train
-from gapo_trainer.update import merged, update
+from gapo_trainer.update import Merged, _micro_batches, merged, update
 
 
 def rollout(policy, tasks, config):
@@ -73,8 +73,8 @@ def test_the_step_is_that_of_the_plain_loss(small, model_folder, tasks, averagin
     advantages = [torch.linspace(-2, 2, len(group)) for group in episodes]
     for advantage in advantages:
         advantage[1] = advantage[0]
-    episodes[1].rewards[5:] = math.nan  # not trained on, neither by KL nor by entropy
-    advantages[1][5:] = 0
+    episodes[1].rewards[3:6] = math.nan  # not trained on, neither by KL nor by entropy
+    advantages[1][3:6] = 0
 
     loss = plain_loss(plain.model, episodes, advantages, config)
     loss.backward()
@@ -98,6 +98,24 @@ def test_rows_merge_only_where_tokens_and_advantage_agree(small, model_folder, t
     kinds = merged(episodes[0], advantage)
     assert sorted(zip(kinds.first.tolist(), kinds.copies.tolist(), strict=True))[0] == (0, 2)
     assert kinds.copies.sum() == 8
+
+
+def test_micro_batches_are_of_at_most_their_size_and_of_similar_length():
+    lengths = torch.tensor([3, 90, 1, 80, 2, 70, 5, 4])
+    kinds = Merged(torch.arange(8), torch.arange(8) + 1)
+    batches = list(_micro_batches(kinds, lengths, 3))
+    assert max(len(rows) for rows, _ in batches) <= 3
+    assert torch.equal(torch.cat([lengths[rows] for rows, _ in batches]), lengths.sort().values)
+    assert all(torch.equal(copies, rows + 1) for rows, copies in batches)
+
+
+def test_one_scored_completion_is_all_of_its_mini_batch(small, model_folder, tasks):
+    policy, config = load_policy(model_folder), small(prompts_per_step=1)
+    (group,) = rollout(policy, tasks, config)
+    group.rewards[1:] = math.nan
+    stats = update(policy.model, SGD(policy.model.parameters(), lr=0.0), [group], [torch.full((8,), 2.0)], config)
+    assert stats.loss == pytest.approx(-2)
+    assert stats.trained_rows == 1
 
 
 def test_with_nothing_scored_nothing_is_learnt(small, model_folder, tasks):
