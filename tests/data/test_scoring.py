@@ -15,6 +15,7 @@ import pytest
 
 from gapo_trainer.data.scoring import Scorer, Tally
 from gapo_trainer.data.task import Task
+from gapo_trainer.data.user_reward import load_user_reward
 from gapo_trainer.errors import UserError
 
 TASK = Task("id", "r", "MIT", "python", "a.py", "c", 0, "train", (), "", "old\n", "", "new()\n")
@@ -155,6 +156,16 @@ def test_a_function_without_a_signature_gets_no_task():
 def test_a_wrong_name_is_told_at_once(name, message):
     with pytest.raises(UserError, match=message):
         Scorer(name)
+
+
+def test_a_name_that_lacks_a_part_or_a_module_that_raises_is_told(tmp_path, monkeypatch):
+    for name in ("m", ":f", "m:"):
+        with pytest.raises(UserError, match=f"reward expects em, ed, edem, bleu or module:function, got '{name}'"):
+            load_user_reward(name)
+    (tmp_path / "raises.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="cannot import 'raises': ZeroDivisionError"):
+        load_user_reward("raises:f")
 
 
 def test_a_reward_that_cannot_be_imported_in_time_is_told(monkeypatch):

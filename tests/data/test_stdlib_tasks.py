@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -16,7 +17,7 @@ import pytest
 from gapo_trainer.data.line_edits import KINDS, apply, is_python
 from gapo_trainer.data.stdlib_lines import LONGEST, SHORTEST, library_functions
 from gapo_trainer.data.stdlib_tasks import HELD_OUT, LONGEST_RESULT, split_of, stdlib_tasks
-from gapo_trainer.data.task import SPLITS, Task
+from gapo_trainer.data.task import CONTEXT, SPLITS, Task
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def shown(task: Task) -> tuple[str, ...]:
         ("operator", "==", "!=", "if a == b:", "if a != b:"),
         ("operator", "<", "<=", "if a <= b:", None),
         ("number", "1", "2", "x = a1[1] + 10 + 1.5", "x = a1[2] + 10 + 1.5"),
+        ("number", "1", "2", "    x = 1", "    x = 2"),
         ("string", "'r'", "'w'", "f = open(p, 'r')", "f = open(p, 'w')"),
         ("argument", "f", "key=key", "x = f(a, g(b))", "x = f(a, g(b), key=key)"),
         ("argument", "f", "1", "f()", "f(1)"),
@@ -57,9 +59,31 @@ def test_edits(kind, hit, choice, line, expected):
 
 
 @pytest.mark.parametrize(
-    "line", ["else:", "elif x:", "except E:", "finally:", "try:", "for x in y:", "yield x", "await x"]
+    ("kind", "line", "hits"),
+    [
+        ("rename", "print('an n', cls.x2, f'a', 1e5)", {"print", "cls", "x2"}),
+        ("operator", "a in b -1+ c", {"in"}),
+        ("string", "f'a' + 'b'", {"'b'"}),
+        ("wrap", "f(a).g(b)", {"f"}),
+        ("move", "myself.a + self.b", {"b"}),
+        ("get", "x.d[k] + y[1:2] + f().z[0]", {"x.d"}),
+    ],
 )
-def test_heads_of_statements_are_python(line):
+def test_what_can_be_hit(kind, line, hits):
+    assert KINDS[kind].hits(line) == hits
+
+
+def test_names_of_others_are_not_renamed_and_a_choice_changes_something():
+    names = ["size", "self", "cls", "print", "if", "match"]
+    assert [name for name in names if KINDS["rename"].choices(name, ["n"])] == ["size"]
+    assert KINDS["number"].choices("1", []) == ["2", "3", "11"]
+    assert KINDS["string"].choices("'r'", ["w"]) == ["'w'"]
+
+
+@pytest.mark.parametrize(
+    "line", ["x = a[1:2]", "else:", "elif x:", "except E:", "finally:", "try:", "for x in y:", "yield x", "await x"]
+)
+def test_statements_and_their_heads_are_python(line):
     assert is_python(line)
     assert not is_python(f"{line} )")
 
@@ -85,12 +109,21 @@ def candidates(kind: str, hit: str, new: str, target: str) -> list[str]:
 
 
 def test_the_first_edit_is_made_in_the_context(tasks):
-    near = 0
+    near, longest = 0, [0, 0]
     for task in tasks["test_id"][:500]:
         new = task.history[0].diff.split("\n")[2][1:] + "\n"
         near += new in task.prefix + task.suffix
-        assert max(task.prefix.count("\n"), task.suffix.count("\n")) <= 12
+        longest = [max(most, text.count("\n")) for most, text in zip(longest, (task.prefix, task.suffix), strict=True)]
     assert near > 250  # the others' first line is further away
+    assert longest == [CONTEXT, CONTEXT]
+
+
+def test_the_history_names_the_lines_number(tasks):
+    for task in tasks["test_id"][:50]:
+        head, old, _ = task.history[0].diff.split("\n", 2)
+        number = int(re.fullmatch(r"@@ -(\d+) \+\1 @@", head)[1])
+        lines = Path(sysconfig.get_path("stdlib"), task.path).read_text(encoding="utf-8").split("\n")
+        assert old == f"-{lines[number - 1]}"
 
 
 def test_edited_lines_are_python(tasks):
