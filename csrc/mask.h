@@ -8,7 +8,7 @@
 namespace gapo {
 
 // The types of mask that the kernels read; other types are converted to one of these first.
-enum class MaskType { kBool, kUint8, kInt32, kInt64, kFloat, kDouble };
+enum class MaskType { kBool, kUint8, kInt32, kInt64, kFloat16, kBFloat16, kFloat, kDouble };
 
 // A bool as torch keeps it: any byte but 0 is true.
 struct Flag {
@@ -20,8 +20,9 @@ struct Flag {
   }
 };
 
-// Calls body with the mask as a pointer to its type. The branch is uniform: a call has one mask.
-template <typename Body>
+// Calls body with the mask as a pointer to its type; of the 16-bit floats each backend has its own types. The branch is
+// uniform: a call has one mask.
+template <typename Float16, typename BFloat16, typename Body>
 GAPO_HD GAPO_INLINE void with_mask(const void* mask, MaskType type, Body body) {
   switch (type) {
     case MaskType::kBool:
@@ -32,6 +33,10 @@ GAPO_HD GAPO_INLINE void with_mask(const void* mask, MaskType type, Body body) {
       return body(static_cast<const int32_t*>(mask));
     case MaskType::kInt64:
       return body(static_cast<const int64_t*>(mask));
+    case MaskType::kFloat16:
+      return body(static_cast<const Float16*>(mask));
+    case MaskType::kBFloat16:
+      return body(static_cast<const BFloat16*>(mask));
     case MaskType::kFloat:
       return body(static_cast<const float*>(mask));
     case MaskType::kDouble:

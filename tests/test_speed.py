@@ -72,6 +72,17 @@ def test_ids_of_any_step_are_found_as_fast_as_random_ones(step):
     assert lead(spaced, random) < 4.0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_rows_that_end_amid_a_vector_take_little_longer(dtype):
+    """Their last tokens, one by one, would take as long as all others."""
+    whole, ragged = (
+        functools.partial(torch.ops.gapo.token_advantage, torch.ones(512, length, dtype=dtype), mask, torch.arange(512))
+        for length in (112, 111)
+        for mask in [torch.ones(512, length, dtype=torch.bool)]
+    )
+    assert lead(ragged, whole) < 3.0
+
+
 def test_a_lost_lead_would_be_seen():
     (torch_,) = calls("advantage", (1024, 64), "torch")
     assert lead(torch_, torch_) < min(least for _, peer, _, least in LEADS if peer == "torch" and least > 2)

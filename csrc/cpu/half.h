@@ -11,6 +11,9 @@ typedef uint32_t Words __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
 typedef Halves UnalignedHalves __attribute__((aligned(2), may_alias));
 
+template <typename T>
+inline constexpr bool kIsHalf = std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>;
+
 template <typename Half>
 GAPO_INLINE Halves load_bits(const Half* p) {
   return *reinterpret_cast<const UnalignedHalves*>(p);
@@ -37,7 +40,7 @@ GAPO_INLINE Vec<float> load_floats(const Float16* p) {
 
 // As float64, in parts.
 template <typename Half>
-  requires(sizeof(Half) == 2)
+  requires(kIsHalf<Half>)
 GAPO_INLINE Wide<Half> load_wide(const Half* p) {
   const Vec<float> v = load_floats(p);
 #if GAPO_VECTOR_BYTES == 64
@@ -77,21 +80,19 @@ GAPO_INLINE Halves rounded_bits<Float16>(Vec<float> v) {
 #endif
 }
 
-// One value at a time, by the same conversions.
-GAPO_INLINE float to_computed(float value) { return value; }
-GAPO_INLINE double to_computed(double value) { return value; }
-template <typename Half>
-GAPO_INLINE float to_computed(Half value) {
-  const Half lanes[kLanes<float>] = {value};
-  return load_floats(lanes)[0];
-}
-
-template <typename Token>
-GAPO_INLINE Token to_token(Computed<Token> value) {
-  if constexpr (std::is_same_v<Token, Computed<Token>>) {
-    return value;
+// Calls visit(value) for a few values, in order and as float64.
+template <typename T, typename Visit>
+GAPO_INLINE void visit_few(const T* values, int64_t n, Visit visit) {
+  if constexpr (kIsHalf<T>) {  // converted together: one by one, these would take far longer
+    for (int64_t i = 0; i < n; i += kLanes<float>) {
+      const int64_t count = n - i < kLanes<float> ? n - i : kLanes<float>;
+      T some[kLanes<float>] = {};
+      std::memcpy(some, values + i, count * sizeof(T));
+      const Vec<float> floats = load_floats(some);
+      for (int64_t lane = 0; lane < count; ++lane) visit(static_cast<double>(floats[lane]));
+    }
   } else {
-    return {rounded_bits<Token>(Vec<float>{value})[0]};
+    for (int64_t i = 0; i < n; ++i) visit(static_cast<double>(values[i]));
   }
 }
 

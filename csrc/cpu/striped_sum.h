@@ -10,7 +10,7 @@ namespace {
 // Sums term(value), which takes a float64 or a vector of them, over values[0 .. n): sixteen running sums whatever the
 // vector's width, so that every instruction set adds in the same order.
 template <typename T, typename Term>
-double striped_sum(const T* values, int64_t n, Term term) {
+GAPO_INLINE double striped_sum(const T* values, int64_t n, Term term) {
   constexpr int stripes = 16;
   constexpr int vectors = stripes / kLanes<double>;
   Vec<double> sums[vectors] = {};
@@ -25,7 +25,7 @@ double striped_sum(const T* values, int64_t n, Term term) {
   }
   double total = 0.0;
   for (int s = 0; s < stripes; ++s) total += sums[s / kLanes<double>][s % kLanes<double>];
-  for (; i < n; ++i) total += term(static_cast<double>(to_computed(values[i])));
+  visit_few(values + i, n - i, [&](double value) { total += term(value); });
   return total;
 }
 

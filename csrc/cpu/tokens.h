@@ -51,6 +51,18 @@ GAPO_INLINE Vec<T> load_mask(const Flag* mask) {
   return bytes == 0 ? Vec<T>{} : splat(T{1});
 }
 
+template <typename T, typename Mask>
+  requires(kIsHalf<Mask>)
+GAPO_INLINE Vec<T> load_mask(const Mask* mask) {
+  if constexpr (std::is_same_v<T, float>) {
+    return load_floats(mask);
+  } else {
+    Mask halves[kLanes<float>] = {};
+    std::memcpy(halves, mask, kLanes<T> * sizeof(Mask));
+    return load_wide(halves).part[0];
+  }
+}
+
 // masked() of kLanes<T> tokens at once: a compiler would make branches of a loop over masked().
 template <typename T, typename Mask>
 GAPO_INLINE Vec<T> masked_lanes(T value, const Mask* mask) {
@@ -94,25 +106,46 @@ inline void finish_stream() {
 #endif
 }
 
+// Fewer tokens than a vector has.
+template <typename Token, typename Mask>
+GAPO_INLINE void write_few(Computed<Token> value, const Mask* mask, int64_t count, Token* out) {
+  using T = Computed<Token>;
+  if constexpr (kIsHalf<Token> || kIsHalf<Mask>) {  // a vector after all: one by one, these would take far longer
+    Mask masks[kLanes<T>] = {};
+    std::memcpy(masks, mask, count * sizeof(Mask));
+    const auto tokens = token_lanes<Token>(masked_lanes(value, masks));
+    std::memcpy(out, &tokens, count * sizeof(Token));
+  } else {
+    for (int64_t t = 0; t < count; ++t) {
+      asm volatile("");  // else a cascade of ever shorter vectors, which takes longer
+      out[t] = masked(value, mask[t]);
+    }
+  }
+}
+
 template <typename Token, typename Mask>
 void write_row(Computed<Token> value, const Mask* mask, int64_t length, bool streamed, Token* out) {
   using T = Computed<Token>;
-  constexpr std::size_t vector_bytes = kLanes<T> * sizeof(Token);
+  constexpr int64_t lanes = kLanes<T>, line = 64 / sizeof(Token);  // tokens
   int64_t t = 0;
-  const auto write_one = [&] {
-    out[t] = to_token<Token>(masked(value, mask[t]));
-    ++t;
+  const auto write_until = [&](int64_t end) {
+    for (; t + lanes <= end; t += lanes) {
+      const auto tokens = token_lanes<Token>(masked_lanes(value, mask + t));
+      std::memcpy(out + t, &tokens, lanes * sizeof(Token));
+    }
+    if (t < end) write_few(value, mask + t, end - t, out + t);
+    t = end;
   };
-  while (streamed && t < length && reinterpret_cast<std::uintptr_t>(out + t) % vector_bytes != 0) write_one();
-  for (; t + kLanes<T> <= length; t += kLanes<T>) {
-    const auto tokens = token_lanes<Token>(masked_lanes(value, mask + t));
-    if (streamed) {
-      stream(out + t, tokens);
-    } else {
-      std::memcpy(out + t, &tokens, vector_bytes);
+  if (streamed) {  // whole cache lines only: it takes long to stream one in part
+    const int64_t behind = reinterpret_cast<std::uintptr_t>(out) / sizeof(Token) % line;
+    if (behind > 0) write_until(line - behind < length ? line - behind : length);
+    for (; t + line <= length; t += line) {
+      for (int64_t part = t; part < t + line; part += lanes) {
+        stream(out + part, token_lanes<Token>(masked_lanes(value, mask + part)));
+      }
     }
   }
-  while (t < length) write_one();
+  write_until(length);
 }
 
 template <typename Token, typename Mask>
@@ -130,7 +163,8 @@ void broadcast_rows(const Computed<Token>* values, const Mask* mask, int64_t row
 template <typename Token>
 void broadcast(const Computed<Token>* values, const void* mask, MaskType type, int64_t rows, int64_t length, Token* out,
                ParallelFor parallel_for) {
-  with_mask(mask, type, [&](auto* typed) { broadcast_rows(values, typed, rows, length, out, parallel_for); });
+  with_mask<Float16, BFloat16>(mask, type,
+                               [&](auto* typed) { broadcast_rows(values, typed, rows, length, out, parallel_for); });
 }
 
 }  // namespace

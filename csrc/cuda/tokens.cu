@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kMostTokenThreads)
   follow_stream();
   const TokenLane at(lanes);
   if (at.row >= rows) return;
-  with_mask(mask, mask_type, [&](auto* typed) {
+  with_mask<__half, __nv_bfloat16>(mask, mask_type, [&](auto* typed) {
     write_tokens(values[at.row], typed + at.row * length, length, whole, at.lane, lanes, out + at.row * length);
   });
 }

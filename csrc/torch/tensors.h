@@ -82,6 +82,10 @@ inline Mask prepare_mask(const Tensor& mask) {
     case ScalarType::UInt16:
     case ScalarType::UInt32:
       return {as_type(mask, ScalarType::Long), MaskType::kInt64};
+    case ScalarType::Half:
+      return {as_contiguous(mask), MaskType::kFloat16};
+    case ScalarType::BFloat16:
+      return {as_contiguous(mask), MaskType::kBFloat16};
     case ScalarType::Double:
       return {as_contiguous(mask), MaskType::kDouble};
     case ScalarType::UInt64:

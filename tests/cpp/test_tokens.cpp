@@ -85,8 +85,19 @@ template <typename Mask>
 Mask mask_value(double factor) {
   if constexpr (std::is_same_v<Mask, gapo::Flag>) {
     return {static_cast<uint8_t>(85 * factor)};  // 0, 127 or 255
+  } else if constexpr (sizeof(Mask) == 2) {
+    return encoded<Mask>(factor);
   } else {
     return static_cast<Mask>(factor);
+  }
+}
+
+template <typename T, typename Mask>
+T factor_of(Mask mask) {
+  if constexpr (sizeof(Mask) == 2) {
+    return static_cast<T>(decoded(mask));
+  } else {
+    return static_cast<T>(mask);
   }
 }
 
@@ -128,7 +139,7 @@ struct Step {
     Token* const out = memory.data() + shift;
     gapo::token_advantage<Token>(rule, tokens.data(), mask.data(), type, ids.data(), rows, length, kept, out, threads);
     for (int64_t i = 0; i < rows * length; ++i) {
-      const T factor = static_cast<T>(mask[i]);
+      const T factor = factor_of<T>(mask[i]);
       CHECK_EQ(decoded(out[i]), factor == 0 ? 0.0 : rounded<Token>(advantage[i / length] * factor));
     }
     for (int i = 0; i < shift; ++i) CHECK_EQ(decoded(memory[i]), decoded(poison));
@@ -155,6 +166,8 @@ void test_type() {
   check_steps<Token, uint8_t>(MaskType::kUint8);
   check_steps<Token, int32_t>(MaskType::kInt32);
   check_steps<Token, int64_t>(MaskType::kInt64);
+  check_steps<Token, gapo::Float16>(MaskType::kFloat16);
+  check_steps<Token, gapo::BFloat16>(MaskType::kBFloat16);
   check_steps<Token, float>(MaskType::kFloat);
   check_steps<Token, double>(MaskType::kDouble);
 }

@@ -77,7 +77,7 @@ def test_misaligned_ragged_groups(dtype):
 @pytest.mark.parametrize("length", [1, 8, 77, 128, 1000, 5000])
 def test_misaligned_tokens(length, dtype):
     tokens, ids = rewards_of(30, length, dtype=dtype), ids_of(30, 4).to(DEVICE)
-    for kind in (torch.bool, torch.int32, torch.int64, torch.float32, torch.float64):
+    for kind in (torch.bool, torch.int32, torch.int64, torch.bfloat16, torch.float32, torch.float64):
         mask = (rewards_of(30, length, seed=1) > 0.1).to(kind)
         expected = OPS.token_advantage(tokens.to(DEVICE), mask.to(DEVICE), ids)
         for offset in OFFSETS:

@@ -236,8 +236,10 @@ def test_a_group_longer_than_max_group_size_is_nan_and_harms_no_other():
 def test_token_advantage(rows, length):
     tokens, mask = rewards_of(rows, length), rewards_of(rows, length, seed=1) > 0.2
     ids = ids_of(rows, rows // 30)
-    kinds = (torch.bool, torch.uint8, torch.int8, torch.int64, torch.float32, torch.float64)
+    kinds = (torch.bool, torch.uint8, torch.int8, torch.int64)
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     masks = [mask.to(kind) for kind in (kinds if rows == 300 else kinds[:1])]
+    masks += [(rewards_of(rows, length, seed=1) * mask).to(kind) for kind in (floats if rows == 300 else ())]
     # whose ones are 2^64 - 1; and bools whose ones are another byte
     for typed in [*masks, (-mask.long()).view(torch.uint64), (mask.to(torch.uint8) * 255).view(torch.bool)]:
         expected = torch.ops.gapo.token_advantage(tokens, typed, ids)
