@@ -149,7 +149,7 @@ def shared_variants(
 
 def token_variants(dtype: str = "fp32", mask: str = "i64", length: int = 1024) -> Iterator[Variant]:
     """The two passes of token_advantage."""
-    numbers, values = {"count": "i64", "length": "i64"}, _precision(dtype)
+    numbers, values = {"stride": "i64", "count": "i64", "length": "i64"}, _precision(dtype)
     tile = dict(zip(("ROWS", "COLUMNS"), launch.token_tile(length), strict=True))
     sums = {"tokens": f"*{dtype}", "sums": values, **numbers}
     spread = {"values": values, "mask": f"*{mask}", "out": f"*{dtype}", **numbers}

@@ -4,11 +4,24 @@
 #include <cstdint>
 
 #include "host_device.h"
+#include "matrix.h"
 
 namespace gapo {
 
 // The types of mask that the kernels read; other types are converted to one of these first.
 enum class MaskType { kBool, kUint8, kInt32, kInt64, kFloat16, kBFloat16, kFloat, kDouble };
+
+// As Matrix, of a type that is known when it runs.
+struct Mask {
+  const void* values;
+  int64_t stride;
+  MaskType type;
+
+  template <typename V>
+  GAPO_HD GAPO_INLINE Matrix<const V> as() const {
+    return {static_cast<const V*>(values), stride};
+  }
+};
 
 // A bool as torch keeps it: any byte but 0 is true.
 struct Flag {
@@ -20,27 +33,27 @@ struct Flag {
   }
 };
 
-// Calls body with the mask as a pointer to its type; of the 16-bit floats each backend has its own types. The branch is
+// Calls body with the mask as a Matrix of its type; of the 16-bit floats each backend has its own types. The branch is
 // uniform: a call has one mask.
 template <typename Float16, typename BFloat16, typename Body>
-GAPO_HD GAPO_INLINE void with_mask(const void* mask, MaskType type, Body body) {
-  switch (type) {
+GAPO_HD GAPO_INLINE void with_mask(const Mask& mask, Body body) {
+  switch (mask.type) {
     case MaskType::kBool:
-      return body(static_cast<const Flag*>(mask));
+      return body(mask.as<Flag>());
     case MaskType::kUint8:
-      return body(static_cast<const uint8_t*>(mask));
+      return body(mask.as<uint8_t>());
     case MaskType::kInt32:
-      return body(static_cast<const int32_t*>(mask));
+      return body(mask.as<int32_t>());
     case MaskType::kInt64:
-      return body(static_cast<const int64_t*>(mask));
+      return body(mask.as<int64_t>());
     case MaskType::kFloat16:
-      return body(static_cast<const Float16*>(mask));
+      return body(mask.as<Float16>());
     case MaskType::kBFloat16:
-      return body(static_cast<const BFloat16*>(mask));
+      return body(mask.as<BFloat16>());
     case MaskType::kFloat:
-      return body(static_cast<const float*>(mask));
+      return body(mask.as<float>());
     case MaskType::kDouble:
-      return body(static_cast<const double*>(mask));
+      return body(mask.as<double>());
   }
 }
 

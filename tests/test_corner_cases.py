@@ -290,6 +290,23 @@ def test_any_byte_but_0_is_true_in_a_bool_mask():
         assert torch.equal(result, torch.ops.gapo.token_advantage(tokens, kept.long(), ids))
 
 
+@pytest.mark.parametrize("kind", [torch.bool, torch.int8, torch.int64, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_columns_of_larger_matrices_are_read_where_they_lie(dtype, kind):
+    """As frameworks pass them: the mask of the answers is a part of that of all tokens."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(30, 150, generator=generator).to(dtype)
+    mask = (torch.randn(30, 150, generator=generator).abs() * 2).to(kind)
+    ids = torch.arange(30) // 5
+    for columns in (slice(0, 100), slice(50, 150), slice(7, 8), slice(3, 3), slice(1, 150, 3)):
+        for part in (mask[:, columns], mask[:1, columns].expand(30, -1)):
+            given = tokens[:, columns]
+            expected = torch.ops.gapo.token_advantage(given.contiguous(), part.contiguous(), ids)
+            result = torch.ops.gapo.token_advantage(given, part, ids)
+            assert torch.equal(result, expected)
+            assert result.is_contiguous()
+
+
 def test_a_uint64_mask_is_never_negative():
     mask = torch.full((2, 1), 2**64 - 1, dtype=torch.uint64)
     result = torch.ops.gapo.token_advantage(torch.tensor([[1.0], [2.0]]), mask, torch.tensor([0, 0]), scale="none")

@@ -7,6 +7,7 @@
 
 #include "definition.h"
 #include "mask.h"
+#include "matrix.h"
 #include "parallel.h"
 
 namespace gapo {
@@ -51,9 +52,9 @@ using Computed = std::conditional_t<std::is_same_v<Token, double>, double, float
 template <typename Token>
 struct TokenPasses {
   // sums[row] = the sum of tokens[row, :], added in float64
-  void (*row_sums)(const Token* tokens, int64_t rows, int64_t length, Computed<Token>* sums, ParallelFor);
+  void (*row_sums)(Matrix<const Token> tokens, int64_t rows, int64_t length, Computed<Token>* sums, ParallelFor);
   // out[row, t] = values[row] * mask[row, t], and 0 where the mask is 0
-  void (*broadcast)(const Computed<Token>* values, const void* mask, MaskType, int64_t rows, int64_t length, Token* out,
+  void (*broadcast)(const Computed<Token>* values, const Mask& mask, int64_t rows, int64_t length, Token* out,
                     ParallelFor);
 };
 

@@ -157,14 +157,14 @@ void advantage_by_id(const Rule& rule, const T* rewards, const int64_t* ids, int
 }
 
 template <typename Token>
-void token_advantage(const Rule& rule, const Token* tokens, const void* mask, MaskType mask_type, const int64_t* ids,
-                     int64_t rows, int64_t length, const bool* valid, Token* out, const Threads& threads) {
+void token_advantage(const Rule& rule, Matrix<const Token> tokens, const Mask& mask, const int64_t* ids, int64_t rows,
+                     int64_t length, const bool* valid, Token* out, const Threads& threads) {
   using T = Computed<Token>;
   const auto& passes = std::get<TokenPasses<Token>>(backend().tokens);
   std::vector<T> rewards(rows), advantage(rows);
   passes.row_sums(tokens, rows, length, rewards.data(), threads.parallel_for);
   advantage_by_id<T>(rule, rewards.data(), ids, rows, valid, {advantage.data(), nullptr}, threads);
-  passes.broadcast(advantage.data(), mask, mask_type, rows, length, out, threads.parallel_for);
+  passes.broadcast(advantage.data(), mask, rows, length, out, threads.parallel_for);
 }
 
 #define GAPO_INSTANTIATE(T)                                                                                            \
@@ -175,8 +175,8 @@ GAPO_INSTANTIATE(float)
 GAPO_INSTANTIATE(double)
 #undef GAPO_INSTANTIATE
 
-#define GAPO_INSTANTIATE(Token)                                                                                   \
-  template void token_advantage<Token>(const Rule&, const Token*, const void*, MaskType, const int64_t*, int64_t, \
+#define GAPO_INSTANTIATE(Token)                                                                                \
+  template void token_advantage<Token>(const Rule&, Matrix<const Token>, const Mask&, const int64_t*, int64_t, \
                                        int64_t, const bool*, Token*, const Threads&);
 GAPO_INSTANTIATE(float)
 GAPO_INSTANTIATE(double)

@@ -17,9 +17,9 @@ template <typename T>
 void advantage_by_id(const Rule& rule, const T* rewards, const int64_t* ids, int64_t n, const bool* valid,
                      const Output<T>& out, const Threads& threads);
 
-// tokens, mask, out: [rows, length]; ids, valid (or null): [rows].
+// tokens, mask, out: [rows, length], out contiguous; ids, valid (or null): [rows].
 template <typename Token>
-void token_advantage(const Rule& rule, const Token* tokens, const void* mask, MaskType mask_type, const int64_t* ids,
-                     int64_t rows, int64_t length, const bool* valid, Token* out, const Threads& threads);
+void token_advantage(const Rule& rule, Matrix<const Token> tokens, const Mask& mask, const int64_t* ids, int64_t rows,
+                     int64_t length, const bool* valid, Token* out, const Threads& threads);
 
 }  // namespace gapo

@@ -14,19 +14,20 @@ inline constexpr int64_t kStreamedBytes = int64_t{4} << 20;  // an output larger
 inline int64_t row_grain(int64_t length) { return kTokenGrain / (length > 0 ? length : 1) + 1; }
 
 template <typename Token>
-void row_sums(const Token* tokens, int64_t rows, int64_t length, Computed<Token>* sums, ParallelFor parallel_for) {
+void row_sums(Matrix<const Token> tokens, int64_t rows, int64_t length, Computed<Token>* sums,
+              ParallelFor parallel_for) {
   parallel_for(rows, row_grain(length), [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
-      const double sum = striped_sum(tokens + row * length, length, [](auto x) { return x; });
+      const double sum = striped_sum(tokens.row(row), length, [](auto x) { return x; });
       sums[row] = static_cast<Computed<Token>>(sum);
     }
   });
 }
 
 // kLanes<T> mask values as T. Bytes, which hold most masks, have their own: GCC 12 converts them one by one.
-template <typename T, typename Mask>
-GAPO_INLINE Vec<T> load_mask(const Mask* mask) {
-  typedef Mask Masks __attribute__((vector_size(kLanes<T> * sizeof(Mask)), aligned(sizeof(Mask)), may_alias));
+template <typename T, typename M>
+GAPO_INLINE Vec<T> load_mask(const M* mask) {
+  typedef M Masks __attribute__((vector_size(kLanes<T> * sizeof(M)), aligned(sizeof(M)), may_alias));
   return __builtin_convertvector(*reinterpret_cast<const Masks*>(mask), Vec<T>);
 }
 #if GAPO_VECTOR_BYTES == 64
@@ -51,21 +52,21 @@ GAPO_INLINE Vec<T> load_mask(const Flag* mask) {
   return bytes == 0 ? Vec<T>{} : splat(T{1});
 }
 
-template <typename T, typename Mask>
-  requires(kIsHalf<Mask>)
-GAPO_INLINE Vec<T> load_mask(const Mask* mask) {
+template <typename T, typename M>
+  requires(kIsHalf<M>)
+GAPO_INLINE Vec<T> load_mask(const M* mask) {
   if constexpr (std::is_same_v<T, float>) {
     return load_floats(mask);
   } else {
-    Mask halves[kLanes<float>] = {};
-    std::memcpy(halves, mask, kLanes<T> * sizeof(Mask));
+    M halves[kLanes<float>] = {};
+    std::memcpy(halves, mask, kLanes<T> * sizeof(M));
     return load_wide(halves).part[0];
   }
 }
 
 // masked() of kLanes<T> tokens at once: a compiler would make branches of a loop over masked().
-template <typename T, typename Mask>
-GAPO_INLINE Vec<T> masked_lanes(T value, const Mask* mask) {
+template <typename T, typename M>
+GAPO_INLINE Vec<T> masked_lanes(T value, const M* mask) {
   const Vec<T> factor = load_mask<T>(mask);
   return factor == 0 ? Vec<T>{} : value * factor;
 }
@@ -107,12 +108,12 @@ inline void finish_stream() {
 }
 
 // Fewer tokens than a vector has.
-template <typename Token, typename Mask>
-GAPO_INLINE void write_few(Computed<Token> value, const Mask* mask, int64_t count, Token* out) {
+template <typename Token, typename M>
+GAPO_INLINE void write_few(Computed<Token> value, const M* mask, int64_t count, Token* out) {
   using T = Computed<Token>;
-  if constexpr (kIsHalf<Token> || kIsHalf<Mask>) {  // a vector after all: one by one, these would take far longer
-    Mask masks[kLanes<T>] = {};
-    std::memcpy(masks, mask, count * sizeof(Mask));
+  if constexpr (kIsHalf<Token> || kIsHalf<M>) {  // a vector after all: one by one, these would take far longer
+    M masks[kLanes<T>] = {};
+    std::memcpy(masks, mask, count * sizeof(M));
     const auto tokens = token_lanes<Token>(masked_lanes(value, masks));
     std::memcpy(out, &tokens, count * sizeof(Token));
   } else {
@@ -123,8 +124,8 @@ GAPO_INLINE void write_few(Computed<Token> value, const Mask* mask, int64_t coun
   }
 }
 
-template <typename Token, typename Mask>
-void write_row(Computed<Token> value, const Mask* mask, int64_t length, bool streamed, Token* out) {
+template <typename Token, typename M>
+void write_row(Computed<Token> value, const M* mask, int64_t length, bool streamed, Token* out) {
   using T = Computed<Token>;
   constexpr int64_t lanes = kLanes<T>, line = 64 / sizeof(Token);  // tokens
   int64_t t = 0;
@@ -148,23 +149,23 @@ void write_row(Computed<Token> value, const Mask* mask, int64_t length, bool str
   write_until(length);
 }
 
-template <typename Token, typename Mask>
-void broadcast_rows(const Computed<Token>* values, const Mask* mask, int64_t rows, int64_t length, Token* out,
+template <typename Token, typename M>
+void broadcast_rows(const Computed<Token>* values, Matrix<const M> mask, int64_t rows, int64_t length, Token* out,
                     ParallelFor parallel_for) {
   const bool streamed = rows * length * static_cast<int64_t>(sizeof(Token)) > kStreamedBytes;
   parallel_for(rows, row_grain(length), [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
-      write_row(values[row], mask + row * length, length, streamed, out + row * length);
+      write_row(values[row], mask.row(row), length, streamed, out + row * length);
     }
     if (streamed) finish_stream();
   });
 }
 
 template <typename Token>
-void broadcast(const Computed<Token>* values, const void* mask, MaskType type, int64_t rows, int64_t length, Token* out,
+void broadcast(const Computed<Token>* values, const Mask& mask, int64_t rows, int64_t length, Token* out,
                ParallelFor parallel_for) {
-  with_mask<Float16, BFloat16>(mask, type,
-                               [&](auto* typed) { broadcast_rows(values, typed, rows, length, out, parallel_for); });
+  with_mask<Float16, BFloat16>(
+      mask, [&](const auto& typed) { broadcast_rows(values, typed, rows, length, out, parallel_for); });
 }
 
 }  // namespace

@@ -71,11 +71,13 @@ cudaError_t launch_few_ids(const Ids& ids, int64_t n, const SegmentedRows& out, 
 // sums[row] = the sum of tokens[row, :], added in double in an order that depends on the row's length alone, rounded
 // once. sums: [rows], float64 for float64 tokens, float32 for all others. May run at the same time as the kernel before
 // it on the stream, which has to be launch_sort_ids' of the same call.
-cudaError_t launch_row_sums(const void* tokens, Element element, int64_t rows, int64_t length, void* sums,
-                            cudaStream_t stream);
+// tokens: rows `stride` values apart.
+cudaError_t launch_row_sums(const void* tokens, int64_t stride, Element element, int64_t rows, int64_t length,
+                            void* sums, cudaStream_t stream);
 
-// out[row, t] = values[row] * mask[row, t], and 0 where the mask is 0. values: as the sums above; out: of the element.
-cudaError_t launch_token_broadcast(const void* values, const void* mask, MaskType mask_type, int64_t rows,
-                                   int64_t length, void* out, Element element, cudaStream_t stream);
+// out[row, t] = values[row] * mask[row, t], and 0 where the mask is 0. values: as the sums above; out: [rows, length]
+// of the element.
+cudaError_t launch_token_broadcast(const void* values, const Mask& mask, int64_t rows, int64_t length, void* out,
+                                   Element element, cudaStream_t stream);
 
 }  // namespace gapo::cuda

@@ -22,14 +22,14 @@ struct TokenLane {
 };
 
 template <typename E, typename T>
-__global__ void __launch_bounds__(kMostTokenThreads) row_sums(const E* tokens,  // [rows, length]
+__global__ void __launch_bounds__(kMostTokenThreads) row_sums(Matrix<const E> tokens,  // [rows, length]
                                                               int64_t rows, int64_t length, bool whole, int lanes,
                                                               T* sums) {  // [rows]
   if (!whole) follow_stream();  // what is read piece by piece needs the L1 cache
   __shared__ double warp_sums[kMostTokenThreads / kWarp];
   const TokenLane at(lanes);
   double sum = 0.0;
-  if (at.row < rows) sum = lane_sum(tokens + at.row * length, length, whole, at.lane, lanes);
+  if (at.row < rows) sum = lane_sum(tokens.row(at.row), length, whole, at.lane, lanes);
   for (int mask = 1; mask < lanes && mask < kWarp; mask *= 2) sum += Thread::partner(sum, mask);
   if (lanes > kWarp) {  // the same for all threads
     const int warp = threadIdx.x / kWarp, warps = lanes / kWarp;
@@ -43,16 +43,15 @@ __global__ void __launch_bounds__(kMostTokenThreads) row_sums(const E* tokens,  
 }
 
 template <typename E, typename T>
-__global__ void __launch_bounds__(kMostTokenThreads)
-    broadcast_rows(const T* values,   // [rows]
-                   const void* mask,  // [rows, length]
-                   MaskType mask_type, int64_t rows, int64_t length, bool whole, int lanes,
-                   E* out) {  // [rows, length]
+__global__ void __launch_bounds__(kMostTokenThreads) broadcast_rows(const T* values,  // [rows]
+                                                                    Mask mask,        // [rows, length]
+                                                                    int64_t rows, int64_t length, bool whole, int lanes,
+                                                                    E* out) {  // [rows, length]
   follow_stream();
   const TokenLane at(lanes);
   if (at.row >= rows) return;
-  with_mask<__half, __nv_bfloat16>(mask, mask_type, [&](auto* typed) {
-    write_tokens(values[at.row], typed + at.row * length, length, whole, at.lane, lanes, out + at.row * length);
+  with_mask<__half, __nv_bfloat16>(mask, [&](const auto& typed) {
+    write_tokens(values[at.row], typed.row(at.row), length, whole, at.lane, lanes, out + at.row * length);
   });
 }
 
@@ -79,29 +78,32 @@ Grid grid_of(int64_t rows, int lanes) {
 
 }  // namespace
 
-cudaError_t launch_row_sums(const void* tokens, Element element, int64_t rows, int64_t length, void* sums,
-                            cudaStream_t stream) {
+cudaError_t launch_row_sums(const void* tokens, int64_t stride, Element element, int64_t rows, int64_t length,
+                            void* sums, cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
   return for_element(element, [&](auto* token, auto* computed) {
     using E = std::remove_pointer_t<decltype(token)>;
     using T = std::remove_pointer_t<decltype(computed)>;
-    const int lanes = lanes_for(length, kTokensPerChunk<E>);
-    const bool whole = is_aligned(tokens) && length % kTokensPerChunk<E> == 0;
-    return enqueue(row_sums<E, T>, grid_of(rows, lanes), stream, static_cast<const E*>(tokens), rows, length, whole,
-                   lanes, static_cast<T*>(sums));
+    constexpr int chunk = kTokensPerChunk<E>;
+    const int lanes = lanes_for(length, chunk);
+    const bool whole = is_aligned(tokens) && stride % chunk == 0 && length % chunk == 0;
+    const Matrix<const E> matrix{static_cast<const E*>(tokens), stride};
+    return enqueue(row_sums<E, T>, grid_of(rows, lanes), stream, matrix, rows, length, whole, lanes,
+                   static_cast<T*>(sums));
   });
 }
 
-cudaError_t launch_token_broadcast(const void* values, const void* mask, MaskType mask_type, int64_t rows,
-                                   int64_t length, void* out, Element element, cudaStream_t stream) {
+cudaError_t launch_token_broadcast(const void* values, const Mask& mask, int64_t rows, int64_t length, void* out,
+                                   Element element, cudaStream_t stream) {
   if (rows == 0 || length == 0) return cudaSuccess;
   return for_element(element, [&](auto* token, auto* computed) {
     using E = std::remove_pointer_t<decltype(token)>;
     using T = std::remove_pointer_t<decltype(computed)>;
-    const int lanes = lanes_for(length, kTokensPerChunk<E>);
-    const bool whole = is_aligned(mask) && is_aligned(out) && length % kTokensPerChunk<E> == 0;
-    return enqueue(broadcast_rows<E, T>, grid_of(rows, lanes), stream, static_cast<const T*>(values), mask, mask_type,
-                   rows, length, whole, lanes, static_cast<E*>(out));
+    constexpr int chunk = kTokensPerChunk<E>;
+    const int lanes = lanes_for(length, chunk);
+    const bool whole = is_aligned(mask.values) && is_aligned(out) && mask.stride % chunk == 0 && length % chunk == 0;
+    return enqueue(broadcast_rows<E, T>, grid_of(rows, lanes), stream, static_cast<const T*>(values), mask, rows,
+                   length, whole, lanes, static_cast<E*>(out));
   });
 }
 

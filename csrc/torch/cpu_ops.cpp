@@ -163,15 +163,14 @@ Tensor token_advantage(const Tensor& token_rewards, const Tensor& mask, const Te
                        const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
   const Rule rule = check_token_advantage(token_rewards, mask, group_ids, {tau, center, scale, eps, valid});
   const Tensor ids = as_type(group_ids, ScalarType::Long);
-  const Mask typed_mask = prepare_mask(mask);
-  const Tensor tokens = as_contiguous(token_rewards);
+  const HeldMask typed_mask = prepare_mask(mask);
+  const Tensor tokens = as_rows(token_rewards);
   const Tensor result = empty(sizes_of(tokens), tokens.scalar_type());
   const Valid valid_rows(valid);
   with_token(tokens.scalar_type(), [&](auto zero) {
     using Token = decltype(zero);
-    gapo::token_advantage<Token>(rule, data<Token>(tokens), typed_mask.tensor.data_ptr(), typed_mask.type,
-                                 data<int64_t>(ids), tokens.size(0), tokens.size(1), valid_rows.get(),
-                                 mutable_data<Token>(result), torch_threads());
+    gapo::token_advantage<Token>(rule, rows_of<Token>(tokens), typed_mask.get(), data<int64_t>(ids), tokens.size(0),
+                                 tokens.size(1), valid_rows.get(), mutable_data<Token>(result), torch_threads());
   });
   return result;
 }

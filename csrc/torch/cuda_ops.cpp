@@ -184,21 +184,22 @@ Tensor token_advantage(const Tensor& given, const Tensor& given_mask, const Tens
                        const Text& center, const Text& scale, double eps, const std::optional<Tensor>& valid) {
   constexpr const char* op = "token_advantage";
   const Rule rule = check_token_advantage(given, given_mask, group_ids, {tau, center, scale, eps, valid});
-  const Tensor tokens = as_contiguous(given);
-  const Tensor result = empty_like(tokens);
+  const Tensor tokens = as_rows(given);
+  const Tensor result = torch::stable::new_empty(tokens, sizes_of(tokens));
   const int64_t rows = tokens.size(0), length = tokens.size(1);
   if (rows == 0 || length == 0) return result;
   const Device device(tokens);
-  const Mask mask = prepare_mask(given_mask);
+  const HeldMask mask = prepare_mask(given_mask);
   const Element element = element_of(tokens.scalar_type());
   const std::vector<int64_t> by_row{rows};
   const Tensor sums = torch::stable::new_empty(tokens, by_row, precision_of(tokens));
   const Tensor scores = torch::stable::new_empty(tokens, by_row, precision_of(tokens));
   by_id(op, rule, sums, group_ids, valid, scores, std::nullopt, [&](cudaStream_t stream) {
-    return cuda::launch_row_sums(tokens.data_ptr(), element, rows, length, sums.data_ptr(), stream);
+    return cuda::launch_row_sums(tokens.data_ptr(), tokens.strides()[0], element, rows, length, sums.data_ptr(),
+                                 stream);
   });
-  check_launch(op, cuda::launch_token_broadcast(scores.data_ptr(), mask.tensor.data_ptr(), mask.type, rows, length,
-                                                result.data_ptr(), element, device.stream));
+  check_launch(op, cuda::launch_token_broadcast(scores.data_ptr(), mask.get(), rows, length, result.data_ptr(), element,
+                                                device.stream));
   return result;
 }
 

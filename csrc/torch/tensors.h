@@ -60,34 +60,46 @@ inline std::vector<int64_t> stats_shape(const Tensor& rewards, bool by_row) {
   return shape;
 }
 
-struct Mask {
+// A matrix whose rows the kernels can read. Columns of a larger one are not copied.
+inline Tensor as_rows(const Tensor& matrix) {
+  return matrix.size(1) <= 1 || matrix.strides()[1] == 1 ? matrix : as_contiguous(matrix);
+}
+
+template <typename T>
+Matrix<const T> rows_of(const Tensor& matrix) {
+  return {data<T>(matrix), matrix.strides()[0]};
+}
+
+// A mask's memory, kept alive as long as this is.
+struct HeldMask {
   Tensor tensor;
   MaskType type;
+  Mask get() const { return {tensor.data_ptr(), tensor.strides()[0], type}; }
 };
 
 // The mask in one of the types that the kernels read.
-inline Mask prepare_mask(const Tensor& mask) {
+inline HeldMask prepare_mask(const Tensor& mask) {
   switch (mask.scalar_type()) {
     case ScalarType::Bool:
-      return {as_contiguous(mask), MaskType::kBool};
+      return {as_rows(mask), MaskType::kBool};
     case ScalarType::Byte:
-      return {as_contiguous(mask), MaskType::kUint8};
+      return {as_rows(mask), MaskType::kUint8};
     case ScalarType::Int:
-      return {as_contiguous(mask), MaskType::kInt32};
+      return {as_rows(mask), MaskType::kInt32};
     case ScalarType::Char:
     case ScalarType::Short:
       return {as_type(mask, ScalarType::Int), MaskType::kInt32};
     case ScalarType::Long:
-      return {as_contiguous(mask), MaskType::kInt64};
+      return {as_rows(mask), MaskType::kInt64};
     case ScalarType::UInt16:
     case ScalarType::UInt32:
       return {as_type(mask, ScalarType::Long), MaskType::kInt64};
     case ScalarType::Half:
-      return {as_contiguous(mask), MaskType::kFloat16};
+      return {as_rows(mask), MaskType::kFloat16};
     case ScalarType::BFloat16:
-      return {as_contiguous(mask), MaskType::kBFloat16};
+      return {as_rows(mask), MaskType::kBFloat16};
     case ScalarType::Double:
-      return {as_contiguous(mask), MaskType::kDouble};
+      return {as_rows(mask), MaskType::kDouble};
     case ScalarType::UInt64:
       return {as_type(mask, ScalarType::Double), MaskType::kDouble};
     default:

@@ -67,25 +67,32 @@ def token_tile(length: int) -> tuple[int, int]:
     return tiers.TOKENS // columns, columns
 
 
+def _in_rows(matrix: Tensor) -> Tensor:
+    """[N, L] with the values of a row side by side. Columns of a larger matrix are not copied."""
+    return matrix if matrix.shape[1] <= 1 or matrix.stride(1) == 1 else matrix.contiguous()
+
+
 def sum_rows(tokens: Tensor) -> Tensor:
-    """[N, L], contiguous -> [N] of the precision; anything where L is 0, as no result shows it."""
+    """[N, L] -> [N] of the precision; anything where L is 0, as no result shows it."""
+    tokens = _in_rows(tokens)
     sums = torch.empty(tokens.shape[0], dtype=precision_of(tokens.dtype), device=tokens.device)
     if tokens.numel() > 0:
         rows, columns = token_tile(tokens.shape[1])
         with on_device(tokens.device):
             row_sums[(triton.cdiv(tokens.shape[0], rows),)](
-                tokens, sums, *tokens.shape, rows, columns,
+                tokens, tokens.stride(0), sums, *tokens.shape, rows, columns,
                 **options(tiers.TOKEN_THREADS, target_of(tokens.device)),
             )  # fmt: skip
     return sums
 
 
 def broadcast(values: Tensor, mask: Tensor, out: Tensor) -> None:
-    """[N] of the precision and [N, L] -> [N, L]; all contiguous."""
+    """[N] of the precision and [N, L] -> [N, L], contiguous."""
+    mask = _in_rows(mask)
     if out.numel() > 0:
         rows, columns = token_tile(out.shape[1])
         with on_device(out.device):
             broadcast_rows[(triton.cdiv(out.shape[0], rows),)](
-                values, mask, out, *out.shape, rows, columns,
+                values, mask, mask.stride(0), out, *out.shape, rows, columns,
                 **options(tiers.TOKEN_THREADS, target_of(out.device)),
             )  # fmt: skip

@@ -98,10 +98,10 @@ def token_advantage(
 ) -> Tensor:
     """``torch.ops.gapo.token_advantage``."""
     checks.token_advantage(token_rewards, mask, group_ids, tau, center, scale, eps, valid)
-    rewards = sum_rows(token_rewards.detach().contiguous())
+    rewards = sum_rows(token_rewards.detach())
     values = _score(Rule(tau, center, scale, eps), rewards, valid, _groups_by_id(group_ids), None)
     result = torch.empty(token_rewards.shape, dtype=token_rewards.dtype, device=token_rewards.device)
-    broadcast(values, mask.contiguous(), result)
+    broadcast(values, mask, result)
     return result
 
 

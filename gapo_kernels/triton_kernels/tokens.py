@@ -4,9 +4,10 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=["count", "length"])
+@triton.jit(do_not_specialize=["stride", "count", "length"])
 def row_sums(
-    tokens,  # [count, length]
+    tokens,  # [count, length], rows `stride` values apart
+    stride: tl.int64,
     sums,  # [count]
     count: tl.int64,
     length: tl.int64,
@@ -19,14 +20,15 @@ def row_sums(
     for first in range(0, length, COLUMNS):
         column = first + tl.arange(0, COLUMNS)[None, :]
         inside = (row < count) & (column < length)
-        total += tl.load(tokens + row * length + column, mask=inside, other=0.0).to(tl.float64)
+        total += tl.load(tokens + row * stride + column, mask=inside, other=0.0).to(tl.float64)
     tl.store(sums + row, tl.sum(total, axis=1, keep_dims=True), mask=row < count)
 
 
-@triton.jit(do_not_specialize=["count", "length"])
+@triton.jit(do_not_specialize=["stride", "count", "length"])
 def broadcast_rows(
     values,  # [count], of the precision
-    mask,  # [count, length]
+    mask,  # [count, length], rows `stride` values apart
+    stride: tl.int64,
     out,  # [count, length]
     count: tl.int64,
     length: tl.int64,
@@ -39,5 +41,5 @@ def broadcast_rows(
     for first in range(0, length, COLUMNS):
         column = first + tl.arange(0, COLUMNS)[None, :]
         inside = (row < count) & (column < length)
-        factor = tl.load(mask + row * length + column, mask=inside, other=0).to(value.dtype)
+        factor = tl.load(mask + row * stride + column, mask=inside, other=0).to(value.dtype)
         tl.store(out + row * length + column, tl.where(factor == 0, 0.0, value * factor), mask=inside)

@@ -24,7 +24,7 @@ void check_row_sums(int64_t rows, int64_t length) {
     tokens.push_back(encoded<Token>(rounded<Token>(value)));
   }
   std::vector<T> sums(rows, static_cast<T>(kPoison));
-  passes<Token>().row_sums(tokens.data(), rows, length, sums.data(), gapo::serial_for);
+  passes<Token>().row_sums({tokens.data(), length}, rows, length, sums.data(), gapo::serial_for);
   for (int64_t row = 0; row < rows; ++row) {
     long double sum = 0, sizes = 0;
     for (int64_t t = 0; t < length; ++t) {
@@ -43,7 +43,7 @@ void check_every_half_is_read() {
   std::vector<Half> tokens(rows * length);
   for (int64_t row = 0; row < rows; ++row) tokens[row * length + row % length].bits = static_cast<uint16_t>(row);
   std::vector<float> sums(rows);
-  passes<Half>().row_sums(tokens.data(), rows, length, sums.data(), gapo::serial_for);
+  passes<Half>().row_sums({tokens.data(), length}, rows, length, sums.data(), gapo::serial_for);
   for (int64_t row = 0; row < rows; ++row) CHECK_EQ(sums[row], decoded(Half{static_cast<uint16_t>(row)}));
 }
 
@@ -73,7 +73,8 @@ void check_rounding() {
   constexpr int64_t length = 17;  // a vector of every instruction set, and one token behind it
   const std::vector<uint8_t> mask(rows * length, 1);
   std::vector<Half> out(rows * length);
-  passes<Half>().broadcast(values.data(), mask.data(), MaskType::kUint8, rows, length, out.data(), gapo::serial_for);
+  passes<Half>().broadcast(values.data(), {mask.data(), length, MaskType::kUint8}, rows, length, out.data(),
+                           gapo::serial_for);
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t t : {int64_t{0}, row % length, length - 1}) {
       CHECK_BITS(decoded(out[row * length + t]), rounded<Half>(values[row]));
@@ -137,7 +138,8 @@ struct Step {
     const Token poison = encoded<Token>(rounded<Token>(static_cast<T>(kPoison)));
     std::vector<Token> memory(rows * length + shift, poison);
     Token* const out = memory.data() + shift;
-    gapo::token_advantage<Token>(rule, tokens.data(), mask.data(), type, ids.data(), rows, length, kept, out, threads);
+    gapo::token_advantage<Token>(rule, {tokens.data(), length}, {mask.data(), length, type}, ids.data(), rows, length,
+                                 kept, out, threads);
     for (int64_t i = 0; i < rows * length; ++i) {
       const T factor = factor_of<T>(mask[i]);
       CHECK_EQ(decoded(out[i]), factor == 0 ? 0.0 : rounded<Token>(advantage[i / length] * factor));

@@ -105,6 +105,12 @@ def test_strides(dtype):
     tokens, mask = rewards.t()[:64], (rewards > 0.2).t()[:64]
     expected = OPS.token_advantage(tokens.contiguous(), mask.contiguous(), ids)
     assert_same(OPS.token_advantage(tokens, mask, ids), expected)
+    for begin, length in ((0, 48), (8, 48), (3, 48), (8, 51), (95, 1)):  # columns, which are not copied
+        tokens = rewards[:, begin : begin + length]
+        for mask in (tokens > 0.2, (rewards > 0.2)[:, begin : begin + length], (rewards[0] > 0).expand(64, 96)):
+            mask = mask[:, :length]
+            expected = OPS.token_advantage(tokens.contiguous(), mask.contiguous(), ids)
+            assert_same(OPS.token_advantage(tokens, mask, ids), expected)
 
 
 @pytest.mark.parametrize("size", [8, 100, 300, 1000, 3000, 9000])

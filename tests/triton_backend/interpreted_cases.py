@@ -378,3 +378,10 @@ def test_ids_offsets_and_masks_that_are_not_contiguous():
     assert torch.equal(found, ops.advantage_by_id(rewards, ids, valid=keep))
     assert torch.equal(ops.advantage_by_id(rewards, ids[:1].expand(12)), ops.advantage(rewards))
     assert torch.equal(ops.advantage_varlen(rewards, spaced[1], 7), ops.advantage_varlen(rewards, offsets_of(5, 7), 7))
+    matrix = rewards_of(12 * 40).view(12, 40)
+    for columns in (slice(5, 30), slice(39, 40), slice(0, 40, 2)):
+        tokens, mask = matrix[:, columns], (matrix > 0.1)[:, columns]
+        expected = ops.token_advantage(tokens.contiguous(), mask.contiguous(), ids)
+        assert torch.equal(ops.token_advantage(tokens, mask, ids), expected)
+    mask = (matrix[0] > 0).expand(12, 40)
+    assert torch.equal(ops.token_advantage(matrix, mask, ids), ops.token_advantage(matrix, mask.contiguous(), ids))
