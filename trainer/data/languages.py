@@ -50,15 +50,16 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
     "zig": (".zig",),
 }
 
-# Extensions that others use too, and how to tell by the content: what must be there, or must not.
+# Extensions that others use too, and how to tell by the content: what must be there, or must not. No pattern looks for
+# the first word beyond its line: many blank ones would be passed once from each of them.
 _MUST_HAVE = {
-    ".m": re.compile(rb"^\s*(?:#\s*(?:import|include)|@(?:interface|implementation|protocol|class))\b", re.M),
-    ".f": re.compile(rb"^\s*(?:end\s+)?(?:program|module|subroutine|function)\b", re.M | re.I),  # or Forth
-    ".t": re.compile(rb"\A#!.*\bperl\b|^\s*use [\w:.]+[^\n]*;", re.M),  # tests; or another's templates
+    ".m": re.compile(rb"^[^\S\n]*(?:#\s*(?:import|include)|@(?:interface|implementation|protocol|class))\b", re.M),
+    ".f": re.compile(rb"^[^\S\n]*(?:end\s+)?(?:program|module|subroutine|function)\b", re.M | re.I),  # or Forth
+    ".t": re.compile(rb"\A#!.*\bperl\b|^[^\S\n]*use [\w:.][^\n]*;", re.M),  # tests; or another's templates
 }
 _MUST_NOT_HAVE = {
     ".ts": re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<(?:\?xml|!DOCTYPE)"),  # Qt's translations
-    ".fs": re.compile(rb"^\s*#version\s|\bvoid\s+main\s*\(|\bgl_Frag", re.M),  # fragment shaders
+    ".fs": re.compile(rb"^[^\S\n]*#version\s|\bvoid\s+main\s*\(|\bgl_Frag", re.M),  # fragment shaders
     ".pl": re.compile(rb"^:-\s", re.M),  # Prolog
 }
 
