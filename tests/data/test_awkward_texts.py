@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gapo_trainer.data.extraction import read_fenced, read_marked
 from gapo_trainer.data.languages import is_written_in
 from gapo_trainer.data.mining.file_filters import file_fault
 
@@ -23,6 +24,14 @@ CASES: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
         for path in ("a.f", "a.fs", "a.m", "a.t")
     },
     "a long name": (lambda data: is_written_in("a.t", data), b"use " + b"a" * LENGTH, LINES),
+    **{
+        f"blank lines of a {name} answer": (
+            lambda text, read=read: read(text, "x = 1\n"),
+            "x = 2\n" + "\n" * LENGTH + "y",
+            "x = 2\n" + LINES.decode(),
+        )
+        for name, read in (("plain", read_marked), ("chat", read_fenced))
+    },
 }
 
 

@@ -42,7 +42,8 @@ _INTRODUCTION = re.compile(
     re.IGNORECASE,
 )
 _EXPLANATION = re.compile(
-    r"\n\s*\n(?:(?:explanation|note|changes?(?: made)?)\s*:|(?:this|these|the) (?:change|edit|update|code)s?\b"
+    r"(?<!\s)([^\S\n]*\n)\s*\n"  # blank lines, tried from the first alone: a model may write thousands
+    r"(?:(?:explanation|note|changes?(?: made)?)\s*:|(?:this|these|the) (?:change|edit|update|code)s?\b"
     r"|i(?:'ve| have)? (?:changed|updated|replaced|renamed|added|removed)\b|let me know\b)",
     re.IGNORECASE,
 )
@@ -122,4 +123,4 @@ def _without_chatter(text: str) -> str:
     if introduction:
         text = text[introduction.end() :]
     explanation = _EXPLANATION.search(text)
-    return text[: explanation.start() + 1] if explanation else text
+    return text[: explanation.end(1)] if explanation else text

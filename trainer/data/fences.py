@@ -22,18 +22,18 @@ def has_fence(text: str) -> bool:
 
 def blocks(text: str) -> list[str]:
     """The contents of the fenced blocks of ``text``, in order; one that is never closed runs to the end."""
-    found: list[str] = []
+    found: list[list[str]] = []
     fence: str | None = None
     for line in lines(text):
         if fence is None:
             fence = opening(line)
             if fence is not None:
-                found.append("")
+                found.append([])
         elif _closes(line, fence):
             fence = None
         else:
-            found[-1] += line
-    return found
+            found[-1].append(line)
+    return ["".join(block) for block in found]
 
 
 def enclose(text: str, info: str = "") -> str:
