@@ -71,6 +71,15 @@ cudaError_t for_element(Element element, Body body) {
   return cudaErrorInvalidValue;
 }
 
+// Whether every row of the mask can be read so many values at a time.
+bool are_chunks(const Mask& mask, int count) {
+  bool begins_so = false;
+  with_mask<__half, __nv_bfloat16>(mask, [&](const auto& typed) {
+    begins_so = is_aligned(mask.values, std::min(count * sizeof(*typed.values), std::size_t{16}));
+  });
+  return begins_so && mask.stride % count == 0;
+}
+
 Grid grid_of(int64_t rows, int lanes) {
   const int threads = std::max(kTokenThreads, lanes);
   return {static_cast<unsigned>(divide_up(rows, threads / lanes)), threads};
@@ -101,7 +110,7 @@ cudaError_t launch_token_broadcast(const void* values, const Mask& mask, int64_t
     using T = std::remove_pointer_t<decltype(computed)>;
     constexpr int chunk = kTokensPerChunk<E>;
     const int lanes = lanes_for(length, chunk);
-    const bool whole = is_aligned(mask.values) && is_aligned(out) && mask.stride % chunk == 0 && length % chunk == 0;
+    const bool whole = are_chunks(mask, chunk) && is_aligned(out) && length % chunk == 0;
     return enqueue(broadcast_rows<E, T>, grid_of(rows, lanes), stream, static_cast<const T*>(values), mask, rows,
                    length, whole, lanes, static_cast<E*>(out));
   });
