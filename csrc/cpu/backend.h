@@ -58,11 +58,23 @@ struct TokenPasses {
                     ParallelFor);
 };
 
+// The two moves around a mask of valid rewards. kept: a byte a value, 0 for a hole.
+template <typename T>
+struct MaskMoves {
+  // packed[0 .. count) = the values that are kept, which are so many, in order
+  void (*compress)(const T* values, const uint8_t* kept, T* packed, int64_t count);
+  // values[0 .. n) = packed in the places that are kept, 0 in the others. Up to kReadAhead values behind the last that
+  // is kept are read.
+  void (*expand)(const T* packed, const uint8_t* kept, T* values, int64_t n);
+};
+inline constexpr int64_t kReadAhead = 16;
+
 struct Backend {
   const char* name;
   int float_lanes;  // groups of float rewards that are computed side by side
   void (*advantage_float)(const Rule&, const Groups<float>&, const Output<float>&, const Threads&);
   void (*advantage_double)(const Rule&, const Groups<double>&, const Output<double>&, const Threads&);
+  std::tuple<MaskMoves<float>, MaskMoves<double>> mask_moves;
   std::tuple<TokenPasses<float>, TokenPasses<double>, TokenPasses<Float16>, TokenPasses<BFloat16>> tokens;
 };
 

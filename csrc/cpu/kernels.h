@@ -2,10 +2,14 @@
 #pragma once
 
 #include "cpu/advantage.h"
+#include "cpu/compress.h"
 #include "cpu/tokens.h"
 
 namespace gapo {
 namespace {
+
+template <typename T>
+constexpr MaskMoves<T> kMaskMoves = {compress<T>, expand<T>};
 
 template <typename Token>
 constexpr TokenPasses<Token> kTokenPasses = {row_sums<Token>, broadcast<Token>};
@@ -15,6 +19,7 @@ constexpr Backend make_backend(const char* name) {
           kLanes<float>,
           advantage<float>,
           advantage<double>,
+          {kMaskMoves<float>, kMaskMoves<double>},
           {kTokenPasses<float>, kTokenPasses<double>, kTokenPasses<Float16>, kTokenPasses<BFloat16>}};
 }
 

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 #include <memory>
-#include <type_traits>
+#include <numeric>
 #include <vector>
 
 namespace gapo {
@@ -60,60 +61,45 @@ void gathered_advantage(const Rule& rule, const T* rewards, const Grouping<Place
   advantage_of_copy(rule, grouping.offsets, n - grouping.offsets.back(), out.stats, threads, gather, scatter);
 }
 
-// Without a branch, which compilers like to make of a condition.
-template <typename T>
-T value_or_zero(T value, bool is_value) {
-  using Bits = std::conditional_t<sizeof(T) == sizeof(uint32_t), uint32_t, uint64_t>;
-  return std::bit_cast<T>(std::bit_cast<Bits>(value) & (Bits{0} - Bits{is_value}));
+// How many of the bytes are not 0.
+int64_t count_set(const uint8_t* bytes, int64_t n) {
+  constexpr uint64_t low_bits = 0x7f7f7f7f7f7f7f7f;
+  int64_t count = 0;
+  for (uint64_t word; n >= int64_t{sizeof(word)}; n -= sizeof(word), bytes += sizeof(word)) {
+    std::memcpy(&word, bytes, sizeof(word));
+    count += std::popcount((((word & low_bits) + low_bits) | word) & ~low_bits);
+  }
+  return count + n - std::count(bytes, bytes + n, 0);
 }
 
-// Moves each group's valid rewards together, in order; the others get 0. Where there are holes, a step is the same for
-// both kinds of reward: a branch on a mask without a pattern would be mispredicted, which takes longer than many steps.
+// Moves the valid rewards together, in order; the others get 0.
 template <typename T>
 void compacted_advantage(const Rule& rule, const Groups<T>& groups, const bool* valid, const Output<T>& out,
                          const Threads& threads) {
   const int64_t all = groups.offset(groups.count);
   const int64_t grain = kRowGrain * groups.count / (all + 1) + 1;
-  const auto* bytes = reinterpret_cast<const unsigned char*>(valid);  // a bool of torch may be any byte but 0
+  const auto* kept = reinterpret_cast<const uint8_t*>(valid);  // a bool of torch may be any byte but 0
   std::vector<int64_t> offsets(groups.count + 1);
-  for (int64_t g = 0; g < groups.count; ++g) {
-    const int64_t holes = std::count(bytes + groups.offset(g), bytes + groups.offset(g + 1), 0);
-    offsets[g + 1] = offsets[g] + groups.size(g) - holes;
-  }
+  threads.parallel_for(groups.count, grain, [&](int64_t first, int64_t last) {
+    for (int64_t g = first; g < last; ++g) offsets[g + 1] = count_set(kept + groups.offset(g), groups.size(g));
+  });
+  std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
   if (offsets.back() == all) return contiguous_advantage(rule, groups, nullptr, out, threads);
-  // visit(begin, end, place, place_end): a group, and where its valid rewards lie in the copy
-  const auto for_each_group = [&](auto visit) {
+
+  const auto& moves = std::get<MaskMoves<T>>(backend().mask_moves);
+  const auto gather = [&](T* packed) {
     threads.parallel_for(groups.count, grain, [&](int64_t first, int64_t last) {
-      for (int64_t g = first; g < last; ++g) visit(groups.offset(g), groups.offset(g + 1), offsets[g], offsets[g + 1]);
-    });
-  };
-  const auto gather = [&](T* kept) {
-    for_each_group([&](int64_t begin, int64_t end, int64_t place, int64_t place_end) {
-      const T* const rewards = groups.rewards;
-      if (end - begin == place_end - place) {
-        std::copy(rewards + begin, rewards + end, kept + place);
-        return;
-      }
-      for (int64_t i = begin; place < place_end; ++i) {  // behind the end are another thread's
-        kept[place] = rewards[i];
-        place += bytes[i] != 0;
-      }
+      moves.compress(groups.begin(first), kept + groups.offset(first), packed + offsets[first],
+                     offsets[last] - offsets[first]);
     });
   };
   const auto scatter = [&](const T* advantage) {
-    for_each_group([&](int64_t begin, int64_t end, int64_t place, int64_t place_end) {
-      if (end - begin == place_end - place) {
-        std::copy(advantage + place, advantage + place_end, out.advantage + begin);
-        return;
-      }
-      for (int64_t i = begin; i < end; ++i) {
-        const bool is_kept = bytes[i] != 0;
-        out.advantage[i] = value_or_zero(advantage[place], is_kept);  // of holes at the very end: what lies behind
-        place += is_kept;
-      }
+    threads.parallel_for(groups.count, grain, [&](int64_t first, int64_t last) {
+      const int64_t begin = groups.offset(first);
+      moves.expand(advantage + offsets[first], kept + begin, out.advantage + begin, groups.offset(last) - begin);
     });
   };
-  advantage_of_copy(rule, offsets, 1, out.stats, threads, gather, scatter);
+  advantage_of_copy(rule, offsets, kReadAhead, out.stats, threads, gather, scatter);
 }
 
 }  // namespace

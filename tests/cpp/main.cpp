@@ -20,10 +20,12 @@ int main(int argc, char** argv) {
     const char* name;
     void (*run)(Effort);
   } tests[] = {
-      {"networks", test_networks},     {"sort_columns", test_sort_columns}, {"load_columns", test_load_columns},
-      {"sort_group", test_sort_group}, {"ranked_group", test_ranked_group}, {"contiguous", test_contiguous},
-      {"by_id", test_by_id},           {"grouping", test_grouping},         {"tokens", test_tokens},
-      {"threads", test_threads},       {"batches", test_batches},
+      {"networks", test_networks},         {"sort_columns", test_sort_columns},
+      {"load_columns", test_load_columns}, {"sort_group", test_sort_group},
+      {"ranked_group", test_ranked_group}, {"compress", test_compress},
+      {"contiguous", test_contiguous},     {"by_id", test_by_id},
+      {"grouping", test_grouping},         {"tokens", test_tokens},
+      {"threads", test_threads},           {"batches", test_batches},
   };
   for (const auto& test : tests) {
     const int64_t count = check::count, failures = check::failures;

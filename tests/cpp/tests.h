@@ -8,6 +8,7 @@ void test_sort_columns(Effort effort);
 void test_load_columns(Effort effort);
 void test_sort_group(Effort effort);
 void test_ranked_group(Effort effort);
+void test_compress(Effort effort);
 void test_contiguous(Effort effort);
 void test_by_id(Effort effort);
 void test_grouping(Effort effort);
