@@ -1,7 +1,9 @@
 import json
 import math
+import random
 import re
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +141,19 @@ def test_a_diff_marks_whole_words():
     assert str(edit_diff("a\n", "a\n\n")) == "a<del>\n</del><ins>\n\n</ins>"
     repeated = "x, " * 100  # which difflib by itself takes for junk
     assert str(edit_diff(f"a, {repeated}", repeated)) == f"<del>a, </del>{repeated}"
+
+
+def test_the_diff_of_endless_repetitions_takes_no_longer_than_that_of_other_texts():
+    """Without a limit a hundred times as long: every repetition begins as many matches as there are repetitions."""
+
+    def taken(before: str, after: str) -> float:
+        start = time.perf_counter()
+        edit_diff(before, after)
+        return time.perf_counter() - start
+
+    draw = random.Random(0)
+    words = [" ".join(draw.choices([f"word{i}" for i in range(200)], k=800)) for _ in range(2)]
+    assert taken("a b " * 400, "a c " * 400) < 10 * min(taken(*words) for _ in range(3))
 
 
 def test_the_group_figure_draws_the_window_q_and_the_mean():
