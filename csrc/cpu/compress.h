@@ -13,6 +13,8 @@ namespace {
 template <typename T>
 inline constexpr bool kMovesLanes = kVectorBytes == 64 || (kVectorBytes == 32 && std::is_same_v<T, float>);
 
+static_assert(kLanes<float> <= kReadAhead);
+
 #if GAPO_VECTOR_BYTES == 64
 // Bit i: whether kept[i] is not 0, of so many bytes as a vector has values.
 template <typename T>

@@ -72,12 +72,14 @@ cudaError_t for_element(Element element, Body body) {
 }
 
 // Whether every row of the mask can be read so many values at a time.
-bool are_chunks(const Mask& mask, int count) {
+template <int kCount>
+bool are_chunks(const Mask& mask) {
   bool begins_so = false;
   with_mask<__half, __nv_bfloat16>(mask, [&](const auto& typed) {
-    begins_so = is_aligned(mask.values, std::min(count * sizeof(*typed.values), std::size_t{16}));
+    using V = std::remove_cvref_t<decltype(*typed.values)>;
+    begins_so = is_aligned(mask.values, alignof(Chunk<V, kCount>));
   });
-  return begins_so && mask.stride % count == 0;
+  return begins_so && mask.stride % kCount == 0;
 }
 
 Grid grid_of(int64_t rows, int lanes) {
@@ -110,7 +112,7 @@ cudaError_t launch_token_broadcast(const void* values, const Mask& mask, int64_t
     using T = std::remove_pointer_t<decltype(computed)>;
     constexpr int chunk = kTokensPerChunk<E>;
     const int lanes = lanes_for(length, chunk);
-    const bool whole = are_chunks(mask, chunk) && is_aligned(out) && length % chunk == 0;
+    const bool whole = are_chunks<chunk>(mask) && is_aligned(out) && length % chunk == 0;
     return enqueue(broadcast_rows<E, T>, grid_of(rows, lanes), stream, static_cast<const T*>(values), mask, rows,
                    length, whole, lanes, static_cast<E*>(out));
   });
